@@ -1,0 +1,110 @@
+# nccl-redirect. `make help` lists the targets.
+
+CC ?= gcc
+BUILD ?= build
+CFLAGS ?= -O2 -g
+V ?= 0
+
+Q := $(if $(filter 0,$(V)),@)
+say = $(if $(filter 0,$(V)),@printf '  %-8s %s\n' $(1) $(2))
+
+OUR_CFLAGS := -std=gnu11 -fPIC -fvisibility=hidden -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+              -Iloader -Ishim -D_GNU_SOURCE -MMD -MP
+# libdl.so.2: older C libraries have the dl functions there. It is a stub in newer ones, so it is named as a file.
+SHIM_LDFLAGS := -shared -Wl,--version-script=shim/exports.map -Wl,-z,defs -Wl,-z,relro -Wl,--hash-style=gnu -Wl,-O1 \
+                -Wl,--no-as-needed -l:libdl.so.2 -Wl,--as-needed
+
+LOADER := $(patsubst %.c,$(BUILD)/%.o,$(wildcard loader/*.c))
+SHIM := $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard shim/*.c shim/*.S)))
+SHIM_RCCL := $(patsubst $(BUILD)/shim/%,$(BUILD)/shim-rccl/%,$(SHIM))
+
+.DEFAULT_GOAL := all
+.PHONY: all check clean help test-parts
+
+all: $(BUILD)/libnccl_redirect.so $(BUILD)/librccl_redirect.so ## Build the preload libraries (needs a C compiler and make)
+
+$(BUILD)/loader/%.o: loader/%.c
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(OUR_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+$(BUILD)/shim/%.o: shim/%.c
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(OUR_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+$(BUILD)/shim/%.o: shim/%.S
+	$(call say,AS,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(OUR_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+$(BUILD)/shim-rccl/%.o: shim/%.c
+	$(call say,CC,"$< (for RCCL)")
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(OUR_CFLAGS) -DNCR_FOR_RCCL $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+$(BUILD)/shim-rccl/%.o: shim/%.S
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(OUR_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+$(BUILD)/loader.a: $(LOADER)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/libnccl_redirect.so: $(SHIM) $(BUILD)/loader.a shim/exports.map
+	$(call say,LD,$@)
+	$(Q)$(CC) -Wl,-soname,libnccl.so.2 -o $@ $(SHIM) $(BUILD)/loader.a $(SHIM_LDFLAGS) $(LDFLAGS)
+
+$(BUILD)/librccl_redirect.so: $(SHIM_RCCL) $(BUILD)/loader.a shim/exports.map
+	$(call say,LD,$@)
+	$(Q)$(CC) -Wl,-soname,librccl.so.1 -o $@ $(SHIM_RCCL) $(BUILD)/loader.a $(SHIM_LDFLAGS) $(LDFLAGS)
+
+# ---- tests ----
+
+# Real NCCLs of the tests: the oldest with all of today's core, a middle one, the newest.
+WHEELS := cu11-2.14.3 cu12-2.21.5 cu12-2.32.3
+WHEEL_FILES := $(patsubst %,build/nccl/%/lib/libnccl.so.2,$(WHEELS))
+TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*.c))
+PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/programs/*.c))
+LIBRARIES := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/libraries/*.c))
+TEST_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Itests/support -Ibuild/packages/usr/include -MMD -MP -pthread
+
+# Programs called linked_* are linked with NCCL: the shim has its names and its SONAME, and serves as the link library.
+$(BUILD)/tests/programs/linked_%: tests/programs/linked_%.c $(BUILD)/libnccl_redirect.so
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(TEST_CFLAGS) $(CFLAGS) $< -o $@ $(BUILD)/libnccl_redirect.so
+
+$(BUILD)/tests/programs/%: tests/programs/%.c
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(TEST_CFLAGS) $(CFLAGS) $< -o $@ -ldl
+
+$(BUILD)/tests/libraries/%.so: tests/libraries/%.c
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(TEST_CFLAGS) $(CFLAGS) -fPIC -shared $< -o $@ -ldl
+
+$(BUILD)/tests/test_%: tests/test_%.c $(wildcard tests/support/*.[ch]) $(BUILD)/loader.a
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(TEST_CFLAGS) -Iloader -Ishim $(CFLAGS) $< $(wildcard tests/support/*.c) $(BUILD)/loader.a -o $@ \
+	    -Lbuild/packages/usr/lib/$(shell $(CC) -dumpmachine) -Wl,-rpath,$(CURDIR)/build/packages/usr/lib/$(shell $(CC) -dumpmachine) -lcmocka -ldl
+
+build/nccl/%/lib/libnccl.so.2:
+	scripts/fetch-nccl $*
+
+test-parts: all $(PROGRAMS) $(LIBRARIES) $(WHEEL_FILES)
+	@scripts/setup libcmocka-dev libcmocka0
+	@$(MAKE) --no-print-directory $(TESTS)
+
+check: test-parts ## All tests that need no GPU (fetches cmocka and real NCCLs first)
+	@NCR_BUILD=$(abspath $(BUILD)) tests/run $(TESTS)
+
+clean: ## Remove what was built, keep what was downloaded
+	rm -rf $(filter-out $(BUILD)/nccl $(BUILD)/wheels $(BUILD)/torch,$(wildcard $(BUILD)/*))
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+-include $(LOADER:.o=.d) $(SHIM:.o=.d) $(SHIM_RCCL:.o=.d) $(TESTS:%=%.d) $(PROGRAMS:%=%.d) $(LIBRARIES:.so=.d)

@@ -1,0 +1,251 @@
+/*
+ * The environment, read once into one struct at the moment of the decision (not at load: Python programs set variables
+ * before they import torch). A wrong value of a variable that decides which NCCL serves is a problem, with which NCCL is
+ * disabled: what the user named is never replaced. A wrong value elsewhere is a warning, and the default holds.
+ */
+#include "loader.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/auxv.h>
+
+static const char *const known_names[] = {
+#define XX(name, values, standard, meaning) #name,
+#include "env.def"
+};
+
+extern char **environ;
+
+/** The value of a variable; NULL if it is unset, empty, or this is a set-uid process. */
+const char *ncr_environment(const char *name) {
+    const char *value = getauxval(AT_SECURE) ? NULL : getenv(name);
+    return value && *value ? value : NULL;
+}
+
+static char *copy(const char *text) {
+    return text ? strdup(text) : NULL;
+}
+
+/* Edit distance, for names of at most 63 characters; longer ones are far from every known name anyway. */
+static unsigned distance(const char *a, const char *b) {
+    unsigned row[64];
+    size_t width = strlen(b);
+    if (width > 63)
+        return UINT_MAX;
+    for (size_t j = 0; j <= width; j++)
+        row[j] = (unsigned)j;
+    for (size_t i = 0; a[i]; i++) {
+        unsigned diagonal = row[0];
+        row[0] = (unsigned)i + 1;
+        for (size_t j = 0; j < width; j++) {
+            unsigned substituted = diagonal + (a[i] != b[j]);
+            unsigned inserted = (row[j] < row[j + 1] ? row[j] : row[j + 1]) + 1;
+            diagonal = row[j + 1];
+            row[j + 1] = substituted < inserted ? substituted : inserted;
+        }
+    }
+    return row[width];
+}
+
+static void warn_of_unknown_name(struct ncr_config *config, const char *name) {
+    const char *nearest = NULL;
+    unsigned best = UINT_MAX;
+    for (size_t i = 0; i < sizeof known_names / sizeof *known_names; i++) {
+        if (strcmp(name, known_names[i]) == 0)
+            return;
+        unsigned d = distance(name, known_names[i]);
+        if (d < best) {
+            best = d;
+            nearest = known_names[i];
+        }
+    }
+    ncr_text_add(&config->warnings, "there is no variable %s, it has no effect; the nearest is %s\n", name, nearest);
+}
+
+static void warn_of_unknown_names(struct ncr_config *config) {
+    static const char prefix[] = "NCCL_REDIRECT_";
+    for (char **entry = environ; entry && *entry; entry++) {
+        const char *equals = strchr(*entry, '=');
+        if (!equals || strncmp(*entry, prefix, sizeof prefix - 1) != 0)
+            continue;
+        char *name = strndup(*entry, (size_t)(equals - *entry));
+        if (name)
+            warn_of_unknown_name(config, name);
+        free(name);
+    }
+}
+
+static void read_choice(struct ncr_config *config) {
+    const char *value = ncr_environment("NCCL_REDIRECT");
+    if (strcasecmp(value, "auto") == 0) {
+        config->choice = NCR_CHOOSE_AUTO;
+    } else if (strcasecmp(value, "torch") == 0) {
+        config->choice = NCR_CHOOSE_TORCH;
+    } else if (strcasecmp(value, "system") == 0) {
+        config->choice = NCR_CHOOSE_SYSTEM;
+    } else if (value[0] == '/') {
+        config->choice = NCR_CHOOSE_PATH;
+        config->path = copy(value);
+    } else {
+        config->choice = NCR_CHOOSE_NOTHING;
+        ncr_text_add(&config->problem,
+                     "NCCL_REDIRECT=\"%s\" is not a backend; use auto, torch, system or the absolute path of a "
+                     "libnccl.so",
+                     value);
+    }
+    config->decided_by = ncr_path("NCCL_REDIRECT=%s", value);
+}
+
+static void read_choice_of_vllm(struct ncr_config *config, const char *value) {
+    if (strcasecmp(value, "true") == 0 || strcmp(value, "1") == 0) {
+        config->choice = NCR_CHOOSE_TORCH;
+    } else if (strcasecmp(value, "false") == 0 || strcmp(value, "0") == 0) {
+        config->choice = NCR_CHOOSE_SYSTEM;
+    } else {
+        config->choice = NCR_CHOOSE_NOTHING;
+        ncr_text_add(&config->problem, "VLLM_USE_PYTORCH_NCCL=\"%s\" is not a value; use true, 1, false or 0", value);
+    }
+    config->decided_by = ncr_path("VLLM_USE_PYTORCH_NCCL=%s", value);
+}
+
+static void read_choices(struct ncr_config *config) {
+    const char *vllm = ncr_environment("VLLM_USE_PYTORCH_NCCL");
+    if (ncr_environment("NCCL_REDIRECT")) {
+        read_choice(config);
+        if (vllm)
+            ncr_text_add(&config->warnings, "VLLM_USE_PYTORCH_NCCL=%s has no effect, %s decides; unset one of them\n",
+                         vllm, config->decided_by);
+    } else if (vllm) {
+        read_choice_of_vllm(config, vllm);
+    } else {
+        config->choice = NCR_CHOOSE_AUTO;
+        config->decided_by = copy("the default");
+    }
+}
+
+/* One bound: ">=2.27" and so on. "2.27" stands for the whole series 2.27.x, "2.27.3" for itself. */
+static bool read_bound(struct ncr_range *range, const char **text) {
+    const char *at = *text + strspn(*text, " ");
+    char first = *at;
+    bool equal = first == '=' || (first && at[1] == '=');
+    at += strspn(at, "<>=");
+    at += strspn(at, " ");
+    const char *start = at;
+    int version;
+    if (!strchr("<>=", first) || !first || !ncr_version_parse(at, &version, &at))
+        return false;
+    unsigned dots = 0;
+    for (const char *c = start; c < at; c++)
+        dots += *c == '.';
+    int behind = version + (dots == 2 ? 1 : dots == 1 ? 100 : 10000);
+    if (first != '<') {
+        int lowest = first == '>' && !equal ? behind : version;
+        range->at_least = lowest > range->at_least ? lowest : range->at_least;
+    }
+    if (first != '>') {
+        int highest = equal ? behind : version;
+        range->below = highest < range->below ? highest : range->below;
+    }
+    *text = at + strspn(at, " ");
+    return true;
+}
+
+static void read_range(struct ncr_config *config) {
+    const char *value = ncr_environment("NCCL_REDIRECT_REQUIRE");
+    config->require = (struct ncr_range){0, INT_MAX};
+    if (!value)
+        return;
+    config->require_text = copy(value);
+    const char *at = value;
+    bool good = read_bound(&config->require, &at);
+    while (good && *at == ',') {
+        at++;
+        good = read_bound(&config->require, &at);
+    }
+    if (good && !*at && config->require.at_least < config->require.below)
+        return;
+    config->choice = NCR_CHOOSE_NOTHING;
+    ncr_text_add(&config->problem,
+                 "%sNCCL_REDIRECT_REQUIRE=\"%s\" %s; use bounds such as >=2.27,<2.31 or ==2.28.9 (operators >= > == < <=)",
+                 config->problem.length ? "; " : "", value,
+                 good && !*at ? "allows no version" : "is not a version range");
+}
+
+/* The index of the value among `values`, or `standard` with a warning. */
+static int read_word(struct ncr_config *config, const char *name, const char *const *values, int count, int standard) {
+    const char *value = ncr_environment(name);
+    if (!value)
+        return standard;
+    struct ncr_text list = {0};
+    for (int i = 0; i < count; i++) {
+        if (strcasecmp(value, values[i]) == 0) {
+            ncr_text_free(&list);
+            return i;
+        }
+        ncr_text_add(&list, "%s%s", i == 0 ? "" : i + 1 < count ? ", " : " or ", values[i]);
+    }
+    ncr_text_add(&config->warnings, "%s=\"%s\" is not a value, %s holds; use %s\n", name, value, values[standard],
+                 ncr_text_get(&list));
+    ncr_text_free(&list);
+    return standard;
+}
+
+static const char *const bind_words[] = {"auto", "start", "first-use"};
+static const char *const level_words[] = {"off", "error", "warn", "info", "debug"};
+
+static void read_fallback(struct ncr_config *config) {
+    const char *value = ncr_environment("NCCL_REDIRECT_FALLBACK");
+    config->fallback = !value || strcmp(value, "1") == 0;
+    if (value && strcmp(value, "0") != 0 && strcmp(value, "1") != 0) {
+        config->choice = NCR_CHOOSE_NOTHING;
+        ncr_text_add(&config->problem, "%sNCCL_REDIRECT_FALLBACK=\"%s\" is not a value; use 1 or 0",
+                     config->problem.length ? "; " : "", value);
+    }
+}
+
+/* NCCL's own switch: from VERSION on it prints its version, and so does the shim. */
+static bool nccl_debug_on(void) {
+    static const char *const words[] = {"VERSION", "WARN", "INFO", "ABORT", "TRACE"};
+    const char *value = ncr_environment("NCCL_DEBUG");
+    for (size_t i = 0; value && i < sizeof words / sizeof *words; i++)
+        if (strcasecmp(value, words[i]) == 0)
+            return true;
+    return false;
+}
+
+/** Read every variable. Strings are copies: the program may change its environment later. */
+void ncr_config_read(struct ncr_config *config) {
+    *config = (struct ncr_config){.secure = getauxval(AT_SECURE) != 0};
+    read_choices(config);
+    read_fallback(config);
+    read_range(config);
+    config->torch = copy(ncr_environment("NCCL_REDIRECT_TORCH"));
+    config->system_path = copy(ncr_environment("VLLM_NCCL_SO_PATH"));
+    config->bind = (enum ncr_bind)read_word(config, "NCCL_REDIRECT_BIND", bind_words, 3, NCR_BIND_AUTO);
+    config->level = (enum ncr_level)read_word(config, "NCCL_REDIRECT_LOG", level_words, 5, NCR_WARN);
+    config->log_file = copy(ncr_environment("NCCL_REDIRECT_LOG_FILE"));
+    config->announce = nccl_debug_on();
+    if (!config->secure)
+        warn_of_unknown_names(config);
+}
+
+/** NCCL_REDIRECT_BIND alone, for the constructor, which runs in every process. A wrong value counts as auto here. */
+enum ncr_bind ncr_config_bind(void) {
+    const char *value = ncr_environment("NCCL_REDIRECT_BIND");
+    for (int i = 0; value && i < 3; i++)
+        if (strcasecmp(value, bind_words[i]) == 0)
+            return (enum ncr_bind)i;
+    return NCR_BIND_AUTO;
+}
+
+void ncr_config_free(struct ncr_config *config) {
+    char *const strings[] = {config->path,        config->decided_by, config->require_text, config->torch,
+                             config->system_path, config->log_file};
+    for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
+        free(strings[i]);
+    ncr_text_free(&config->problem);
+    ncr_text_free(&config->warnings);
+    *config = (struct ncr_config){0};
+}

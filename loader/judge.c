@@ -1,0 +1,109 @@
+/*
+ * May this file be opened as the backend? Judged from the file alone, without running its code. What the dynamic loader
+ * judges better (dependencies, symbol versions) is left to it: it refuses before any of the library's code has run.
+ */
+#include "loader.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Exported by every build of the shim, so that a copy under any name is known. */
+static const char shim_mark[] = "nccl_redirect_version";
+
+struct exports {
+    bool shim;
+    unsigned core;    /* core functions found */
+    unsigned known;   /* functions of the table, without twins */
+    unsigned unknown; /* nccl* names that the table lacks, without twins */
+    bool found[NCR_ROWS];
+};
+
+static void count_export(struct exports *seen, const char *name) {
+    if (strcmp(name, shim_mark) == 0)
+        seen->shim = true;
+    if (strncmp(name, "nccl", 4) != 0 && strncmp(name, "mscc", 4) != 0)
+        return;
+    for (unsigned i = 0; i < NCR_ROWS; i++) {
+        const struct ncr_function *f = &ncr_functions[i];
+        if (f->name[4] != name[4] || strcmp(f->name, name) != 0)
+            continue;
+        seen->found[i] = true;
+        seen->known++;
+        seen->core += f->since <= NCR_CORE_SINCE;
+        return;
+    }
+    seen->unknown += name[4] >= 'A' && name[4] <= 'Z';
+}
+
+static char *core_problem(const struct exports *seen) {
+    const char *first = NULL;
+    unsigned missing = 0;
+    for (unsigned i = 0; i < NCR_ROWS; i++)
+        if (ncr_functions[i].since <= NCR_CORE_SINCE && !seen->found[i]) {
+            missing++;
+            first = first ? first : ncr_functions[i].name;
+        }
+    if (missing == 0)
+        return NULL;
+    if (seen->core == 0)
+        return strdup("is not a NCCL (it exports no NCCL function)");
+    if (missing == 1)
+        return ncr_path("lacks %s, which every NCCL has", first);
+    return ncr_path("lacks %s and %u more functions that every NCCL has", first, missing - 1);
+}
+
+static char *export_problem(const struct ncr_elf *elf, struct ncr_verdict *verdict) {
+    struct exports seen = {.shim = false};
+    size_t at = 0;
+    for (const char *name; (name = ncr_elf_next_export(elf, &at));)
+        count_export(&seen, name);
+    char *problem = seen.shim ? strdup("is nccl-redirect itself, not a NCCL") : core_problem(&seen);
+    for (unsigned i = 0; i < NCR_ROWS; i++) {
+        verdict->rccl |= ncr_functions[i].rccl && seen.found[i];
+        verdict->lacks += !ncr_functions[i].rccl && !seen.found[i];
+    }
+    verdict->unknown = seen.unknown;
+    return problem;
+}
+
+static char *version_problem(const struct ncr_elf *elf, const struct ncr_config *config, struct ncr_verdict *verdict) {
+    if (!config->require_text)
+        return NULL;
+    verdict->file_version = ncr_elf_nccl_version(elf);
+    if (verdict->file_version == 0)
+        return ncr_path("does not say its version, NCCL_REDIRECT_REQUIRE=%s cannot be checked", config->require_text);
+    if (verdict->file_version >= config->require.at_least && verdict->file_version < config->require.below)
+        return NULL;
+    char version[16];
+    ncr_version_text(verdict->file_version, version);
+    return ncr_path("is NCCL %s, outside NCCL_REDIRECT_REQUIRE=%s", version, config->require_text);
+}
+
+/** Judge one file. `verdict` is filled as far as it was read; free it with ncr_verdict_free(). */
+void ncr_judge(const char *path, const struct ncr_config *config, struct ncr_verdict *verdict) {
+    *verdict = (struct ncr_verdict){0};
+    struct ncr_elf elf;
+    errno = 0;
+    ncr_elf_open(&elf, path);
+    verdict->missing = elf.file < 0 && (errno == ENOENT || errno == ENOTDIR);
+    verdict->device = elf.status.st_dev;
+    verdict->inode = elf.status.st_ino;
+    if (ncr_elf_load_symbols(&elf)) {
+        verdict->refusal = export_problem(&elf, verdict);
+        if (!verdict->refusal)
+            verdict->refusal = version_problem(&elf, config, verdict);
+    } else {
+        verdict->refusal = elf.refusal;
+        elf.refusal = NULL;
+    }
+    if (!verdict->refusal && elf.refusal)
+        verdict->refusal = strdup(elf.refusal);
+    ncr_elf_close(&elf);
+}
+
+void ncr_verdict_free(struct ncr_verdict *verdict) {
+    free(verdict->refusal);
+    verdict->refusal = NULL;
+}

@@ -1,0 +1,228 @@
+/*
+ * Finding, judging and opening a real NCCL. Linked into the shim and into the command-line tool, so that what the tool
+ * explains is what the shim does. Depends on libc alone, exports nothing, and uses no libc symbol newer than GLIBC_2.17
+ * (tests/test_shim_file.c). The prototypes stand in the order of a decision, grouped by the file they live in.
+ *
+ * Thread-safety: none of these functions lock; the shim calls them under its binding lock, the tool from one thread.
+ * Memory: strings inside a struct are owned by it; everything else is const and lives as long as the process.
+ */
+#ifndef NCR_LOADER_H
+#define NCR_LOADER_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#define NCR_VERSION "0.1.0"
+#define NCR_PRINTF(text, first) __attribute__((format(printf, text, first)))
+
+/* ---- text.c: a string that grows; on lack of memory it stops growing and stays valid ---- */
+
+struct ncr_text {
+    char *data; /* NUL-terminated once something was added, else NULL */
+    size_t length;
+    size_t room;
+};
+
+void ncr_text_add(struct ncr_text *text, const char *format, ...) NCR_PRINTF(2, 3);
+void ncr_text_free(struct ncr_text *text);
+const char *ncr_text_get(const struct ncr_text *text); /* "" when empty */
+
+/* ---- api.c: the table of functions as C data ---- */
+
+enum ncr_result { NCR_CODE, NCR_TEXT, NCR_NONE, NCR_NUMBER, NCR_TEAM };
+enum ncr_role { NCR_CALL, NCR_CREATE, NCR_WHY };
+
+struct ncr_function {
+    const char *name; /* without the p of the twin */
+    int since;        /* major * 10000 + minor * 100 + patch */
+    enum ncr_result result;
+    enum ncr_role role;
+    bool rccl; /* exists in RCCL only */
+    bool twin; /* p<name> exists too */
+};
+
+#define NCR_CORE_SINCE 20400
+
+enum {
+    NCR_ROWS = 0
+#define XX(name, since, result, role) +1
+#include "nccl_api.def"
+};
+
+extern const struct ncr_function ncr_functions[NCR_ROWS];
+
+bool ncr_is_api_name(const char *symbol);
+int ncr_version_from_nccl(int code);
+void ncr_version_text(int version, char text[16]);
+bool ncr_version_parse(const char *text, int *version, const char **end);
+
+/* ---- config.c: the environment, read once ---- */
+
+enum ncr_choice { NCR_CHOOSE_AUTO, NCR_CHOOSE_TORCH, NCR_CHOOSE_SYSTEM, NCR_CHOOSE_PATH, NCR_CHOOSE_NOTHING };
+enum ncr_bind { NCR_BIND_AUTO, NCR_BIND_START, NCR_BIND_FIRST_USE };
+/* NCR_ANNOUNCE is no setting: a line of this level is always written, except with "off". */
+enum ncr_level { NCR_OFF, NCR_ERROR, NCR_WARN, NCR_INFO, NCR_DEBUG, NCR_ANNOUNCE };
+
+struct ncr_range {
+    int at_least; /* inclusive, 0 = no bound */
+    int below;    /* exclusive, INT_MAX = no bound */
+};
+
+struct ncr_config {
+    enum ncr_choice choice; /* NCR_CHOOSE_NOTHING: a value is wrong, `problem` says which */
+    char *path;             /* the backend of NCR_CHOOSE_PATH */
+    char *decided_by;       /* "NCCL_REDIRECT=torch", "VLLM_USE_PYTORCH_NCCL=1", "the default" */
+    bool fallback;
+    struct ncr_range require;
+    char *require_text; /* as the user wrote it, or NULL */
+    char *torch;        /* NCCL_REDIRECT_TORCH */
+    char *system_path;  /* VLLM_NCCL_SO_PATH */
+    enum ncr_bind bind;
+    enum ncr_level level;
+    char *log_file; /* with %h %p still in it */
+    bool announce;  /* NCCL_DEBUG asks for the version */
+    bool secure;    /* set-uid: every variable was ignored */
+    struct ncr_text problem;
+    struct ncr_text warnings; /* lines, each ending in \n */
+};
+
+void ncr_config_read(struct ncr_config *config);
+void ncr_config_free(struct ncr_config *config);
+enum ncr_bind ncr_config_bind(void);
+const char *ncr_environment(const char *name);
+
+/* ---- log.c: the one sink ---- */
+
+void ncr_log_open(enum ncr_level level, const char *file);
+bool ncr_log_wants(enum ncr_level level);
+void ncr_log(enum ncr_level level, const char *format, ...) NCR_PRINTF(2, 3);
+
+/* ---- file.c: file system calls, counted, and path building ---- */
+
+int ncr_file_open(const char *path, struct stat *status);
+bool ncr_file_read_at(int file, void *into, size_t size, uint64_t offset);
+char *ncr_file_text(const char *path, size_t most);
+bool ncr_file_exists(const char *path);
+char *ncr_path(const char *format, ...) NCR_PRINTF(1, 2);
+char *ncr_parent(const char *path, unsigned levels);
+const char *ncr_basename(const char *path);
+unsigned ncr_file_calls(void);
+void ncr_file_count(void);
+
+/* ---- elf_file.c: what a library file says of itself, read without mapping it ---- */
+
+struct ncr_elf {
+    int file;
+    struct stat status;
+    char *refusal; /* why it is no loadable library of this machine, or NULL */
+    char *strings; /* the dynamic string table, and the symbols that name into it */
+    size_t strings_size;
+    void *symbols;
+    size_t symbol_count;
+    const char *soname; /* or NULL */
+    void *segments;
+    unsigned segment_count;
+    uint64_t section_table;
+    unsigned sections;
+    unsigned section_names;
+};
+
+void ncr_elf_open(struct ncr_elf *elf, const char *path);
+void ncr_elf_close(struct ncr_elf *elf);
+bool ncr_elf_load_symbols(struct ncr_elf *elf);
+const char *ncr_elf_next_export(const struct ncr_elf *elf, size_t *at);
+int ncr_elf_nccl_version(const struct ncr_elf *elf);
+char *ncr_elf_soname(const char *path);
+
+/* ---- objects.c: what this process has mapped ---- */
+
+struct ncr_object {
+    const char *path; /* "" for the program itself */
+    const char *soname;
+    const char *runpath; /* DT_RUNPATH, else DT_RPATH, or NULL */
+    bool needs_nccl;     /* has a DT_NEEDED on a NCCL */
+    bool is_nccl;        /* by file name or SONAME */
+    uintptr_t start, end;
+};
+
+typedef bool ncr_object_visitor(void *arg, const struct ncr_object *object);
+
+bool ncr_objects(ncr_object_visitor *visit, void *arg);
+bool ncr_objects_need_nccl(void);
+bool ncr_is_nccl_name(const char *file_name);
+char *ncr_program_path(void);
+
+/* ---- candidates.c: the order of trial; torch.c, python.c, system.c, ldcache.c, program.c: where each looks ---- */
+
+enum ncr_method { NCR_BY_TORCH, NCR_BY_SYSTEM, NCR_BY_PROGRAM, NCR_BY_PATH };
+
+struct ncr_candidate {
+    enum ncr_method method;
+    const char *origin; /* what led there: "LD_LIBRARY_PATH", "torch in VIRTUAL_ENV", … */
+    const char *path;
+};
+
+/* Returns true to stop the search. */
+typedef bool ncr_visitor(void *arg, const struct ncr_candidate *candidate);
+
+struct ncr_search {
+    const struct ncr_config *config;
+    bool rccl_first;       /* the preload is the one for RCCL */
+    const char *requested; /* the file that the program tried to open, or NULL */
+    ncr_visitor *visit;
+    void *arg;
+    struct ncr_text notes; /* what a method could not find, one clause per method */
+};
+
+bool ncr_candidates(struct ncr_search *search);
+bool ncr_torch(struct ncr_search *search);
+bool ncr_system(struct ncr_search *search);
+bool ncr_program(struct ncr_search *search);
+bool ncr_offer(struct ncr_search *search, enum ncr_method method, const char *origin, const char *path);
+const char *ncr_method_name(enum ncr_method method);
+
+typedef bool ncr_folder_visitor(void *arg, const char *origin, const char *folder);
+bool ncr_python_folders(ncr_folder_visitor *visit, void *arg);
+bool ncr_split_path(const char *list, const char *origin, ncr_folder_visitor *visit, void *arg);
+char *ncr_expand_origin(const char *folder, const char *object_path);
+bool ncr_ldcache(const char *soname, ncr_folder_visitor *visit, void *arg);
+
+/* ---- judge.c: may this file be opened? ---- */
+
+struct ncr_verdict {
+    char *refusal;     /* one clause, or NULL: accepted */
+    bool missing;      /* there is no such file */
+    int file_version;  /* as the file says of itself, 0 = not looked for or not found */
+    bool rccl;         /* it is a RCCL */
+    unsigned unknown;  /* functions that it exports and the table does not know */
+    unsigned lacks;    /* functions of the table that it does not export, without the twins */
+    dev_t device;
+    ino_t inode;
+};
+
+void ncr_judge(const char *path, const struct ncr_config *config, struct ncr_verdict *verdict);
+void ncr_verdict_free(struct ncr_verdict *verdict);
+
+/* ---- open.c: the decision ---- */
+
+typedef void *ncr_dlopen(const char *file, int mode);
+
+struct ncr_backend {
+    void *handle; /* NULL: NCCL is disabled, `why` says why */
+    char *path;
+    char *origin;
+    enum ncr_method method;
+    int version; /* the backend's own answer, 0 if it gave none */
+    bool rccl;
+    struct ncr_text why; /* every candidate that was refused, and what was not found */
+    bool reported;       /* an error line has told it already */
+};
+
+void ncr_choose(struct ncr_backend *backend, const struct ncr_config *config, bool rccl_first,
+                const char *requested, ncr_dlopen *open);
+
+#endif

@@ -1,0 +1,74 @@
+/* What this process has mapped already, read from memory: no file is touched. */
+#include "loader.h"
+
+#include <elf.h>
+#include <link.h>
+#include <stdlib.h>
+#include <string.h>
+
+/** Is this the file name (or SONAME) of a NCCL or RCCL? Plugins (libnccl-net.so and the like) are not. */
+bool ncr_is_nccl_name(const char *file_name) {
+    const char *base = ncr_basename(file_name);
+    return strncmp(base, "libnccl.so", 10) == 0 || strncmp(base, "librccl.so", 10) == 0;
+}
+
+struct walk {
+    ncr_object_visitor *visit;
+    void *arg;
+};
+
+static void read_dynamic(struct ncr_object *object, const ElfW(Dyn) *dynamic, uintptr_t base) {
+    const char *strings = NULL;
+    for (const ElfW(Dyn) *d = dynamic; d->d_tag != DT_NULL; d++)
+        if (d->d_tag == DT_STRTAB)
+            /* glibc has relocated this address in place, other loaders (and the vdso) have not. */
+            strings = (const char *)(d->d_un.d_ptr < base ? base + d->d_un.d_ptr : d->d_un.d_ptr);
+    if (!strings)
+        return;
+    for (const ElfW(Dyn) *d = dynamic; d->d_tag != DT_NULL; d++) {
+        const char *text = strings + d->d_un.d_val;
+        if (d->d_tag == DT_SONAME)
+            object->soname = text;
+        else if (d->d_tag == DT_RUNPATH || (d->d_tag == DT_RPATH && !object->runpath))
+            object->runpath = text;
+        else if (d->d_tag == DT_NEEDED && ncr_is_nccl_name(text))
+            object->needs_nccl = true;
+    }
+}
+
+static int visit_object(struct dl_phdr_info *info, size_t size, void *arg) {
+    (void)size;
+    const struct walk *walk = arg;
+    const ElfW(Dyn) *dynamic = NULL;
+    struct ncr_object object = {.path = info->dlpi_name ? info->dlpi_name : "", .start = UINTPTR_MAX};
+    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        uintptr_t start = info->dlpi_addr + segment->p_vaddr;
+        if (segment->p_type == PT_DYNAMIC)
+            dynamic = (const ElfW(Dyn) *)start;
+        if (segment->p_type != PT_LOAD)
+            continue;
+        object.start = start < object.start ? start : object.start;
+        object.end = start + segment->p_memsz > object.end ? start + segment->p_memsz : object.end;
+    }
+    if (dynamic)
+        read_dynamic(&object, dynamic, info->dlpi_addr);
+    object.is_nccl = ncr_is_nccl_name(object.path) || (object.soname && ncr_is_nccl_name(object.soname));
+    return walk->visit(walk->arg, &object);
+}
+
+/** Visit every mapped object, in the loader's order, until the visitor returns true; returns what it returned last. */
+bool ncr_objects(ncr_object_visitor *visit, void *arg) {
+    struct walk walk = {visit, arg};
+    return dl_iterate_phdr(visit_object, &walk) != 0;
+}
+
+static bool needs_nccl(void *arg, const struct ncr_object *object) {
+    (void)arg;
+    return object->needs_nccl;
+}
+
+/** Is the program, or a library that it has loaded, linked with a NCCL? */
+bool ncr_objects_need_nccl(void) {
+    return ncr_objects(needs_nccl, NULL);
+}

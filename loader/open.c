@@ -1,0 +1,169 @@
+/* The decision: the first candidate that is accepted and opens is the backend. */
+#include "loader.h"
+#include "old_glibc.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A process tries few real files; beyond this number a file may be judged twice. */
+#define MOST_SEEN 64
+
+struct choosing {
+    struct ncr_backend *backend;
+    const struct ncr_config *config;
+    ncr_dlopen *open;
+    struct ncr_text absent;      /* candidates that do not exist */
+    struct ncr_text named_fault; /* why VLLM_NCCL_SO_PATH was refused */
+    struct {
+        dev_t device;
+        ino_t inode;
+    } seen[MOST_SEEN];
+    unsigned seen_count;
+};
+
+static bool seen_before(struct choosing *choosing, const struct ncr_verdict *verdict) {
+    for (unsigned i = 0; i < choosing->seen_count; i++)
+        if (choosing->seen[i].inode == verdict->inode && choosing->seen[i].device == verdict->device)
+            return true;
+    if (choosing->seen_count < MOST_SEEN && verdict->inode) {
+        choosing->seen[choosing->seen_count].device = verdict->device;
+        choosing->seen[choosing->seen_count++].inode = verdict->inode;
+    }
+    return false;
+}
+
+static void note_refusal(struct choosing *choosing, const struct ncr_candidate *candidate, const char *why) {
+    struct ncr_text *text = &choosing->backend->why;
+    ncr_text_add(text, "%s%s (%s, from %s) %s", text->length ? "; " : "", candidate->path,
+                 ncr_method_name(candidate->method), candidate->origin, why);
+    ncr_log(NCR_INFO, "passed over: %s (%s, from %s) %s", candidate->path, ncr_method_name(candidate->method),
+            candidate->origin, why);
+    if (strcmp(candidate->origin, "VLLM_NCCL_SO_PATH") == 0)
+        ncr_text_add(&choosing->named_fault, "%s", why);
+}
+
+/* What the user named is always reported; a place that was merely searched, only together with the other empty ones. */
+static void note_absence(struct choosing *choosing, const struct ncr_candidate *candidate) {
+    if (candidate->method == NCR_BY_PATH || strcmp(candidate->origin, "VLLM_NCCL_SO_PATH") == 0) {
+        note_refusal(choosing, candidate, "does not exist");
+        return;
+    }
+    ncr_text_add(&choosing->absent, "%s%s", choosing->absent.length ? ", " : "", candidate->path);
+    ncr_log(NCR_DEBUG, "not there: %s (%s, from %s)", candidate->path, ncr_method_name(candidate->method),
+            candidate->origin);
+}
+
+static int ask_version(void *handle) {
+    union {
+        void *symbol;
+        int (*function)(int *);
+    } get = {dlsym(handle, "ncclGetVersion")};
+    int code = 0;
+    return get.symbol && get.function(&code) == 0 ? ncr_version_from_nccl(code) : 0;
+}
+
+/* Names that the table lacks can only be found if the backend is in the global scope. Never a RCCL: its copy of LLVM
+ * clashes with others there; never torch's own library, whose other symbols are nobody's business. */
+static int open_mode(const struct ncr_candidate *candidate, const struct ncr_verdict *verdict) {
+    bool global = verdict->unknown > 0 && !verdict->rccl && ncr_is_nccl_name(candidate->path);
+    return RTLD_NOW | (global ? RTLD_GLOBAL : RTLD_LOCAL);
+}
+
+static bool open_candidate(struct choosing *choosing, const struct ncr_candidate *candidate,
+                           const struct ncr_verdict *verdict) {
+    struct ncr_backend *backend = choosing->backend;
+    void *handle = choosing->open(candidate->path, open_mode(candidate, verdict));
+    if (!handle) {
+        const char *error = dlerror();
+        struct ncr_text why = {0};
+        ncr_text_add(&why, "cannot be opened (%s)", error ? error : "the loader does not say why");
+        note_refusal(choosing, candidate, ncr_text_get(&why));
+        ncr_text_free(&why);
+        return false;
+    }
+    backend->handle = handle;
+    backend->path = strdup(candidate->path);
+    backend->origin = strdup(candidate->origin);
+    backend->method = candidate->method;
+    backend->rccl = verdict->rccl;
+    backend->version = ask_version(handle);
+    return true;
+}
+
+static bool try_candidate(void *arg, const struct ncr_candidate *candidate) {
+    struct choosing *choosing = arg;
+    struct ncr_verdict verdict;
+    ncr_judge(candidate->path, choosing->config, &verdict);
+    bool opened = false;
+    if (verdict.missing)
+        note_absence(choosing, candidate);
+    else if (seen_before(choosing, &verdict))
+        ncr_log(NCR_DEBUG, "seen before: %s", candidate->path);
+    else if (verdict.refusal)
+        note_refusal(choosing, candidate, verdict.refusal);
+    else
+        opened = open_candidate(choosing, candidate, &verdict);
+    ncr_verdict_free(&verdict);
+    return opened;
+}
+
+static void explain_failure(struct choosing *choosing, const struct ncr_search *search) {
+    struct ncr_text *why = &choosing->backend->why;
+    if (search->notes.length)
+        ncr_text_add(why, "%s", ncr_text_get(&search->notes) + (why->length ? 0 : 2));
+    if (choosing->absent.length)
+        ncr_text_add(why, "%snot there: %s", why->length ? "; " : "", choosing->absent.data);
+}
+
+static void report_success(const struct choosing *choosing) {
+    const struct ncr_config *config = choosing->config;
+    const struct ncr_backend *backend = choosing->backend;
+    char version[16];
+    ncr_version_text(backend->version, version);
+    if (config->choice == NCR_CHOOSE_TORCH && backend->method != NCR_BY_TORCH)
+        ncr_log(NCR_WARN,
+                "%s, but no NCCL of torch can be used (NCCL_REDIRECT_LOG=info tells why); the system's serves instead: "
+                "NCCL %s, %s. Set NCCL_REDIRECT_TORCH to torch's folder, or NCCL_REDIRECT_FALLBACK=0 to make this an error",
+                config->decided_by, version, backend->path);
+    if (choosing->named_fault.length)
+        ncr_log(NCR_WARN, "VLLM_NCCL_SO_PATH is not used: \"%s\" %s. NCCL %s serves instead: %s", config->system_path,
+                choosing->named_fault.data, version, backend->path);
+    else if (config->system_path && strcmp(backend->origin, "VLLM_NCCL_SO_PATH") != 0)
+        ncr_log(NCR_WARN, "VLLM_NCCL_SO_PATH=%s is not used: by %s %s's NCCL %s serves, %s. To use it set "
+                "NCCL_REDIRECT=system", config->system_path, config->decided_by, ncr_method_name(backend->method), version,
+                backend->path);
+    ncr_log(config->announce ? NCR_ANNOUNCE : NCR_INFO, "%s %s serves this process: %s (%s, from %s; decided by %s)", backend->rccl ? "RCCL" : "NCCL",
+            version, backend->path, ncr_method_name(backend->method), backend->origin, config->decided_by);
+}
+
+/* What the user wrote is wrong: said at once, also to a program that only asks whether there is a NCCL. */
+static void report_problem(struct ncr_backend *backend, const struct ncr_config *config) {
+    ncr_text_add(&backend->why, "%s", ncr_text_get(&config->problem));
+    backend->reported = true;
+    ncr_log(NCR_ERROR, "%s. NCCL is disabled in this process: its functions return ncclSystemError",
+            ncr_text_get(&config->problem));
+}
+
+/**
+ * Find, judge and open the backend, and report. On failure backend->handle is NULL and backend->why tells every path that
+ * was tried and its reason. `open` is the dlopen to open it with, `requested` the file that the program tried to open.
+ */
+void ncr_choose(struct ncr_backend *backend, const struct ncr_config *config, bool rccl_first, const char *requested,
+                ncr_dlopen *open) {
+    *backend = (struct ncr_backend){0};
+    struct choosing choosing = {.backend = backend, .config = config, .open = open};
+    struct ncr_search search = {.config = config,
+                                .rccl_first = rccl_first,
+                                .requested = requested,
+                                .visit = try_candidate,
+                                .arg = &choosing};
+    if (config->choice == NCR_CHOOSE_NOTHING)
+        report_problem(backend, config);
+    else if (ncr_candidates(&search))
+        report_success(&choosing);
+    else
+        explain_failure(&choosing, &search);
+    ncr_text_free(&search.notes);
+    ncr_text_free(&choosing.absent);
+    ncr_text_free(&choosing.named_fault);
+}

@@ -1,0 +1,239 @@
+/*
+ * The folders in which a Python finds its packages, in import order, without starting one. Of the interpreter that is
+ * running; in any other program of VIRTUAL_ENV, CONDA_PREFIX and the python3 on PATH. The rules are those of CPython's
+ * site module and pyvenv.cfg (PEP 405), and Debian's dist-packages.
+ */
+#include "loader.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+struct python {
+    char *executable; /* as started: a link inside a virtual environment is kept */
+    char *prefix;
+    char *base_prefix;      /* of the Python that a virtual environment was made from, else NULL */
+    bool system_packages;   /* may see more than the virtual environment */
+    char *version;          /* "python3.11", the folder below lib */
+    const char *origin;
+};
+
+static void python_free(struct python *python) {
+    free(python->executable);
+    free(python->prefix);
+    free(python->base_prefix);
+    free(python->version);
+}
+
+/** The file that this process runs, links resolved, as a fresh string. */
+char *ncr_program_path(void) {
+    ncr_file_count();
+    return realpath("/proc/self/exe", NULL);
+}
+
+static bool is_interpreter_name(const char *path) {
+    return strncmp(ncr_basename(path), "python", 6) == 0;
+}
+
+/* Is `path` a name of the file `real`? */
+static bool leads_to(const char *path, const char *real) {
+    ncr_file_count();
+    char *resolved = realpath(path, NULL);
+    bool same = resolved && strcmp(resolved, real) == 0;
+    free(resolved);
+    return same;
+}
+
+/* The path by which the running interpreter was started, or NULL if this is no Python. The kernel tells the path of the
+ * call to exec, which a shebang line makes that of the script; then argv[0] is the interpreter. */
+static char *running_interpreter(void) {
+    char *real = ncr_program_path();
+    if (!real || !is_interpreter_name(real)) {
+        free(real);
+        return NULL;
+    }
+    const char *names[] = {(const char *)getauxval(AT_EXECFN), program_invocation_name};
+    for (int i = 0; i < 2; i++) {
+        if (!names[i] || !strchr(names[i], '/') || strcmp(names[i], real) == 0 || !leads_to(names[i], real))
+            continue;
+        free(real);
+        return strdup(names[i]);
+    }
+    return real;
+}
+
+/* The value of "key = value" in pyvenv.cfg as a fresh string, or NULL. */
+static char *config_value(const char *text, const char *key) {
+    size_t length = strlen(key);
+    for (const char *line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+        line += strspn(line, " \t");
+        const char *at = line + length;
+        if (strncmp(line, key, length) != 0 || !(at += strspn(at, " \t"), *at == '='))
+            continue;
+        at += 1 + strspn(at + 1, " \t");
+        size_t size = strcspn(at, "\r\n");
+        while (size > 0 && (at[size - 1] == ' ' || at[size - 1] == '\t'))
+            size--;
+        return strndup(at, size);
+    }
+    return NULL;
+}
+
+static void read_pyvenv(struct python *python) {
+    char *name = ncr_path("%s/pyvenv.cfg", python->prefix);
+    char *text = name ? ncr_file_text(name, 4096) : NULL;
+    if (text) {
+        char *home = config_value(text, "home"), *shared = config_value(text, "include-system-site-packages");
+        python->system_packages = shared && strcasecmp(shared, "true") == 0;
+        python->base_prefix = home ? ncr_parent(home, 1) : NULL;
+        free(home);
+        free(shared);
+    }
+    free(text);
+    free(name);
+}
+
+/* "python3.11": from the interpreter's real name, else from the only such folder in lib. */
+static char *version_folder(const struct python *python) {
+    ncr_file_count();
+    char *real = realpath(python->executable, NULL);
+    const char *name = real ? ncr_basename(real) : "";
+    char *version = strncmp(name, "python3.", 8) == 0 ? strdup(name) : NULL;
+    free(real);
+    if (version)
+        return version;
+
+    char *lib = ncr_path("%s/lib", python->prefix);
+    ncr_file_count();
+    DIR *folder = lib ? opendir(lib) : NULL;
+    for (struct dirent *entry; folder && !version && (entry = readdir(folder));)
+        if (strncmp(entry->d_name, "python3.", 8) == 0)
+            version = strdup(entry->d_name);
+    if (folder)
+        closedir(folder);
+    free(lib);
+    return version;
+}
+
+/* Describe the Python whose executable is `executable` (which the result owns). */
+static bool describe(struct python *python, char *executable, const char *origin) {
+    *python = (struct python){.executable = executable, .origin = origin};
+    if (!executable)
+        return false;
+    python->prefix = ncr_parent(executable, 2);
+    if (!python->prefix)
+        return false;
+    read_pyvenv(python);
+    if (!python->base_prefix) {
+        /* Not in a virtual environment: the prefix is where the real file lies. */
+        ncr_file_count();
+        char *real = realpath(executable, NULL);
+        if (real) {
+            free(python->prefix);
+            python->prefix = ncr_parent(real, 2);
+            free(real);
+        }
+    }
+    python->version = version_folder(python);
+    return python->prefix && python->version;
+}
+
+static bool visit_format(ncr_folder_visitor *visit, void *arg, const char *origin, char *folder) {
+    bool stop = folder && visit(arg, origin, folder);
+    free(folder);
+    return stop;
+}
+
+static bool visit_user_site(const struct python *python, ncr_folder_visitor *visit, void *arg) {
+    const char *base = ncr_environment("PYTHONUSERBASE"), *home = ncr_environment("HOME");
+    if (ncr_environment("PYTHONNOUSERSITE") || (!base && !home))
+        return false;
+    char *folder = base ? ncr_path("%s/lib/%s/site-packages", base, python->version)
+                        : ncr_path("%s/.local/lib/%s/site-packages", home, python->version);
+    return visit_format(visit, arg, "the user's site-packages", folder);
+}
+
+static bool visit_prefix(const struct python *python, const char *prefix, ncr_folder_visitor *visit, void *arg) {
+    const char *origin = python->origin, *version = python->version;
+    if (strcmp(prefix, "/usr") == 0 &&
+        (visit_format(visit, arg, origin, ncr_path("/usr/local/lib/%s/dist-packages", version)) ||
+         visit_format(visit, arg, origin, strdup("/usr/lib/python3/dist-packages")) ||
+         visit_format(visit, arg, origin, ncr_path("/usr/local/lib64/%s/site-packages", version)) ||
+         visit_format(visit, arg, origin, ncr_path("/usr/local/lib/%s/site-packages", version))))
+        return true;
+    return visit_format(visit, arg, origin, ncr_path("%s/lib/%s/site-packages", prefix, version)) ||
+           visit_format(visit, arg, origin, ncr_path("%s/lib64/%s/site-packages", prefix, version));
+}
+
+static bool visit_python(const struct python *python, ncr_folder_visitor *visit, void *arg) {
+    if (!python->base_prefix)
+        return visit_user_site(python, visit, arg) || visit_prefix(python, python->prefix, visit, arg);
+    if (visit_prefix(python, python->prefix, visit, arg))
+        return true;
+    return python->system_packages &&
+           (visit_user_site(python, visit, arg) || visit_prefix(python, python->base_prefix, visit, arg));
+}
+
+static bool visit_executable(char *executable, const char *origin, ncr_folder_visitor *visit, void *arg) {
+    struct python python;
+    bool stop = describe(&python, executable, origin) && visit_python(&python, visit, arg);
+    python_free(&python);
+    return stop;
+}
+
+/* pyenv's python3 is a script in ROOT/shims; the interpreter that it would start is named by a variable or a file. */
+static char *behind_pyenv_shim(const char *shim) {
+    char *root = ncr_parent(shim, 2), *name = root ? ncr_path("%s/version", root) : NULL;
+    const char *chosen = ncr_environment("PYENV_VERSION");
+    char *text = chosen ? strdup(chosen) : name ? ncr_file_text(name, 256) : NULL;
+    char *executable = NULL;
+    if (text) {
+        text[strcspn(text, ": \t\r\n")] = '\0';
+        executable = ncr_path("%s/versions/%s/bin/python3", root, text);
+    }
+    free(text);
+    free(name);
+    free(root);
+    return executable;
+}
+
+static bool visit_if_python(void *arg, const char *origin, const char *folder) {
+    (void)origin;
+    char **found = arg;
+    char *candidate = ncr_path("%s/python3", folder);
+    ncr_file_count();
+    if (candidate && access(candidate, X_OK) == 0) {
+        bool shim = strlen(folder) > 6 && strcmp(folder + strlen(folder) - 6, "/shims") == 0;
+        *found = shim ? behind_pyenv_shim(candidate) : candidate;
+        if (shim)
+            free(candidate);
+        return *found != NULL;
+    }
+    free(candidate);
+    return false;
+}
+
+static char *python_on_path(void) {
+    char *found = NULL;
+    ncr_split_path(ncr_environment("PATH"), "PATH", visit_if_python, &found);
+    return found;
+}
+
+/** Visit the package folders of the Python that this process is or would start. Returns whether a visit stopped it. */
+bool ncr_python_folders(ncr_folder_visitor *visit, void *arg) {
+    if (ncr_split_path(ncr_environment("PYTHONPATH"), "PYTHONPATH", visit, arg))
+        return true;
+    char *running = running_interpreter();
+    if (running)
+        return visit_executable(running, "the running Python", visit, arg);
+
+    const char *venv = ncr_environment("VIRTUAL_ENV"), *conda = ncr_environment("CONDA_PREFIX");
+    if (venv && visit_executable(ncr_path("%s/bin/python3", venv), "VIRTUAL_ENV", visit, arg))
+        return true;
+    if (conda && visit_executable(ncr_path("%s/bin/python3", conda), "CONDA_PREFIX", visit, arg))
+        return true;
+    return visit_executable(python_on_path(), "the python3 on PATH", visit, arg);
+}

@@ -1,0 +1,105 @@
+/* The system's NCCL: where an administrator, a module system, a CUDA installation or a distribution puts one. */
+#include "loader.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#define MULTIARCH "x86_64-linux-gnu"
+#define HPC_SDK "/opt/nvidia/hpc_sdk/Linux_x86_64"
+#elif defined(__aarch64__)
+#define MULTIARCH "aarch64-linux-gnu"
+#define HPC_SDK "/opt/nvidia/hpc_sdk/Linux_aarch64"
+#endif
+
+/* One pass over the places, looking for one name. */
+struct pass {
+    struct ncr_search *search;
+    const char *name;
+};
+
+static bool offer_in(void *arg, const char *origin, const char *folder) {
+    struct pass *pass = arg;
+    char *path = ncr_path("%s/%s", folder, pass->name);
+    bool stop = path && ncr_offer(pass->search, NCR_BY_SYSTEM, origin, path);
+    free(path);
+    return stop;
+}
+
+static bool offer_below(struct pass *pass, const char *variable, const char *const *folders) {
+    const char *root = ncr_environment(variable);
+    bool stop = false;
+    for (int i = 0; root && folders[i] && !stop; i++) {
+        char *folder = ncr_path("%s%s", root, folders[i]);
+        stop = folder && offer_in(pass, variable, folder);
+        free(folder);
+    }
+    return stop;
+}
+
+static bool offer_cached(void *arg, const char *origin, const char *path) {
+    return ncr_offer(((struct pass *)arg)->search, NCR_BY_SYSTEM, origin, path);
+}
+
+/* HPC SDK versions lie side by side; the newest by name first. */
+static bool offer_hpc_sdk(struct pass *pass) {
+    char newest[64] = "";
+    ncr_file_count();
+    DIR *folder = opendir(HPC_SDK);
+    for (struct dirent *entry; folder && (entry = readdir(folder));)
+        if (entry->d_name[0] >= '0' && entry->d_name[0] <= '9' && strlen(entry->d_name) < sizeof newest &&
+            strcmp(entry->d_name, newest) > 0)
+            strcpy(newest, entry->d_name);
+    if (folder)
+        closedir(folder);
+    if (!*newest)
+        return false;
+    char *path = ncr_path("%s/%s/comm_libs/nccl/lib", HPC_SDK, newest);
+    bool stop = path && offer_in(pass, "the HPC SDK", path);
+    free(path);
+    return stop;
+}
+
+static bool offer_usual(struct pass *pass) {
+    static const char *const usual[][2] = {
+        {"the CUDA toolkit", "/usr/local/cuda/lib64"},
+        {"the CUDA toolkit", "/usr/local/cuda/lib"},
+        {"ROCm", "/opt/rocm/lib"},
+        {"the distribution", "/usr/lib/" MULTIARCH},
+        {"the distribution", "/usr/lib64"},
+        {"the distribution", "/usr/lib"},
+        {"the distribution", "/usr/local/lib"},
+    };
+    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
+        if (offer_in(pass, usual[i][0], usual[i][1]))
+            return true;
+    return offer_hpc_sdk(pass);
+}
+
+static bool offer_named(struct ncr_search *search) {
+    const char *named = search->config->system_path;
+    if (!named)
+        return false;
+    /* Without a slash dlopen would search for the name, and find this shim. */
+    char *path = strchr(named, '/') ? strdup(named) : ncr_path("./%s", named);
+    bool stop = path && ncr_offer(search, NCR_BY_SYSTEM, "VLLM_NCCL_SO_PATH", path);
+    free(path);
+    return stop;
+}
+
+static bool offer_everywhere(struct ncr_search *search, const char *name) {
+    static const char *const nccl_home[] = {"/lib", "/lib64", "/build/lib", NULL};
+    static const char *const cuda_home[] = {"/lib64", "/lib", NULL};
+    struct pass pass = {search, name};
+    return ncr_split_path(ncr_environment("LD_LIBRARY_PATH"), "LD_LIBRARY_PATH", offer_in, &pass) ||
+           ncr_ldcache(name, offer_cached, &pass) || offer_below(&pass, "NCCL_HOME", nccl_home) ||
+           offer_below(&pass, "CUDA_HOME", cuda_home) || offer_usual(&pass);
+}
+
+/** Offer the system's NCCLs in the order of docs/selection.md; a RCCL only where no NCCL is, or the other way round. */
+bool ncr_system(struct ncr_search *search) {
+    static const char *const names[] = {"libnccl.so.2", "librccl.so.1"};
+    return offer_named(search) || offer_everywhere(search, names[search->rccl_first]) ||
+           offer_everywhere(search, names[!search->rccl_first]);
+}

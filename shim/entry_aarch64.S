@@ -1,0 +1,144 @@
+/*
+ * What the program calls: one trampoline per function, a jump through its slot. The trampolines know no signatures: all
+ * registers and the stack arrive at the backend as the program left them, structs by value included. Two slots per row
+ * of the table: the function, its twin. x16 and x17 are free for linkage code (AAPCS64).
+ */
+#if defined(__aarch64__)
+    .text
+
+/* ---- trampolines: a literal load reaches 1 MiB, the shim is far smaller ---- */
+    .globl ncr_trampolines_start
+    .hidden ncr_trampolines_start
+ncr_trampolines_start:
+    .set slot, 0
+    .macro trampoline name
+    .globl \name
+    .type \name, %function
+    .p2align 2
+\name:
+    .cfi_startproc
+    ldr x16, ncr_slots + 8 * slot
+    br x16
+    .cfi_endproc
+    .size \name, . - \name
+    .set slot, slot + 1
+    .endm
+#define XX(name, since, result, role) trampoline name; trampoline p##name;
+#define XX_SOLO(name, since, result, role) trampoline name; .set slot, slot + 1;
+#include "nccl_api.def"
+
+/* ---- where a slot points until the backend has an address for it: the slot's number in x17, go to `unbound` ---- */
+    .set slot, 0
+    .macro unbound_stub name
+.Lunbound_\name:
+    mov w17, #slot
+    b unbound
+    .set slot, slot + 1
+    .endm
+#define XX(name, since, result, role) unbound_stub name; unbound_stub p##name;
+#define XX_SOLO(name, since, result, role) unbound_stub name; .set slot, slot + 1;
+#include "nccl_api.def"
+    .globl ncr_unbound_end
+    .hidden ncr_unbound_end
+ncr_unbound_end:
+
+/*
+ * Ask ncr_first_use() for the backend's address and go there with the registers of the call; where there is none, let
+ * ncr_answer() return to the program in the function's place. x8 holds the address of a large returned struct.
+ */
+    .type unbound, %function
+unbound:
+    .cfi_startproc
+    stp x29, x30, [sp, #-224]!
+    .cfi_def_cfa_offset 224
+    .cfi_offset x29, -224
+    .cfi_offset x30, -216
+    mov x29, sp
+    stp x0, x1, [sp, #16]
+    stp x2, x3, [sp, #32]
+    stp x4, x5, [sp, #48]
+    stp x6, x7, [sp, #64]
+    stp x8, x17, [sp, #80]
+    stp q0, q1, [sp, #96]
+    stp q2, q3, [sp, #128]
+    stp q4, q5, [sp, #160]
+    stp q6, q7, [sp, #192]
+    mov w0, w17
+    bl ncr_first_use
+    mov x16, x0
+    ldp q6, q7, [sp, #192]
+    ldp q4, q5, [sp, #160]
+    ldp q2, q3, [sp, #128]
+    ldp q0, q1, [sp, #96]
+    ldp x8, x17, [sp, #80]
+    ldp x6, x7, [sp, #64]
+    ldp x4, x5, [sp, #48]
+    ldp x2, x3, [sp, #32]
+    ldp x0, x1, [sp, #16]
+    ldp x29, x30, [sp], #224
+    .cfi_restore x29
+    .cfi_restore x30
+    .cfi_def_cfa_offset 0
+    cbz x16, 1f
+    br x16
+1:
+    mov w0, w17
+    b ncr_answer
+    .cfi_endproc
+    .size unbound, . - unbound
+
+/*
+ * dlopen: ncr_on_dlopen() answers, or names where to jump with the program's own return address in x30: the real dlopen
+ * tells by it whose RUNPATH counts.
+ */
+    .globl dlopen
+    .type dlopen, %function
+dlopen:
+    .cfi_startproc
+    stp x29, x30, [sp, #-32]!
+    .cfi_def_cfa_offset 32
+    .cfi_offset x29, -32
+    .cfi_offset x30, -24
+    mov x29, sp
+    stp x0, x1, [sp, #16]
+    mov x2, x30
+    bl ncr_on_dlopen
+    mov x16, x1
+    mov x17, x0
+    ldp x0, x1, [sp, #16]
+    ldp x29, x30, [sp], #32
+    .cfi_restore x29
+    .cfi_restore x30
+    .cfi_def_cfa_offset 0
+    cbz x16, 1f
+    br x16
+1:
+    mov x0, x17
+    ret
+    .cfi_endproc
+    .size dlopen, . - dlopen
+
+/* ---- slots ---- */
+    .data
+    .p2align 3
+    .globl ncr_slots
+    .hidden ncr_slots
+    .type ncr_slots, %object
+ncr_slots:
+    .set CALL, 0
+    .set CREATE, 0
+    .set WHY, 1
+    .macro slot_of name role
+    .if \role
+    .quad ncr_last_error
+    .else
+    .quad .Lunbound_\name
+    .endif
+    .endm
+#define XX(name, since, result, role) slot_of name role; slot_of p##name role;
+#define XX_SOLO(name, since, result, role) slot_of name role; .quad 0;
+#include "nccl_api.def"
+    .size ncr_slots, . - ncr_slots
+#endif
+
+    .section .note.GNU-stack, "", %progbits

@@ -1,0 +1,162 @@
+/*
+ * What the program calls: one trampoline per function, a jump through its slot. The trampolines know no signatures: all
+ * registers and the stack arrive at the backend as the program left them, structs by value included. Two slots per row
+ * of the table: the function, its twin.
+ */
+#if defined(__x86_64__)
+    .text
+
+/* ---- trampolines ---- */
+    .globl ncr_trampolines_start
+    .hidden ncr_trampolines_start
+ncr_trampolines_start:
+    .set slot, 0
+    .macro trampoline name
+    .globl \name
+    .type \name, @function
+\name:
+    .cfi_startproc
+    jmp *(ncr_slots + 8 * slot)(%rip)
+    .cfi_endproc
+    .size \name, . - \name
+    .set slot, slot + 1
+    .endm
+#define XX(name, since, result, role) trampoline name; trampoline p##name;
+#define XX_SOLO(name, since, result, role) trampoline name; .set slot, slot + 1;
+#include "nccl_api.def"
+
+/* ---- where a slot points until the backend has an address for it: push the slot's number, go to `unbound` ---- */
+    .set slot, 0
+    .macro unbound_stub name
+.Lunbound_\name:
+    pushq $slot
+    jmp unbound
+    .set slot, slot + 1
+    .endm
+#define XX(name, since, result, role) unbound_stub name; unbound_stub p##name;
+#define XX_SOLO(name, since, result, role) unbound_stub name; .set slot, slot + 1;
+#include "nccl_api.def"
+    .globl ncr_unbound_end
+    .hidden ncr_unbound_end
+ncr_unbound_end:
+
+/*
+ * Ask ncr_first_use() for the backend's address and go there with the registers of the call; where there is none, let
+ * ncr_answer() return to the program in the function's place.
+ */
+    .type unbound, @function
+unbound:
+    .cfi_startproc
+    .cfi_adjust_cfa_offset 8 /* the slot's number */
+    pushq %rbp
+    .cfi_adjust_cfa_offset 8
+    .cfi_rel_offset %rbp, 0
+    movq %rsp, %rbp
+    .cfi_def_cfa_register %rbp
+    andq $-16, %rsp
+    subq $192, %rsp
+    movq %rdi, 0(%rsp)
+    movq %rsi, 8(%rsp)
+    movq %rdx, 16(%rsp)
+    movq %rcx, 24(%rsp)
+    movq %r8, 32(%rsp)
+    movq %r9, 40(%rsp)
+    movq %rax, 48(%rsp)
+    movq %r10, 56(%rsp)
+    movaps %xmm0, 64(%rsp)
+    movaps %xmm1, 80(%rsp)
+    movaps %xmm2, 96(%rsp)
+    movaps %xmm3, 112(%rsp)
+    movaps %xmm4, 128(%rsp)
+    movaps %xmm5, 144(%rsp)
+    movaps %xmm6, 160(%rsp)
+    movaps %xmm7, 176(%rsp)
+    movl 8(%rbp), %edi
+    call ncr_first_use
+    movq %rax, %r11
+    movaps 176(%rsp), %xmm7
+    movaps 160(%rsp), %xmm6
+    movaps 144(%rsp), %xmm5
+    movaps 128(%rsp), %xmm4
+    movaps 112(%rsp), %xmm3
+    movaps 96(%rsp), %xmm2
+    movaps 80(%rsp), %xmm1
+    movaps 64(%rsp), %xmm0
+    movq 56(%rsp), %r10
+    movq 48(%rsp), %rax
+    movq 40(%rsp), %r9
+    movq 32(%rsp), %r8
+    movq 24(%rsp), %rcx
+    movq 16(%rsp), %rdx
+    movq 8(%rsp), %rsi
+    movq 0(%rsp), %rdi
+    leave
+    .cfi_def_cfa %rsp, 16
+    .cfi_restore %rbp
+    testq %r11, %r11
+    jz 1f
+    leaq 8(%rsp), %rsp
+    .cfi_adjust_cfa_offset -8
+    jmp *%r11
+1:
+    .cfi_def_cfa_offset 16
+    popq %rdi
+    .cfi_adjust_cfa_offset -8
+    jmp ncr_answer
+    .cfi_endproc
+    .size unbound, . - unbound
+
+/*
+ * dlopen: ncr_on_dlopen() answers, or names where to jump with the program's own return address on the stack: the real
+ * dlopen tells by it whose RUNPATH counts.
+ */
+    .globl dlopen
+    .type dlopen, @function
+dlopen:
+    .cfi_startproc
+    pushq %rdi
+    .cfi_adjust_cfa_offset 8
+    pushq %rsi
+    .cfi_adjust_cfa_offset 8
+    subq $8, %rsp
+    .cfi_adjust_cfa_offset 8
+    movq 24(%rsp), %rdx
+    call ncr_on_dlopen
+    addq $8, %rsp
+    .cfi_adjust_cfa_offset -8
+    popq %rsi
+    .cfi_adjust_cfa_offset -8
+    popq %rdi
+    .cfi_adjust_cfa_offset -8
+    testq %rdx, %rdx
+    jz 1f
+    jmp *%rdx
+1:
+    ret
+    .cfi_endproc
+    .size dlopen, . - dlopen
+
+/* ---- slots ---- */
+    .data
+    .p2align 3
+    .globl ncr_slots
+    .hidden ncr_slots
+    .type ncr_slots, @object
+ncr_slots:
+    .set CALL, 0
+    .set CREATE, 0
+    .set WHY, 1
+    .macro slot_of name role
+    .if \role
+    .quad ncr_last_error
+    .else
+    .quad .Lunbound_\name
+    .endif
+    .endm
+#define XX(name, since, result, role) slot_of name role; slot_of p##name role;
+#define XX_SOLO(name, since, result, role) slot_of name role; .quad 0;
+#include "nccl_api.def"
+    .size ncr_slots, . - ncr_slots
+#endif
+
+    .section .note.GNU-stack, "", %progbits

@@ -1,0 +1,106 @@
+/*
+ * dlopen of a NCCL gives this shim, so that programs which look functions up by handle (ctypes, JAX, CuPy) are redirected too,
+ * and no second NCCL gets mapped. Every other dlopen goes on to the real one by a jump (entry_*.S). dlsym is left alone:
+ * interposing it has broken cuDNN, profilers and the import of torch in other projects.
+ */
+#include "shim.h"
+#include "old_glibc.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/** The next dlopen behind ours: the C library's, or that of another interposer. */
+ncr_dlopen *ncr_real_dlopen(void) {
+    static _Atomic(ncr_dlopen *) real; /* every thread finds the same */
+    ncr_dlopen *known = atomic_load_explicit(&real, memory_order_relaxed);
+    if (!known) {
+        union {
+            void *symbol;
+            ncr_dlopen *function;
+        } next = {dlsym(RTLD_NEXT, "dlopen")};
+        known = next.function;
+        atomic_store_explicit(&real, known, memory_order_relaxed);
+    }
+    return known;
+}
+
+static struct ncr_dlopen_answer go_on(void) {
+    union {
+        ncr_dlopen *function;
+        void *address;
+    } real = {ncr_real_dlopen()};
+    return (struct ncr_dlopen_answer){NULL, real.address};
+}
+
+/* NCCL's plugins have its name in theirs. */
+static bool is_plugin(const char *base) {
+    static const char *const kinds[] = {"net", "tuner", "profiler", "env", "rma", "gin"};
+    const char *dash = strstr(base, "ccl-");
+    for (size_t i = 0; dash && i < sizeof kinds / sizeof *kinds; i++)
+        if (strncmp(dash + 4, kinds[i], strlen(kinds[i])) == 0)
+            return true;
+    return false;
+}
+
+/* By file name, or by SONAME where a path with "nccl" or "rccl" in its file name does not tell. */
+static bool is_nccl(const char *file) {
+    const char *base = ncr_basename(file);
+    if (ncr_is_nccl_name(base))
+        return true;
+    if (base == file || !strstr(base, "ccl") || is_plugin(base) || (!strstr(base, "nccl") && !strstr(base, "rccl")))
+        return false;
+    int error = errno;
+    char *soname = ncr_elf_soname(file);
+    bool yes = soname && ncr_is_nccl_name(soname);
+    free(soname);
+    errno = error;
+    return yes;
+}
+
+static bool find_self(void *arg, const struct ncr_object *object) {
+    uintptr_t here = (uintptr_t)ncr_trampolines_start;
+    if (here < object->start || here >= object->end)
+        return false;
+    *(char **)arg = strdup(object->path);
+    return true;
+}
+
+static void *open_self(int mode) {
+    char *path = NULL;
+    ncr_objects(find_self, &path);
+    void *handle = path ? ncr_real_dlopen()(path, (mode & (RTLD_LAZY | RTLD_NOW)) | RTLD_NOLOAD) : NULL;
+    free(path);
+    return handle;
+}
+
+/* dlerror's text can be set by a failing dlopen only, and names the file: so the reason is put into the file's name. A slash in
+ * it keeps the loader from searching for it. */
+static void *fail(const char *file) {
+    struct ncr_text name = {0};
+    ncr_text_add(&name, "%s%s: NCCL is disabled by nccl-redirect: %s", strchr(file, '/') ? "" : "./", file,
+                 ncr_text_get(&ncr_backend()->why));
+    void *handle = ncr_real_dlopen()(ncr_text_get(&name), RTLD_LAZY);
+    ncr_text_free(&name);
+    return handle;
+}
+
+/**
+ * Decide one dlopen, called from entry_*.S with the program's return address. A NCCL opened by the backend itself (one that
+ * wraps another) is really opened. With RTLD_NOLOAD the question is whether a NCCL is loaded: asking does not bind.
+ */
+struct ncr_dlopen_answer ncr_on_dlopen(const char *file, int mode, const void *caller) {
+    if (!file || !is_nccl(file) || ncr_in_backend(caller))
+        return go_on();
+    if ((mode & RTLD_NOLOAD) && ncr_state() != NCR_BOUND && !ncr_objects_need_nccl())
+        return (struct ncr_dlopen_answer){NULL, NULL};
+    switch (ncr_bind(file)) {
+    case NCR_BOUND:
+        return (struct ncr_dlopen_answer){open_self(mode), NULL};
+    case NCR_DISABLED:
+        return (struct ncr_dlopen_answer){fail(file), NULL};
+    case NCR_UNBOUND:
+        break;
+    }
+    return go_on();
+}

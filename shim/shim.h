@@ -1,0 +1,58 @@
+/*
+ * What the program sees: trampolines through slots (entry_*.S), the binding that fills them (binding.c), answers of functions
+ * that have no backend (answers.c), the dlopen hook (hook.c), the search for a second NCCL (second.c) and the constructor
+ * (start.c). Where libraries lie is known to the loader alone.
+ */
+#ifndef NCR_SHIM_H
+#define NCR_SHIM_H
+
+#include "loader.h"
+
+#include <stdatomic.h>
+
+/* ---- entry_*.S ---- */
+
+/* Two slots per row of the table: 2 * row is the function, 2 * row + 1 its twin. */
+extern _Atomic(void *) ncr_slots[2 * NCR_ROWS];
+extern const char ncr_trampolines_start[], ncr_unbound_end[];
+
+/* ---- binding.c ---- */
+
+enum ncr_state {
+    NCR_UNBOUND,
+    NCR_BOUND,
+    NCR_DISABLED /* nothing could be opened; a dlopen of a named file may still bind */
+};
+
+enum ncr_state ncr_bind(const char *requested);
+enum ncr_state ncr_state(void);
+const struct ncr_backend *ncr_backend(void);
+void *ncr_target(unsigned slot);
+bool ncr_in_backend(const void *address);
+void *ncr_first_use(unsigned slot);
+
+/* ---- answers.c ---- */
+
+/* Large enough, and in the right registers, for every result class of the table. */
+struct ncr_answer {
+    uint64_t low, high;
+};
+
+struct ncr_answer ncr_answer(unsigned slot);
+const char *ncr_last_error(const void *communicator);
+
+/* ---- hook.c ---- */
+
+struct ncr_dlopen_answer {
+    void *handle; /* the answer, if `jump` is NULL */
+    void *jump;   /* the real dlopen, to go on with the same arguments */
+};
+
+struct ncr_dlopen_answer ncr_on_dlopen(const char *file, int mode, const void *caller);
+ncr_dlopen *ncr_real_dlopen(void);
+
+/* ---- second.c ---- */
+
+void ncr_look_for_second(void);
+
+#endif

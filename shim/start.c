@@ -1,0 +1,16 @@
+/* The constructor: runs in every process of the job, and does nothing where NCCL is not used. */
+#include "shim.h"
+
+#include <errno.h>
+
+/* Tells a copy of the shim under any name from a NCCL (loader/judge.c), and its version to `strings`. */
+__attribute__((visibility("default"))) extern const char nccl_redirect_version[];
+const char nccl_redirect_version[] = "nccl-redirect " NCR_VERSION;
+
+__attribute__((constructor)) static void start(void) {
+    int error = errno;
+    enum ncr_bind when = ncr_config_bind();
+    if (when == NCR_BIND_START || (when == NCR_BIND_AUTO && ncr_objects_need_nccl()))
+        ncr_bind(NULL);
+    errno = error;
+}
