@@ -12,15 +12,13 @@
 static const uint32_t COMM_MAGIC = 0x686d656d;
 
 /* HOSTMEM_TIMEOUT_S in seconds; what is no positive number counts as unset. */
-static double timeout_setting(void)
-{
+static double timeout_setting(void) {
     const char *text = getenv("HOSTMEM_TIMEOUT_S");
     double timeout = text ? strtod(text, NULL) : 0;
     return timeout > 0 && timeout < 1e6 ? timeout : 60;
 }
 
-static void print_version(void)
-{
+static void print_version(void) {
     static const char *const levels[] = {"VERSION", "WARN", "INFO", "ABORT", "TRACE"};
     const char *level = getenv("NCCL_DEBUG");
     for (size_t i = 0; level && i < sizeof levels / sizeof *levels; i++)
@@ -30,13 +28,14 @@ static void print_version(void)
         }
 }
 
-ncclResult_t comm_create(ncclComm_t *result, const char *path, int nranks, int rank, int device, bool blocking)
-{
+ncclResult_t comm_create(ncclComm_t *result, const char *path, int nranks, int rank, int device,
+                         bool blocking) {
     static pthread_once_t version_once = PTHREAD_ONCE_INIT;
     if (nranks < 1 || rank < 0 || rank >= nranks)
         return fail(ncclInvalidArgument, "invalid rank %d of %d ranks", rank, nranks);
     if (nranks > MAX_RANKS)
-        return fail(ncclInvalidArgument, "%d ranks: over host memory there can be %d", nranks, MAX_RANKS);
+        return fail(ncclInvalidArgument, "%d ranks: over host memory there can be %d", nranks,
+                    MAX_RANKS);
     pthread_once(&version_once, print_version);
 #ifdef HOSTMEM_FAIL_INIT
     return fail(ncclUnhandledCudaError, "this backend was built to fail (HOSTMEM_FAIL_INIT)");
@@ -66,9 +65,9 @@ ncclResult_t comm_create(ncclComm_t *result, const char *path, int nranks, int r
     return ncclSuccess;
 }
 
-/* The end of a creation: waits for the other ranks, or, if the communicator is non-blocking, only looks for them. */
-ncclResult_t comm_join(ncclComm_t comm)
-{
+/* The end of a creation: waits for the other ranks, or, if the communicator is non-blocking, only
+ * looks for them. */
+ncclResult_t comm_join(ncclComm_t comm) {
     if (atomic_load(&comm->joined))
         return ncclSuccess;
     if (segment_wait_ready(comm->segment, comm->blocking ? comm->timeout : 0)) {
@@ -77,36 +76,37 @@ ncclResult_t comm_join(ncclComm_t comm)
     }
     if (!comm->blocking && seconds_now() < comm->deadline)
         return ncclInProgress;
-    return comm_break(comm, fail(ncclSystemError, "rank %d waited %g s for the other ranks: %u of %d came", comm->rank,
-                                 comm->timeout, (unsigned)atomic_load(&comm->segment->attached), comm->nranks));
+    return comm_break(comm, fail(ncclSystemError,
+                                 "rank %d waited %g s for the other ranks: %u of %d came",
+                                 comm->rank, comm->timeout,
+                                 (unsigned)atomic_load(&comm->segment->attached), comm->nranks));
 }
 
-ncclResult_t comm_check(ncclComm_t comm, const char *function)
-{
+ncclResult_t comm_check(ncclComm_t comm, const char *function) {
     if (!comm)
         return fail(ncclInvalidArgument, "%s: the communicator is NULL", function);
     if (comm->magic != COMM_MAGIC)
-        return fail(ncclInvalidArgument, "%s: the communicator is corrupt, or was destroyed", function);
+        return fail(ncclInvalidArgument, "%s: the communicator is corrupt, or was destroyed",
+                    function);
     ncclResult_t error = (ncclResult_t)atomic_load(&comm->error);
     if (error != ncclSuccess)
-        return fail(error, "%s: the communicator failed before: %s", function, hostmem_ncclGetErrorString(error));
+        return fail(error, "%s: the communicator failed before: %s", function,
+                    hostmem_ncclGetErrorString(error));
     if (comm->finalized)
-        return fail(ncclInvalidUsage, "%s: the communicator was finalized", function);
+        return fail(ncclInvalidArgument, "%s: the communicator was finalized", function);
     if (!atomic_load(&comm->joined) && !atomic_load(&comm->segment->ready))
         return fail(ncclInvalidArgument, "%s: the communicator is still being created", function);
     return ncclSuccess;
 }
 
-ncclResult_t comm_break(ncclComm_t comm, ncclResult_t result)
-{
+ncclResult_t comm_break(ncclComm_t comm, ncclResult_t result) {
     uint32_t none = ncclSuccess;
     atomic_compare_exchange_strong(&comm->error, &none, (uint32_t)result);
     segment_abort(comm->segment, comm->nranks, comm->rank);
     return result;
 }
 
-void comm_free(ncclComm_t comm)
-{
+void comm_free(ncclComm_t comm) {
     if (!comm)
         return;
     if (comm->segment)
@@ -121,53 +121,55 @@ void comm_free(ncclComm_t comm)
 }
 
 /* Nothing is left to flush: each operation is complete when its call has returned. */
-ncclResult_t hostmem_ncclCommFinalize(ncclComm_t comm)
-{
+ncclResult_t hostmem_ncclCommFinalize(ncclComm_t comm) {
     ncclResult_t result = comm_check(comm, "ncclCommFinalize");
     if (result == ncclSuccess)
         comm->finalized = true;
     return result;
 }
 
-/* Does not wait for other ranks: what they still have to receive stays in their own mapping of the memory. */
-ncclResult_t hostmem_ncclCommDestroy(ncclComm_t comm)
-{
+/* Does not wait for other ranks: what they still have to receive stays in their own mapping of the
+ * memory. */
+ncclResult_t hostmem_ncclCommDestroy(ncclComm_t comm) {
     if (!comm)
         return ncclSuccess;
     if (comm->magic != COMM_MAGIC)
-        return fail(ncclInvalidArgument, "ncclCommDestroy: the communicator is corrupt, or was destroyed");
-    if (comm->grouped)
-        return fail(ncclInvalidUsage, "ncclCommDestroy: the communicator is used by a group that has not ended");
+        return fail(ncclInvalidArgument,
+                    "ncclCommDestroy: the communicator is corrupt, or was destroyed");
+    if (atomic_load(&comm->users) > 0)
+        return fail(ncclInvalidUsage,
+                    "ncclCommDestroy: the communicator is used by a group that has not ended");
     comm_free(comm);
     return ncclSuccess;
 }
 
-/* Also while another thread is inside a call on the communicator: that call returns ncclRemoteError first. */
-ncclResult_t hostmem_ncclCommAbort(ncclComm_t comm)
-{
+/* Also while another thread is inside a call on the communicator: that call returns ncclRemoteError
+ * first. */
+ncclResult_t hostmem_ncclCommAbort(ncclComm_t comm) {
     static const struct timespec one_millisecond = {.tv_nsec = 1000000};
     if (!comm)
         return ncclSuccess;
     if (comm->magic != COMM_MAGIC)
-        return fail(ncclInvalidArgument, "ncclCommAbort: the communicator is corrupt, or was destroyed");
+        return fail(ncclInvalidArgument,
+                    "ncclCommAbort: the communicator is corrupt, or was destroyed");
     comm_break(comm, ncclRemoteError);
+    group_forget(comm);
     while (atomic_load(&comm->users) > 0)
         nanosleep(&one_millisecond, NULL);
     return hostmem_ncclCommDestroy(comm);
 }
 
-ncclResult_t hostmem_ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *error)
-{
+ncclResult_t hostmem_ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *error) {
     if (!comm || comm->magic != COMM_MAGIC || !error)
-        return fail(ncclInvalidArgument, "ncclCommGetAsyncError: the communicator or the result is NULL");
+        return fail(ncclInvalidArgument,
+                    "ncclCommGetAsyncError: the communicator or the result is NULL");
     *error = (ncclResult_t)atomic_load(&comm->error);
     if (*error == ncclSuccess && !comm->blocking)
         *error = comm_join(comm);
     return ncclSuccess;
 }
 
-static ncclResult_t answer(ncclComm_t comm, const char *function, int value, int *result)
-{
+static ncclResult_t answer(ncclComm_t comm, const char *function, int value, int *result) {
     ncclResult_t code = comm_check(comm, function);
     if (code == ncclSuccess && !result)
         code = fail(ncclInvalidArgument, "%s: the result is NULL", function);
@@ -176,18 +178,15 @@ static ncclResult_t answer(ncclComm_t comm, const char *function, int value, int
     return code;
 }
 
-ncclResult_t hostmem_ncclCommCount(ncclComm_t comm, int *count)
-{
+ncclResult_t hostmem_ncclCommCount(ncclComm_t comm, int *count) {
     return answer(comm, "ncclCommCount", comm ? comm->nranks : 0, count);
 }
 
 /* The number of ncclCommInitAll's list; otherwise the rank, since there is no current device. */
-ncclResult_t hostmem_ncclCommCuDevice(ncclComm_t comm, int *device)
-{
+ncclResult_t hostmem_ncclCommCuDevice(ncclComm_t comm, int *device) {
     return answer(comm, "ncclCommCuDevice", comm ? comm->device : 0, device);
 }
 
-ncclResult_t hostmem_ncclCommUserRank(ncclComm_t comm, int *rank)
-{
+ncclResult_t hostmem_ncclCommUserRank(ncclComm_t comm, int *rank) {
     return answer(comm, "ncclCommUserRank", comm ? comm->rank : 0, rank);
 }

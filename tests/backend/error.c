@@ -6,12 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* One text for the process, as in NCCL, where a watchdog thread asks for the error of another. Guarded by the lock. */
+/* One text for the process, as in NCCL, where a watchdog thread asks for the error of another.
+ * Guarded by the lock. */
 static char last_error[1024];
 static pthread_mutex_t last_error_lock = PTHREAD_MUTEX_INITIALIZER;
 
-ncclResult_t fail(ncclResult_t result, const char *format, ...)
-{
+ncclResult_t fail(ncclResult_t result, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     pthread_mutex_lock(&last_error_lock);
@@ -21,9 +21,9 @@ ncclResult_t fail(ncclResult_t result, const char *format, ...)
     return result;
 }
 
-/* The communicator is ignored, as in NCCL. The text stays valid until the same thread asks again. */
-const char *hostmem_ncclGetLastError(ncclComm_t comm)
-{
+/* The communicator is ignored, as in NCCL. The text stays valid until the same thread asks again.
+ */
+const char *hostmem_ncclGetLastError(ncclComm_t comm) {
     static _Thread_local char copy[sizeof last_error];
     (void)comm;
     pthread_mutex_lock(&last_error_lock);
@@ -32,8 +32,7 @@ const char *hostmem_ncclGetLastError(ncclComm_t comm)
     return copy;
 }
 
-const char *hostmem_ncclGetErrorString(ncclResult_t result)
-{
+const char *hostmem_ncclGetErrorString(ncclResult_t result) {
     static const char *const texts[] = {
         [ncclSuccess] = "no error",
         [ncclUnhandledCudaError] = "unhandled cuda error",

@@ -13,6 +13,13 @@
 #error "exports.S needs the jump instruction of this machine"
 #endif
 
+/* Without twins the names themselves are strong, as in NCCLs that were built without PROFAPI. */
+#ifdef HOSTMEM_NO_PNCCL
+#define BINDING .globl
+#else
+#define BINDING .weak
+#endif
+
 #ifdef HOSTMEM_LACKS
     .irp name, HOSTMEM_LACKS
     .set .Llacks_\name, 1
@@ -21,10 +28,10 @@
 
     .text
 
-    .macro export name, since
+    .macro export name, since, binding
     .if \since <= HOSTMEM_VERSION
     .ifndef .Llacks_\name
-    .weak \name
+    \binding \name
     .type \name, %function
     .hidden hostmem_\name
 \name:
@@ -42,7 +49,8 @@
     .endif
     .endm
 
-#define XX(name, since, result, role) export name, since
+#define XX(name, since, result, role) export name, since, BINDING
+#define XX_SOLO(name, since, result, role) export name, since, .globl
 #ifndef HOSTMEM_RCCL
 #define RCCL_XX(name, since, result, role)
 #endif

@@ -1,7 +1,8 @@
 /*
- * The shared memory of a communicator: a sparse file that every rank maps, whether it is a thread or a process. The first
- * rank creates it by its name, the last one removes the name, so that nothing is left behind however the ranks end. Only a
- * rank that is killed while it waits for others can leave a name.
+ * The shared memory of a communicator: a sparse file that every rank maps, whether it is a thread
+ * or a process. The first rank creates it by its name, the last one removes the name, so that
+ * nothing is left behind however the ranks end. Only a rank that is killed while it waits for
+ * others can leave a name.
  */
 #include "backend.h"
 
@@ -14,26 +15,24 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-static size_t pipes_offset(int nranks)
-{
+static size_t pipes_offset(int nranks) {
     size_t head = sizeof(struct segment) + (size_t)nranks * sizeof(struct member);
     return (head + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
 }
 
-static size_t segment_bytes(int nranks)
-{
+static size_t segment_bytes(int nranks) {
     return pipes_offset(nranks) + CHANNELS * (size_t)nranks * (size_t)nranks * sizeof(struct pipe);
 }
 
-struct pipe *segment_pipe(struct segment *segment, int nranks, enum channel channel, int from, int to)
-{
+struct pipe *segment_pipe(struct segment *segment, int nranks, enum channel channel, int from,
+                          int to) {
     struct pipe *pipes = (struct pipe *)((char *)segment + pipes_offset(nranks));
     return &pipes[((size_t)channel * (size_t)nranks + (size_t)from) * (size_t)nranks + (size_t)to];
 }
 
-/* Memory where possible; containers may have no /dev/shm. The path travels in the unique id, so that all ranks agree. */
-static const char *segment_folder(void)
-{
+/* Memory where possible; containers may have no /dev/shm. The path travels in the unique id, so
+ * that all ranks agree. */
+static const char *segment_folder(void) {
     const char *folder = getenv("TMPDIR");
     if (access("/dev/shm", W_OK | X_OK) == 0)
         return "/dev/shm";
@@ -42,8 +41,7 @@ static const char *segment_folder(void)
     return "/tmp";
 }
 
-bool segment_new_path(char *path, size_t size)
-{
+bool segment_new_path(char *path, size_t size) {
     uint64_t number[2];
     if (getrandom(number, sizeof number, 0) != sizeof number)
         return false;
@@ -52,8 +50,7 @@ bool segment_new_path(char *path, size_t size)
     return length > 0 && (size_t)length < size;
 }
 
-ncclResult_t segment_attach(const char *path, int nranks, int rank, struct segment **result)
-{
+ncclResult_t segment_attach(const char *path, int nranks, int rank, struct segment **result) {
     /* Every rank gives the file the same length: no rank has to be first. */
     size_t bytes = segment_bytes(nranks);
     int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -66,11 +63,13 @@ ncclResult_t segment_attach(const char *path, int nranks, int rank, struct segme
     close(file);
     if (segment == MAP_FAILED) {
         unlink(path);
-        return fail(ncclSystemError, "cannot map %zu bytes of shared memory %s: %s", bytes, path, strerror(error));
+        return fail(ncclSystemError, "cannot map %zu bytes of shared memory %s: %s", bytes, path,
+                    strerror(error));
     }
     if (atomic_exchange(&segment->members[rank].present, 1)) {
         munmap(segment, bytes);
-        return fail(ncclInvalidUsage, "rank %d of %d was given twice for one unique id", rank, nranks);
+        return fail(ncclInvalidUsage, "rank %d of %d was given twice for one unique id", rank,
+                    nranks);
     }
     if (atomic_fetch_add(&segment->attached, 1) + 1 == (uint32_t)nranks) {
         unlink(path);
@@ -81,8 +80,7 @@ ncclResult_t segment_attach(const char *path, int nranks, int rank, struct segme
     return ncclSuccess;
 }
 
-bool segment_wait_ready(struct segment *segment, double timeout)
-{
+bool segment_wait_ready(struct segment *segment, double timeout) {
     double deadline = seconds_now() + timeout;
     while (!atomic_load(&segment->ready)) {
         double left = deadline - seconds_now();
@@ -93,15 +91,13 @@ bool segment_wait_ready(struct segment *segment, double timeout)
     return true;
 }
 
-void segment_detach(struct segment *segment, const char *path, int nranks)
-{
+void segment_detach(struct segment *segment, const char *path, int nranks) {
     if (!atomic_load(&segment->ready))
         unlink(path);
     munmap(segment, segment_bytes(nranks));
 }
 
-void segment_abort(struct segment *segment, int nranks, int rank)
-{
+void segment_abort(struct segment *segment, int nranks, int rank) {
     uint32_t nobody = 0;
     atomic_compare_exchange_strong(&segment->aborted, &nobody, 1 + (uint32_t)rank);
     for (int i = 0; i < nranks; i++)

@@ -1,6 +1,6 @@
 /*
- * Communicators made from communicators. A child's shared memory has a name that every member can work out from the
- * parent's name and from what makes the child unique within the parent.
+ * Communicators made from communicators. A child's shared memory has a name that every member can
+ * work out from the parent's name and from what makes the child unique within the parent.
  */
 #include "backend.h"
 
@@ -21,31 +21,32 @@ struct split {
 };
 
 /* A hash (FNV-1a) keeps names short, however deep communicators are nested. */
-static uint64_t hash(uint64_t value, const void *bytes, size_t size)
-{
+static uint64_t hash(uint64_t value, const void *bytes, size_t size) {
     for (size_t i = 0; i < size; i++)
         value = (value ^ ((const unsigned char *)bytes)[i]) * 0x100000001b3ULL;
     return value;
 }
 
-static void child_path(const char *parent, const void *mark, size_t size, char path[PATH_BYTES])
-{
+static void child_path(const char *parent, const void *mark, size_t size, char path[PATH_BYTES]) {
     int folder = (int)(strrchr(parent, '/') - parent);
     uint64_t name = hash(hash(0xcbf29ce484222325ULL, parent, strlen(parent)), mark, size);
-    snprintf(path, PATH_BYTES, "%.*s/nccl-hostmem-%016llx", folder, parent, (unsigned long long)name);
+    snprintf(path, PATH_BYTES, "%.*s/nccl-hostmem-%016llx", folder, parent,
+             (unsigned long long)name);
 }
 
-/* The choices of all ranks are gathered by ordinary steps, so that splits and collectives of a group keep their order. */
-static ncclResult_t add_gather_of_choices(struct split *split)
-{
+/* The choices of all ranks are gathered by ordinary steps, so that splits and collectives of a
+ * group keep their order. */
+static ncclResult_t add_gather_of_choices(struct split *split) {
     ncclComm_t comm = split->parent;
     ncclResult_t result = ncclSuccess;
     struct choice *choices = split->choices;
     for (int peer = 0; peer < comm->nranks && result == ncclSuccess; peer++) {
         if (peer == comm->rank)
             continue;
-        struct step send = {.kind = STEP_SEND, .peer = peer, .type = ncclInt8, .bytes = sizeof *choices};
-        struct step recv = {.kind = STEP_RECV, .peer = peer, .type = ncclInt8, .bytes = sizeof *choices};
+        struct step send = {
+            .kind = STEP_SEND, .peer = peer, .type = ncclInt8, .bytes = sizeof *choices};
+        struct step recv = {
+            .kind = STEP_RECV, .peer = peer, .type = ncclInt8, .bytes = sizeof *choices};
         send.from = (const unsigned char *)&choices[comm->rank];
         recv.to = (unsigned char *)&choices[peer];
         result = engine_add(comm, COLLECTIVE, &send);
@@ -55,13 +56,14 @@ static ncclResult_t add_gather_of_choices(struct split *split)
     return result;
 }
 
-static ncclResult_t split_start(ncclComm_t comm, int color, int key, ncclComm_t *newcomm, const ncclConfig_t *config)
-{
+static ncclResult_t split_start(ncclComm_t comm, int color, int key, ncclComm_t *newcomm,
+                                const ncclConfig_t *config) {
     ncclResult_t result = comm_check(comm, "ncclCommSplit");
     if (result != ncclSuccess)
         return result;
     if (!newcomm)
-        return fail(ncclInvalidArgument, "ncclCommSplit: the new communicator has nowhere to go: NULL");
+        return fail(ncclInvalidArgument,
+                    "ncclCommSplit: the new communicator has nowhere to go: NULL");
     *newcomm = NULL;
     bool blocking = comm->blocking;
     result = config_read(config, &blocking);
@@ -82,14 +84,13 @@ static ncclResult_t split_start(ncclComm_t comm, int color, int key, ncclComm_t 
     return add_gather_of_choices(split);
 }
 
-ncclResult_t hostmem_ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t *newcomm, ncclConfig_t *config)
-{
+ncclResult_t hostmem_ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t *newcomm,
+                                   ncclConfig_t *config) {
     group_enter();
     return group_leave(split_start(comm, color, key, newcomm, config));
 }
 
-ncclResult_t split_finish(struct split *split, ncclComm_t *child)
-{
+ncclResult_t split_finish(struct split *split, ncclComm_t *child) {
     ncclComm_t parent = split->parent;
     struct choice mine = split->choices[parent->rank];
     int members = 0, before_me = 0;
@@ -109,20 +110,22 @@ ncclResult_t split_finish(struct split *split, ncclComm_t *child)
     return comm_create(child, path, members, before_me, parent->device, split->blocking);
 }
 
-void split_free(struct split *split) { free(split); }
+void split_free(struct split *split) {
+    free(split);
+}
 
-static bool listed(int rank, const int *list, int count)
-{
+static bool listed(int rank, const int *list, int count) {
     for (int i = 0; i < count; i++)
         if (list[i] == rank)
             return true;
     return false;
 }
 
-/* The excluded ranks do not call: each of the others works out the new ranks alone. The list, as a set, is what makes the
- * child unique; a second child of the same set is possible once the first is complete. */
-static ncclResult_t shrink(ncclComm_t comm, const int *excluded, int count, ncclComm_t *newcomm, bool blocking)
-{
+/* The excluded ranks do not call: each of the others works out the new ranks alone. The list, as a
+ * set, is what makes the child unique; a second child of the same set is possible once the first is
+ * complete. */
+static ncclResult_t shrink(ncclComm_t comm, const int *excluded, int count, ncclComm_t *newcomm,
+                           bool blocking) {
     char path[PATH_BYTES];
     bool stays[MAX_RANKS] = {false};
     int members = 0, before_me = 0;
@@ -136,24 +139,24 @@ static ncclResult_t shrink(ncclComm_t comm, const int *excluded, int count, nccl
     return result == ncclSuccess ? group_add_join(*newcomm, newcomm) : result;
 }
 
-static ncclResult_t shrink_check(ncclComm_t comm, const int *excluded, int count, ncclComm_t *newcomm, int flags)
-{
+static ncclResult_t shrink_check(ncclComm_t comm, const int *excluded, int count,
+                                 ncclComm_t *newcomm, int flags) {
     if (!comm)
         return fail(ncclInvalidArgument, "ncclCommShrink: the communicator is NULL");
     if (!excluded || count < 1 || !newcomm || flags < 0 || flags > 1)
-        return fail(ncclInvalidArgument, "ncclCommShrink: an argument is NULL, or count %d or flags %d are invalid", count,
-                    flags);
+        return fail(ncclInvalidArgument,
+                    "ncclCommShrink: an argument is NULL, or count %d or flags %d are invalid",
+                    count, flags);
     for (int i = 0; i < count; i++)
         if (excluded[i] < 0 || excluded[i] >= comm->nranks || excluded[i] == comm->rank)
-            return fail(ncclInvalidArgument, "ncclCommShrink: rank %d of %d cannot exclude rank %d", comm->rank,
-                        comm->nranks, excluded[i]);
+            return fail(ncclInvalidArgument, "ncclCommShrink: rank %d of %d cannot exclude rank %d",
+                        comm->rank, comm->nranks, excluded[i]);
     return ncclSuccess;
 }
 
 /* With NCCL_SHRINK_ABORT (1) the parent may have failed before; that is what the flag is for. */
-ncclResult_t hostmem_ncclCommShrink(ncclComm_t comm, int *excluded, int count, ncclComm_t *newcomm, ncclConfig_t *config,
-                                    int flags)
-{
+ncclResult_t hostmem_ncclCommShrink(ncclComm_t comm, int *excluded, int count, ncclComm_t *newcomm,
+                                    ncclConfig_t *config, int flags) {
     group_enter();
     ncclResult_t result = shrink_check(comm, excluded, count, newcomm, flags);
     bool blocking = comm && comm->blocking;
