@@ -19,7 +19,7 @@ SHIM := $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard shim/*.c shim/*.S)))
 SHIM_RCCL := $(patsubst $(BUILD)/shim/%,$(BUILD)/shim-rccl/%,$(SHIM))
 
 .DEFAULT_GOAL := all
-.PHONY: all check clean help test-parts
+.PHONY: all check check-abi clean help test-parts
 
 all: $(BUILD)/libnccl_redirect.so $(BUILD)/librccl_redirect.so ## Build the preload libraries (needs a C compiler and make)
 
@@ -65,6 +65,7 @@ $(BUILD)/librccl_redirect.so: $(SHIM_RCCL) $(BUILD)/loader.a shim/exports.map
 WHEELS := cu11-2.14.3 cu12-2.21.5 cu12-2.32.3
 WHEEL_FILES := $(patsubst %,build/nccl/%/lib/libnccl.so.2,$(WHEELS))
 TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*.c))
+TEST_SCRIPTS := $(filter-out %.c,$(wildcard tests/test_*))
 PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/programs/*.c))
 LIBRARIES := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/libraries/*.c))
 TEST_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Itests/support -Ibuild/packages/usr/include -MMD -MP -pthread
@@ -99,7 +100,10 @@ test-parts: all $(PROGRAMS) $(LIBRARIES) $(WHEEL_FILES)
 	@$(MAKE) --no-print-directory $(TESTS)
 
 check: test-parts ## All tests that need no GPU (fetches cmocka and real NCCLs first)
-	@NCR_BUILD=$(abspath $(BUILD)) tests/run $(TESTS)
+	@NCR_BUILD=$(abspath $(BUILD)) tests/run $(TESTS) $(TEST_SCRIPTS)
+
+check-abi: all ## Compare the table of functions with real NCCLs, the newest published one too
+	@scripts/check-abi --shim $(BUILD)/libnccl_redirect.so --shim $(BUILD)/librccl_redirect.so
 
 clean: ## Remove what was built, keep what was downloaded
 	rm -rf $(filter-out $(BUILD)/nccl $(BUILD)/wheels $(BUILD)/torch,$(wildcard $(BUILD)/*))
