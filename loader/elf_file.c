@@ -250,11 +250,20 @@ static bool read_only_data(const struct ncr_elf *elf, uint64_t *offset, uint64_t
     return found;
 }
 
+/* "2.28.9+cuda13.0" at the start of `at`, up to a space or the end. */
+static void copy_version(const char *at, char text[NCR_VERSION_TEXT]) {
+    size_t length = 0;
+    for (; length < NCR_VERSION_TEXT - 1 && at[length] > ' ' && at[length] < 127; length++)
+        text[length] = at[length];
+    text[length] = '\0';
+}
+
 /**
  * The NCCL version that the file carries in its text "NCCL version 2.28.9+cuda13.0", as major * 10000 + minor * 100 +
- * patch; 0 if there is none. The file is searched piece by piece in its constant data; the text stands near the start.
+ * patch, and "2.28.9+cuda13.0" into `text` (which may be NULL); 0 if there is none. The file is searched piece by piece in
+ * its constant data; the text stands near the start.
  */
-int ncr_elf_nccl_version(const struct ncr_elf *elf) {
+int ncr_elf_nccl_version(const struct ncr_elf *elf, char text[NCR_VERSION_TEXT]) {
     enum { PIECE = 1 << 16, OVERLAP = 64 };
     static const char mark[] = "NCCL version ";
     uint64_t offset = 0, size = 0;
@@ -271,6 +280,8 @@ int ncr_elf_nccl_version(const struct ncr_elf *elf) {
                  at++)
                 if (!ncr_version_parse(at + sizeof mark - 1, &version, &end))
                     version = 0;
+                else if (text)
+                    copy_version(at + sizeof mark - 1, text);
         }
     free(piece);
     return version;

@@ -71,7 +71,7 @@ static char *export_problem(const struct ncr_elf *elf, struct ncr_verdict *verdi
 static char *version_problem(const struct ncr_elf *elf, const struct ncr_config *config, struct ncr_verdict *verdict) {
     if (!config->require_text)
         return NULL;
-    verdict->file_version = ncr_elf_nccl_version(elf);
+    verdict->file_version = ncr_elf_nccl_version(elf, NULL);
     if (verdict->file_version == 0)
         return ncr_path("does not say its version, NCCL_REDIRECT_REQUIRE=%s cannot be checked", config->require_text);
     if (verdict->file_version >= config->require.at_least && verdict->file_version < config->require.below)
@@ -101,6 +101,28 @@ void ncr_judge(const char *path, const struct ncr_config *config, struct ncr_ver
     if (!verdict->refusal && elf.refusal)
         verdict->refusal = strdup(elf.refusal);
     ncr_elf_close(&elf);
+}
+
+static bool seen_before(struct ncr_seen *seen, const struct ncr_verdict *verdict) {
+    for (unsigned i = 0; i < seen->count; i++)
+        if (seen->files[i].inode == verdict->inode && seen->files[i].device == verdict->device)
+            return true;
+    if (seen->count < NCR_MOST_SEEN && verdict->inode) {
+        seen->files[seen->count].device = verdict->device;
+        seen->files[seen->count++].inode = verdict->inode;
+    }
+    return false;
+}
+
+/** What one candidate of a search comes to. `seen` starts as zero; free `verdict` in every case. */
+enum ncr_outcome ncr_consider(struct ncr_seen *seen, const char *path, const struct ncr_config *config,
+                              struct ncr_verdict *verdict) {
+    ncr_judge(path, config, verdict);
+    if (verdict->missing)
+        return NCR_ABSENT;
+    if (seen_before(seen, verdict))
+        return NCR_SEEN;
+    return verdict->refusal ? NCR_REFUSED : NCR_FIT;
 }
 
 void ncr_verdict_free(struct ncr_verdict *verdict) {

@@ -115,6 +115,8 @@ void ncr_file_count(void);
 
 /* ---- elf_file.c: what a library file says of itself, read without mapping it ---- */
 
+#define NCR_VERSION_TEXT 32
+
 struct ncr_elf {
     int file;
     struct stat status;
@@ -135,7 +137,7 @@ void ncr_elf_open(struct ncr_elf *elf, const char *path);
 void ncr_elf_close(struct ncr_elf *elf);
 bool ncr_elf_load_symbols(struct ncr_elf *elf);
 const char *ncr_elf_next_export(const struct ncr_elf *elf, size_t *at);
-int ncr_elf_nccl_version(const struct ncr_elf *elf);
+int ncr_elf_nccl_version(const struct ncr_elf *elf, char text[NCR_VERSION_TEXT]);
 char *ncr_elf_soname(const char *path);
 
 /* ---- objects.c: what this process has mapped ---- */
@@ -154,7 +156,20 @@ typedef bool ncr_object_visitor(void *arg, const struct ncr_object *object);
 bool ncr_objects(ncr_object_visitor *visit, void *arg);
 bool ncr_objects_need_nccl(void);
 bool ncr_is_nccl_name(const char *file_name);
-char *ncr_program_path(void);
+
+/* ---- subject.c: the process that the decision is about ---- */
+
+/* A process that the tool is going to start. Where a function takes one, NULL is this process. */
+struct ncr_subject {
+    const char *executable; /* the file that it runs, links resolved */
+    const char *started_as; /* the path given to exec (a link inside a virtual environment is kept), or NULL */
+    const struct ncr_object *objects; /* what it maps at its start, the program first */
+    unsigned object_count;
+};
+
+char *ncr_subject_path(const struct ncr_subject *subject);
+void ncr_subject_names(const struct ncr_subject *subject, const char *names[2]);
+bool ncr_subject_objects(const struct ncr_subject *subject, ncr_object_visitor *visit, void *arg);
 
 /* ---- candidates.c: the order of trial; torch.c, python.c, system.c, ldcache.c, program.c: where each looks ---- */
 
@@ -171,6 +186,7 @@ typedef bool ncr_visitor(void *arg, const struct ncr_candidate *candidate);
 
 struct ncr_search {
     const struct ncr_config *config;
+    const struct ncr_subject *subject;
     bool rccl_first;       /* the preload is the one for RCCL */
     const char *requested; /* the file that the program tried to open, or NULL */
     ncr_visitor *visit;
@@ -186,7 +202,7 @@ bool ncr_offer(struct ncr_search *search, enum ncr_method method, const char *or
 const char *ncr_method_name(enum ncr_method method);
 
 typedef bool ncr_folder_visitor(void *arg, const char *origin, const char *folder);
-bool ncr_python_folders(ncr_folder_visitor *visit, void *arg);
+bool ncr_python_folders(const struct ncr_subject *subject, ncr_folder_visitor *visit, void *arg);
 bool ncr_split_path(const char *list, const char *origin, ncr_folder_visitor *visit, void *arg);
 char *ncr_expand_origin(const char *folder, const char *object_path);
 bool ncr_ldcache(const char *soname, ncr_folder_visitor *visit, void *arg);
@@ -206,6 +222,27 @@ struct ncr_verdict {
 
 void ncr_judge(const char *path, const struct ncr_config *config, struct ncr_verdict *verdict);
 void ncr_verdict_free(struct ncr_verdict *verdict);
+
+/* The files that a search has met: many names lead to one file. Beyond the limit a file may be judged twice. */
+#define NCR_MOST_SEEN 64
+
+struct ncr_seen {
+    struct {
+        dev_t device;
+        ino_t inode;
+    } files[NCR_MOST_SEEN];
+    unsigned count;
+};
+
+enum ncr_outcome {
+    NCR_ABSENT,
+    NCR_SEEN,    /* the same file came under another name before */
+    NCR_REFUSED, /* verdict.refusal says why */
+    NCR_FIT      /* it may be opened */
+};
+
+enum ncr_outcome ncr_consider(struct ncr_seen *seen, const char *path, const struct ncr_config *config,
+                              struct ncr_verdict *verdict);
 
 /* ---- open.c: the decision ---- */
 

@@ -5,32 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A process tries few real files; beyond this number a file may be judged twice. */
-#define MOST_SEEN 64
-
 struct choosing {
     struct ncr_backend *backend;
     const struct ncr_config *config;
     ncr_dlopen *open;
     struct ncr_text absent;      /* candidates that do not exist */
     struct ncr_text named_fault; /* why VLLM_NCCL_SO_PATH was refused */
-    struct {
-        dev_t device;
-        ino_t inode;
-    } seen[MOST_SEEN];
-    unsigned seen_count;
+    struct ncr_seen seen;
 };
-
-static bool seen_before(struct choosing *choosing, const struct ncr_verdict *verdict) {
-    for (unsigned i = 0; i < choosing->seen_count; i++)
-        if (choosing->seen[i].inode == verdict->inode && choosing->seen[i].device == verdict->device)
-            return true;
-    if (choosing->seen_count < MOST_SEEN && verdict->inode) {
-        choosing->seen[choosing->seen_count].device = verdict->device;
-        choosing->seen[choosing->seen_count++].inode = verdict->inode;
-    }
-    return false;
-}
 
 static void note_refusal(struct choosing *choosing, const struct ncr_candidate *candidate, const char *why) {
     struct ncr_text *text = &choosing->backend->why;
@@ -93,16 +75,21 @@ static bool open_candidate(struct choosing *choosing, const struct ncr_candidate
 static bool try_candidate(void *arg, const struct ncr_candidate *candidate) {
     struct choosing *choosing = arg;
     struct ncr_verdict verdict;
-    ncr_judge(candidate->path, choosing->config, &verdict);
     bool opened = false;
-    if (verdict.missing)
+    switch (ncr_consider(&choosing->seen, candidate->path, choosing->config, &verdict)) {
+    case NCR_ABSENT:
         note_absence(choosing, candidate);
-    else if (seen_before(choosing, &verdict))
+        break;
+    case NCR_SEEN:
         ncr_log(NCR_DEBUG, "seen before: %s", candidate->path);
-    else if (verdict.refusal)
+        break;
+    case NCR_REFUSED:
         note_refusal(choosing, candidate, verdict.refusal);
-    else
+        break;
+    case NCR_FIT:
         opened = open_candidate(choosing, candidate, &verdict);
+        break;
+    }
     ncr_verdict_free(&verdict);
     return opened;
 }

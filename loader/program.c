@@ -13,6 +13,7 @@ struct consumer {
 };
 
 struct consumers {
+    const struct ncr_subject *subject;
     struct consumer list[16]; /* libraries linked with NCCL are few; more change nothing, since one match is enough */
     unsigned count;
 };
@@ -21,7 +22,7 @@ struct consumers {
 static bool remember(void *arg, const struct ncr_object *object) {
     struct consumers *all = arg;
     if (object->needs_nccl && object->runpath && all->count < 16) {
-        all->list[all->count].path = *object->path ? strdup(object->path) : ncr_program_path();
+        all->list[all->count].path = *object->path ? strdup(object->path) : ncr_subject_path(all->subject);
         all->list[all->count++].runpath = strdup(object->runpath);
     }
     return false;
@@ -52,8 +53,8 @@ bool ncr_program(struct ncr_search *search) {
         ncr_offer(search, NCR_BY_PROGRAM, "the file that the program opens", requested))
         return true;
 
-    struct consumers all = {.count = 0};
-    ncr_objects(remember, &all);
+    struct consumers all = {.subject = search->subject};
+    ncr_subject_objects(search->subject, remember, &all);
     bool stop = false;
     for (unsigned i = 0; i < all.count; i++) {
         struct place place = {search, all.list[i].path};

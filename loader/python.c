@@ -6,10 +6,8 @@
 #include "loader.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <unistd.h>
 
 struct python {
@@ -28,12 +26,6 @@ static void python_free(struct python *python) {
     free(python->version);
 }
 
-/** The file that this process runs, links resolved, as a fresh string. */
-char *ncr_program_path(void) {
-    ncr_file_count();
-    return realpath("/proc/self/exe", NULL);
-}
-
 static bool is_interpreter_name(const char *path) {
     return strncmp(ncr_basename(path), "python", 6) == 0;
 }
@@ -47,15 +39,15 @@ static bool leads_to(const char *path, const char *real) {
     return same;
 }
 
-/* The path by which the running interpreter was started, or NULL if this is no Python. The kernel tells the path of the
- * call to exec, which a shebang line makes that of the script; then argv[0] is the interpreter. */
-static char *running_interpreter(void) {
-    char *real = ncr_program_path();
+/* The path by which the running interpreter was started, or NULL if this is no Python. */
+static char *running_interpreter(const struct ncr_subject *subject) {
+    char *real = ncr_subject_path(subject);
     if (!real || !is_interpreter_name(real)) {
         free(real);
         return NULL;
     }
-    const char *names[] = {(const char *)getauxval(AT_EXECFN), program_invocation_name};
+    const char *names[2];
+    ncr_subject_names(subject, names);
     for (int i = 0; i < 2; i++) {
         if (!names[i] || !strchr(names[i], '/') || strcmp(names[i], real) == 0 || !leads_to(names[i], real))
             continue;
@@ -222,11 +214,11 @@ static char *python_on_path(void) {
     return found;
 }
 
-/** Visit the package folders of the Python that this process is or would start. Returns whether a visit stopped it. */
-bool ncr_python_folders(ncr_folder_visitor *visit, void *arg) {
+/** Visit the package folders of the Python that the subject is or would start. Returns whether a visit stopped it. */
+bool ncr_python_folders(const struct ncr_subject *subject, ncr_folder_visitor *visit, void *arg) {
     if (ncr_split_path(ncr_environment("PYTHONPATH"), "PYTHONPATH", visit, arg))
         return true;
-    char *running = running_interpreter();
+    char *running = running_interpreter(subject);
     if (running)
         return visit_executable(running, "the running Python", visit, arg);
 

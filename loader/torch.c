@@ -65,7 +65,7 @@ static bool offer_libraries(struct torch *torch, const char *prefix) {
             return true;
     if (prefix && offer(torch, ncr_path("%s/lib/libnccl.so.2", prefix)))
         return true;
-    if (site && ncr_python_folders(offer_wheel_in, torch))
+    if (site && ncr_python_folders(torch->search->subject, offer_wheel_in, torch))
         return true;
     /* Linked statically into torch and exported from there. */
     return offer(torch, ncr_path("%s/lib/libtorch_cuda.so", folder)) ||
@@ -103,7 +103,7 @@ static bool find_mapped_torch(void *arg, const struct ncr_object *object) {
 
 static bool offer_mapped(struct torch *torch) {
     char *folder = NULL;
-    if (!ncr_objects(find_mapped_torch, &folder))
+    if (!ncr_subject_objects(torch->search->subject, find_mapped_torch, &folder))
         return false;
     bool package = strcmp(ncr_basename(folder), "torch") == 0;
     char *site = package ? ncr_parent(folder, 1) : NULL;
@@ -172,7 +172,8 @@ static bool find_runpath(void *arg, const struct ncr_object *object) {
 }
 
 static bool visit_program_folder(void *arg, const char *origin, const char *folder) {
-    char *program = ncr_program_path(), *expanded = program ? ncr_expand_origin(folder, program) : NULL;
+    const struct visit *visit = arg;
+    char *program = ncr_subject_path(visit->torch->search->subject), *expanded = program ? ncr_expand_origin(folder, program) : NULL;
     bool stop = expanded && visit_library_folder(arg, origin, expanded);
     free(expanded);
     free(program);
@@ -182,7 +183,7 @@ static bool visit_program_folder(void *arg, const char *origin, const char *fold
 static bool offer_libtorch(struct torch *torch) {
     struct visit visit = {.torch = torch};
     const char *runpath = NULL;
-    ncr_objects(find_runpath, &runpath);
+    ncr_subject_objects(torch->search->subject, find_runpath, &runpath);
     if (ncr_split_path(runpath, "the program's RUNPATH", visit_program_folder, &visit) ||
         ncr_split_path(ncr_environment("LD_LIBRARY_PATH"), "LD_LIBRARY_PATH", visit_library_folder, &visit))
         return visit.stop;
@@ -201,7 +202,7 @@ bool ncr_torch(struct ncr_search *search) {
     const char *named = search->config->torch;
     bool stop = offer_mapped(&torch) || (named && offer_named(&torch, named));
     if (!stop && !named)
-        stop = (ncr_python_folders(visit_site, &visit) && visit.stop) || (!visit.found && offer_libtorch(&torch));
+        stop = (ncr_python_folders(search->subject, visit_site, &visit) && visit.stop) || (!visit.found && offer_libtorch(&torch));
     if (!stop) {
         if (torch.without.length)
             ncr_text_add(&search->notes, "; the torch in %s has no CUDA or ROCm library", torch.without.data);
