@@ -44,6 +44,8 @@ static struct {
     int (*cuStreamEndCapture)(void *, void **);
     int (*cuGraphInstantiateWithFlags)(void **, void *, unsigned long long);
     int (*cuGraphLaunch)(void *, void *);
+    int (*cuGraphDestroy)(void *);
+    int (*cuGraphExecDestroy)(void *);
 } cuda;
 
 enum {
@@ -89,6 +91,7 @@ static int count_gpus(void) {
     LOAD(cuMemcpyHtoD_v2), LOAD(cuMemcpyDtoH_v2), LOAD(cuStreamCreate), LOAD(cuStreamSynchronize);
     LOAD(cuStreamBeginCapture_v2), LOAD(cuStreamEndCapture), LOAD(cuGraphInstantiateWithFlags),
         LOAD(cuGraphLaunch);
+    LOAD(cuGraphDestroy), LOAD(cuGraphExecDestroy);
     int count = 0;
     if (!cuda.cuInit || !cuda.cuGraphInstantiateWithFlags || cuda.cuInit(0) != 0 ||
         cuda.cuDeviceGetCount(&count) != 0)
@@ -160,7 +163,8 @@ static bool right(int times) {
     return good;
 }
 
-/* Capture one all-reduce on every rank's stream and replay it. */
+/* Capture one all-reduce on every rank's stream and replay it. A communicator cannot be destroyed
+ * before its graphs. */
 static void replay(void) {
     void *captured;
     for (struct rank *rank = ranks; rank < ranks + rank_count; rank++) {
@@ -172,6 +176,7 @@ static void replay(void) {
         use(rank);
         CUDA(cuStreamEndCapture, rank->stream, &captured);
         CUDA(cuGraphInstantiateWithFlags, &rank->graph, captured, 0);
+        CUDA(cuGraphDestroy, captured);
     }
     for (int i = 0; i < REPLAYS; i++)
         for (struct rank *rank = ranks; rank < ranks + rank_count; rank++) {
@@ -179,6 +184,8 @@ static void replay(void) {
             CUDA(cuGraphLaunch, rank->graph, rank->stream);
         }
     wait_for_all();
+    for (struct rank *rank = ranks; rank < ranks + rank_count; rank++)
+        CUDA(cuGraphExecDestroy, rank->graph);
 }
 
 static int report(const char *all_reduce_was, const char *graph_was) {
