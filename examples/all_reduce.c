@@ -59,8 +59,8 @@ enum {
 static struct rank {
     ncclComm_t comm;
     void *context, *stream, *graph;
-    int64_t *from,
-        *to; /* on rank 0 the same buffer, so that each all-reduce adds to what the last one left */
+    int64_t *from;
+    int64_t *to; /* rank 0: the same as `from`, so each all-reduce adds to what the last one left */
 } ranks[MOST_RANKS];
 static int rank_count;
 static bool on_gpu;
@@ -86,12 +86,21 @@ static int count_gpus(void) {
     if (!driver)
         return 0;
 #define LOAD(function) *(void **)&cuda.function = dlsym(driver, #function)
-    LOAD(cuInit), LOAD(cuDeviceGetCount), LOAD(cuDevicePrimaryCtxRetain), LOAD(cuCtxSetCurrent),
-        LOAD(cuMemAlloc_v2);
-    LOAD(cuMemcpyHtoD_v2), LOAD(cuMemcpyDtoH_v2), LOAD(cuStreamCreate), LOAD(cuStreamSynchronize);
-    LOAD(cuStreamBeginCapture_v2), LOAD(cuStreamEndCapture), LOAD(cuGraphInstantiateWithFlags),
-        LOAD(cuGraphLaunch);
-    LOAD(cuGraphDestroy), LOAD(cuGraphExecDestroy);
+    LOAD(cuInit);
+    LOAD(cuDeviceGetCount);
+    LOAD(cuDevicePrimaryCtxRetain);
+    LOAD(cuCtxSetCurrent);
+    LOAD(cuMemAlloc_v2);
+    LOAD(cuMemcpyHtoD_v2);
+    LOAD(cuMemcpyDtoH_v2);
+    LOAD(cuStreamCreate);
+    LOAD(cuStreamSynchronize);
+    LOAD(cuStreamBeginCapture_v2);
+    LOAD(cuStreamEndCapture);
+    LOAD(cuGraphInstantiateWithFlags);
+    LOAD(cuGraphLaunch);
+    LOAD(cuGraphDestroy);
+    LOAD(cuGraphExecDestroy);
     int count = 0;
     if (!cuda.cuInit || !cuda.cuGraphInstantiateWithFlags || cuda.cuInit(0) != 0 ||
         cuda.cuDeviceGetCount(&count) != 0)
