@@ -5,8 +5,10 @@
  */
 #include "loader.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,14 +17,9 @@
 
 static unsigned calls; /* written under the binding lock, read by tests and by the debug log */
 
-/** How many file system calls the loader has made in this process. */
+/** How many file system calls the loader has made in this process; closing is not counted, it asks no server. */
 unsigned ncr_file_calls(void) {
     return calls;
-}
-
-/** Count a call that is made elsewhere (opendir). */
-void ncr_file_count(void) {
-    calls++;
 }
 
 /**
@@ -87,6 +84,54 @@ bool ncr_file_exists(const char *path) {
     return access(path, F_OK) == 0;
 }
 
+bool ncr_file_is_executable(const char *path) {
+    calls++;
+    return access(path, X_OK) == 0;
+}
+
+/** Where a symbolic link points, as a fresh string; NULL if `path` is none. */
+char *ncr_file_link(const char *path) {
+    char target[PATH_MAX];
+    calls++;
+    ssize_t length = readlink(path, target, sizeof target);
+    return length < 0 ? NULL : strndup(target, (size_t)length);
+}
+
+/**
+ * The path with all links resolved, as a fresh string, or NULL. By the kernel in two calls, where realpath() makes one for
+ * each part of the path.
+ */
+char *ncr_file_real(const char *path) {
+    calls++;
+    int file = open(path, O_PATH | O_CLOEXEC);
+    if (file < 0)
+        return NULL;
+    char name[32];
+    snprintf(name, sizeof name, "/proc/self/fd/%d", file);
+    char *real = ncr_file_link(name);
+    close(file);
+    return real;
+}
+
+/** The newest entry of a folder that begins with `prefix`, by the numbers in the names, as a fresh string; or NULL. */
+char *ncr_file_newest(const char *path, const char *prefix) {
+    char *newest = NULL;
+    calls++;
+    DIR *folder = opendir(path);
+    if (!folder)
+        return NULL;
+    calls += 3; /* fstat, and getdents until it returns nothing */
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0 ||
+            (newest && strverscmp(entry->d_name, newest) <= 0))
+            continue;
+        free(newest);
+        newest = strdup(entry->d_name);
+    }
+    closedir(folder);
+    return newest;
+}
+
 /** printf into a fresh string for free(); NULL on lack of memory. */
 char *ncr_path(const char *format, ...) {
     va_list list;
@@ -97,9 +142,20 @@ char *ncr_path(const char *format, ...) {
     return length < 0 ? NULL : path;
 }
 
-/** The folder `levels` steps above a path, as a fresh string: ("/a/b/c", 1) is "/a/b". NULL if there is none. */
+/* Users write "/opt/venv/" and "/opt//venv" too. */
+static void cut_slashes(char *path) {
+    for (size_t end = strlen(path); end > 1 && path[end - 1] == '/'; end--)
+        path[end - 1] = '\0';
+}
+
+/**
+ * The folder `levels` steps above a path, as a fresh string without slashes at its end: ("/a/b/c/", 1) is "/a/b", and with
+ * 0 levels "/a/b/c". NULL if there is none.
+ */
 char *ncr_parent(const char *path, unsigned levels) {
     char *copy = strdup(path);
+    if (copy)
+        cut_slashes(copy);
     while (copy && levels-- > 0) {
         char *slash = strrchr(copy, '/');
         if (!slash) {
@@ -107,6 +163,7 @@ char *ncr_parent(const char *path, unsigned levels) {
             return NULL;
         }
         *slash = '\0';
+        cut_slashes(copy);
     }
     return copy;
 }

@@ -28,6 +28,7 @@ struct ncr_text {
 };
 
 void ncr_text_add(struct ncr_text *text, const char *format, ...) NCR_PRINTF(2, 3);
+void ncr_text_add_list(struct ncr_text *text, const char *format, va_list list) NCR_PRINTF(2, 0);
 void ncr_text_free(struct ncr_text *text);
 const char *ncr_text_get(const struct ncr_text *text); /* "" when empty */
 
@@ -82,6 +83,7 @@ struct ncr_config {
     char *torch;        /* NCCL_REDIRECT_TORCH */
     char *system_path;  /* VLLM_NCCL_SO_PATH */
     enum ncr_bind bind;
+    bool tag; /* mark unique ids with the backend, compare at init */
     enum ncr_level level;
     char *log_file; /* with %h %p still in it */
     bool announce;  /* NCCL_DEBUG asks for the version */
@@ -107,11 +109,14 @@ int ncr_file_open(const char *path, struct stat *status);
 bool ncr_file_read_at(int file, void *into, size_t size, uint64_t offset);
 char *ncr_file_text(const char *path, size_t most);
 bool ncr_file_exists(const char *path);
+bool ncr_file_is_executable(const char *path);
+char *ncr_file_link(const char *path);
+char *ncr_file_real(const char *path);
+char *ncr_file_newest(const char *path, const char *prefix);
 char *ncr_path(const char *format, ...) NCR_PRINTF(1, 2);
 char *ncr_parent(const char *path, unsigned levels);
 const char *ncr_basename(const char *path);
 unsigned ncr_file_calls(void);
-void ncr_file_count(void);
 
 /* ---- elf_file.c: what a library file says of itself, read without mapping it ---- */
 

@@ -5,10 +5,8 @@
  */
 #include "loader.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct python {
     char *executable; /* as started: a link inside a virtual environment is kept */
@@ -32,11 +30,19 @@ static bool is_interpreter_name(const char *path) {
 
 /* Is `path` a name of the file `real`? */
 static bool leads_to(const char *path, const char *real) {
-    ncr_file_count();
-    char *resolved = realpath(path, NULL);
+    char *resolved = ncr_file_real(path);
     bool same = resolved && strcmp(resolved, real) == 0;
     free(resolved);
     return same;
+}
+
+/* An absolute name for a file that was started by a relative one, so that the folders above it can be told. */
+static char *absolute(const char *name) {
+    char *folder = *name == '/' ? NULL : ncr_parent(name, 1), *real = folder ? ncr_file_real(folder) : NULL;
+    char *path = *name == '/' ? strdup(name) : real ? ncr_path("%s/%s", real, ncr_basename(name)) : NULL;
+    free(real);
+    free(folder);
+    return path;
 }
 
 /* The path by which the running interpreter was started, or NULL if this is no Python. */
@@ -52,7 +58,7 @@ static char *running_interpreter(const struct ncr_subject *subject) {
         if (!names[i] || !strchr(names[i], '/') || strcmp(names[i], real) == 0 || !leads_to(names[i], real))
             continue;
         free(real);
-        return strdup(names[i]);
+        return absolute(names[i]);
     }
     return real;
 }
@@ -63,7 +69,7 @@ static char *config_value(const char *text, const char *key) {
     for (const char *line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
         line += strspn(line, " \t");
         const char *at = line + length;
-        if (strncmp(line, key, length) != 0 || !(at += strspn(at, " \t"), *at == '='))
+        if (strncasecmp(line, key, length) != 0 || !(at += strspn(at, " \t"), *at == '='))
             continue;
         at += 1 + strspn(at + 1, " \t");
         size_t size = strcspn(at, "\r\n");
@@ -88,24 +94,13 @@ static void read_pyvenv(struct python *python) {
     free(name);
 }
 
-/* "python3.11": from the interpreter's real name, else from the only such folder in lib. */
-static char *version_folder(const struct python *python) {
-    ncr_file_count();
-    char *real = realpath(python->executable, NULL);
+/* "python3.11": from the interpreter's real name, else from the newest such folder in lib. */
+static char *version_folder(const char *real, const char *prefix) {
     const char *name = real ? ncr_basename(real) : "";
-    char *version = strncmp(name, "python3.", 8) == 0 ? strdup(name) : NULL;
-    free(real);
-    if (version)
-        return version;
-
-    char *lib = ncr_path("%s/lib", python->prefix);
-    ncr_file_count();
-    DIR *folder = lib ? opendir(lib) : NULL;
-    for (struct dirent *entry; folder && !version && (entry = readdir(folder));)
-        if (strncmp(entry->d_name, "python3.", 8) == 0)
-            version = strdup(entry->d_name);
-    if (folder)
-        closedir(folder);
+    if (strncmp(name, "python3.", 8) == 0)
+        return strdup(name);
+    char *lib = ncr_path("%s/lib", prefix);
+    char *version = lib ? ncr_file_newest(lib, "python3.") : NULL;
     free(lib);
     return version;
 }
@@ -119,18 +114,15 @@ static bool describe(struct python *python, char *executable, const char *origin
     if (!python->prefix)
         return false;
     read_pyvenv(python);
-    if (!python->base_prefix) {
+    char *real = ncr_file_real(executable);
+    if (!python->base_prefix && real) {
         /* Not in a virtual environment: the prefix is where the real file lies. */
-        ncr_file_count();
-        char *real = realpath(executable, NULL);
-        if (real) {
-            free(python->prefix);
-            python->prefix = ncr_parent(real, 2);
-            free(real);
-        }
+        free(python->prefix);
+        python->prefix = ncr_parent(real, 2);
     }
-    python->version = version_folder(python);
-    return python->prefix && python->version;
+    python->version = python->prefix ? version_folder(real, python->prefix) : NULL;
+    free(real);
+    return python->version;
 }
 
 static bool visit_format(ncr_folder_visitor *visit, void *arg, const char *origin, char *folder) {
@@ -153,6 +145,7 @@ static bool visit_prefix(const struct python *python, const char *prefix, ncr_fo
     if (strcmp(prefix, "/usr") == 0 &&
         (visit_format(visit, arg, origin, ncr_path("/usr/local/lib/%s/dist-packages", version)) ||
          visit_format(visit, arg, origin, strdup("/usr/lib/python3/dist-packages")) ||
+         visit_format(visit, arg, origin, ncr_path("/usr/lib/%s/dist-packages", version)) ||
          visit_format(visit, arg, origin, ncr_path("/usr/local/lib64/%s/site-packages", version)) ||
          visit_format(visit, arg, origin, ncr_path("/usr/local/lib/%s/site-packages", version))))
         return true;
@@ -176,7 +169,8 @@ static bool visit_executable(char *executable, const char *origin, ncr_folder_vi
     return stop;
 }
 
-/* pyenv's python3 is a script in ROOT/shims; the interpreter that it would start is named by a variable or a file. */
+/* pyenv's python3 is a script in ROOT/shims; the interpreter that it would start is named by a variable or a file. NULL if
+ * that is none of pyenv's own ("system" is the next one on PATH). */
 static char *behind_pyenv_shim(const char *shim) {
     char *root = ncr_parent(shim, 2), *name = root ? ncr_path("%s/version", root) : NULL;
     const char *chosen = ncr_environment("PYENV_VERSION");
@@ -185,6 +179,10 @@ static char *behind_pyenv_shim(const char *shim) {
     if (text) {
         text[strcspn(text, ": \t\r\n")] = '\0';
         executable = ncr_path("%s/versions/%s/bin/python3", root, text);
+    }
+    if (executable && !ncr_file_is_executable(executable)) {
+        free(executable);
+        executable = NULL;
     }
     free(text);
     free(name);
@@ -196,8 +194,7 @@ static bool visit_if_python(void *arg, const char *origin, const char *folder) {
     (void)origin;
     char **found = arg;
     char *candidate = ncr_path("%s/python3", folder);
-    ncr_file_count();
-    if (candidate && access(candidate, X_OK) == 0) {
+    if (candidate && ncr_file_is_executable(candidate)) {
         bool shim = strlen(folder) > 6 && strcmp(folder + strlen(folder) - 6, "/shims") == 0;
         *found = shim ? behind_pyenv_shim(candidate) : candidate;
         if (shim)

@@ -13,8 +13,7 @@
 char *ncr_subject_path(const struct ncr_subject *subject) {
     if (subject)
         return subject->executable ? strdup(subject->executable) : NULL;
-    ncr_file_count();
-    return realpath("/proc/self/exe", NULL);
+    return ncr_file_link("/proc/self/exe");
 }
 
 /**

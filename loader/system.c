@@ -1,7 +1,6 @@
 /* The system's NCCL: where an administrator, a module system, a CUDA installation or a distribution puts one. */
 #include "loader.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,22 +41,13 @@ static bool offer_cached(void *arg, const char *origin, const char *path) {
     return ncr_offer(((struct pass *)arg)->search, NCR_BY_SYSTEM, origin, path);
 }
 
-/* HPC SDK versions lie side by side; the newest by name first. */
+/* HPC SDK versions lie side by side, named by year and month: 24.11 is newer than 24.9. */
 static bool offer_hpc_sdk(struct pass *pass) {
-    char newest[64] = "";
-    ncr_file_count();
-    DIR *folder = opendir(HPC_SDK);
-    for (struct dirent *entry; folder && (entry = readdir(folder));)
-        if (entry->d_name[0] >= '0' && entry->d_name[0] <= '9' && strlen(entry->d_name) < sizeof newest &&
-            strcmp(entry->d_name, newest) > 0)
-            strcpy(newest, entry->d_name);
-    if (folder)
-        closedir(folder);
-    if (!*newest)
-        return false;
-    char *path = ncr_path("%s/%s/comm_libs/nccl/lib", HPC_SDK, newest);
+    char *newest = ncr_file_newest(HPC_SDK, "2");
+    char *path = newest ? ncr_path("%s/%s/comm_libs/nccl/lib", HPC_SDK, newest) : NULL;
     bool stop = path && offer_in(pass, "the HPC SDK", path);
     free(path);
+    free(newest);
     return stop;
 }
 
