@@ -9,14 +9,15 @@ Q := $(if $(filter 0,$(V)),@)
 say = $(if $(filter 0,$(V)),@printf '  %-8s %s\n' $(1) $(2))
 
 OUR_CFLAGS := -std=gnu11 -fPIC -fvisibility=hidden -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
-              -Iloader -Ishim -D_GNU_SOURCE -MMD -MP
+              -Iloader -Ishim -Ibridge -D_GNU_SOURCE -MMD -MP
 # libdl.so.2: older C libraries have the dl functions there. It is a stub in newer ones, so it is named as a file.
 SHIM_LDFLAGS := -shared -Wl,--version-script=shim/exports.map -Wl,-z,defs -Wl,-z,relro -Wl,--hash-style=gnu -Wl,-O1 \
                 -Wl,--no-as-needed -l:libdl.so.2 -Wl,--as-needed
 
 LOADER := $(patsubst %.c,$(BUILD)/%.o,$(wildcard loader/*.c))
-SHIM := $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard shim/*.c shim/*.S)))
-SHIM_RCCL := $(patsubst $(BUILD)/shim/%,$(BUILD)/shim-rccl/%,$(SHIM))
+SHIM := $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard shim/*.c shim/*.S bridge/*.c)))
+# binding.c alone knows for which family the shim is.
+SHIM_RCCL := $(subst shim/binding.o,shim/binding-rccl.o,$(SHIM))
 
 .DEFAULT_GOAL := all
 .PHONY: all check check-abi clean help test-parts
@@ -38,14 +39,14 @@ $(BUILD)/shim/%.o: shim/%.S
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(OUR_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
-$(BUILD)/shim-rccl/%.o: shim/%.c
-	$(call say,CC,"$< (for RCCL)")
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(OUR_CFLAGS) -DNCR_FOR_RCCL $(CPPFLAGS) $(CFLAGS) -c $< -o $@
-
-$(BUILD)/shim-rccl/%.o: shim/%.S
+$(BUILD)/bridge/%.o: bridge/%.c
+	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(OUR_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+$(BUILD)/shim/binding-rccl.o: shim/binding.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(OUR_CFLAGS) -DNCR_FOR_RCCL $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
 $(BUILD)/loader.a: $(LOADER)
 	$(call say,AR,$@)

@@ -5,11 +5,11 @@
 #include <stdlib.h>
 
 /** Append formatted text. On lack of memory the text stays as it was. */
-void ncr_text_add(struct ncr_text *text, const char *format, ...) {
-    va_list list;
-    va_start(list, format);
-    int more = vsnprintf(NULL, 0, format, list);
-    va_end(list);
+void ncr_text_add_list(struct ncr_text *text, const char *format, va_list list) {
+    va_list again;
+    va_copy(again, list);
+    int more = vsnprintf(NULL, 0, format, again);
+    va_end(again);
     if (more < 0)
         return;
 
@@ -22,10 +22,15 @@ void ncr_text_add(struct ncr_text *text, const char *format, ...) {
         text->data = data;
         text->room = room;
     }
-    va_start(list, format);
     vsnprintf(text->data + text->length, text->room - text->length, format, list);
-    va_end(list);
     text->length += (size_t)more;
+}
+
+void ncr_text_add(struct ncr_text *text, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    ncr_text_add_list(text, format, list);
+    va_end(list);
 }
 
 void ncr_text_free(struct ncr_text *text) {

@@ -4,14 +4,10 @@
  */
 #include "shim.h"
 
+#include <string.h>
+
 /* NCCL's result codes (nccl.h, the same in every version). */
 enum { SYSTEM_ERROR = 2, INVALID_USAGE = 5 };
-
-/* The rows of the table by name. */
-enum {
-#define XX(name, since, result, role) ROW_OF_##name,
-#include "nccl_api.def"
-};
 
 /* The shim's newest error text, kept for ever: a program may hold the pointer. */
 static _Atomic(const char *) own_error;
@@ -33,7 +29,7 @@ static const char *backend_error(const void *communicator) {
     union {
         void *symbol;
         const char *(*function)(const void *);
-    } get = {ncr_target(2 * ROW_OF_ncclGetLastError)};
+    } get = {ncr_target(2 * NCR_ROW_ncclGetLastError)};
     return get.symbol ? get.function(communicator) : NULL;
 }
 
@@ -46,20 +42,27 @@ const char *ncr_last_error(const void *communicator) {
     return theirs ? theirs : "";
 }
 
+static void add_needs(struct ncr_text *text, const struct ncr_backend *backend, const char *function, const char *how,
+                      int since) {
+    char needed[16], present[16];
+    ncr_version_text(since, needed);
+    ncr_version_text(backend->version, present);
+    ncr_text_add(text, "%s%s needs %s %s or newer; the backend is %s (%s)", function, how,
+                 backend->rccl ? "RCCL" : "NCCL", needed, present, backend->path);
+}
+
 static void describe_lacking(struct ncr_text *text, const struct ncr_function *f) {
     const struct ncr_backend *backend = ncr_backend();
-    const char *kind = backend->rccl ? "RCCL" : "NCCL";
-    char since[16], version[16];
+    char since[16], present[16];
     ncr_version_text(f->since, since);
-    ncr_version_text(backend->version, version);
+    ncr_version_text(backend->version, present);
     if (f->rccl && !backend->rccl)
-        ncr_text_add(text, "%s is a function of RCCL; the backend is NCCL %s (%s)", f->name, version, backend->path);
+        ncr_text_add(text, "%s is a function of RCCL; the backend is NCCL %s (%s)", f->name, present, backend->path);
     else if (f->since > backend->version)
-        ncr_text_add(text, "%s needs %s %s or newer; the backend is %s (%s)", f->name, kind, since, version,
-                     backend->path);
+        add_needs(text, backend, f->name, "", f->since);
     else
-        ncr_text_add(text, "%s is missing in the backend %s, although %s has it since %s (%s)", f->name, version, kind,
-                     since, backend->path);
+        ncr_text_add(text, "%s is missing in the backend %s (%s), although NCCL has it since %s", f->name, present,
+                     backend->path, since);
 }
 
 static const char *text_of_lacking(unsigned row) {
@@ -104,18 +107,79 @@ static struct ncr_answer in_kind(enum ncr_result result, uint64_t code) {
     return (struct ncr_answer){0, 0};
 }
 
+/** Let the group that is open in this thread, if there is one, launch nothing: after an error that the backend did not see it would
+ * launch the rest. By an invalid call, which NCCL records for the group and otherwise only rejects (v2.28.9:include/group.h:89). */
+void ncr_poison_group(const struct ncr_library *library) {
+    union {
+        void *symbol;
+        int (*function)(const void *, void *, size_t, int, int, void *, void *);
+    } all_reduce = {library->targets[2 * NCR_ROW_ncclAllReduce]};
+    if (all_reduce.symbol)
+        all_reduce.function(NULL, NULL, 0, 0, 0, NULL, NULL);
+}
+
+/* `text` becomes the newest error. It must live for ever. */
+static void set_error(const char *text) {
+    atomic_store(&backend_error_then, hash(backend_error(NULL)));
+    atomic_store(&own_error, text);
+}
+
+/* The newest error, unless it is this one already: a program may run into the same one in a loop. Owns `text`. */
+static void set_new_error(struct ncr_text *text) {
+    const char *known = atomic_load(&own_error);
+    if (known && strcmp(known, ncr_text_get(text)) == 0) {
+        set_error(known);
+        ncr_text_free(text);
+        return;
+    }
+    ncr_log(NCR_WARN, "%s", ncr_text_get(text));
+    set_error(ncr_text_get(text));
+}
+
+/** Fail a call with `code` and a text for ncclGetLastError. Returns the code. Any thread. */
+int ncr_fail(int code, const char *format, ...) {
+    struct ncr_text text = {0};
+    va_list list;
+    va_start(list, format);
+    ncr_text_add_list(&text, format, list);
+    va_end(list);
+    set_new_error(&text);
+    return code;
+}
+
+/** Refuse a call with ncclInvalidUsage and a text; the open group, if there is one, launches nothing. */
+int ncr_refuse(const struct ncr_library *library, const char *format, ...) {
+    struct ncr_text text = {0};
+    va_list list;
+    va_start(list, format);
+    ncr_text_add_list(&text, format, list);
+    va_end(list);
+    ncr_poison_group(library);
+    set_new_error(&text);
+    return INVALID_USAGE;
+}
+
+/** The same for something that needs a newer NCCL: "FUNCTION HOW needs NCCL 2.23.4 or newer; the backend is …". */
+int ncr_refuse_lacking(const struct ncr_library *library, const char *function, const char *how, int since) {
+    struct ncr_text text = {0};
+    add_needs(&text, &library->backend, function, how, since);
+    ncr_poison_group(library);
+    set_new_error(&text);
+    return INVALID_USAGE;
+}
+
 /** The answer to a call through a slot that has no function behind it. Called from entry_*.S. Keeps errno. */
 struct ncr_answer ncr_answer(unsigned slot) {
     unsigned row = slot / 2;
     uint64_t code = SYSTEM_ERROR;
     const char *text = "NCCL was called while it was being opened";
     if (ncr_state() == NCR_BOUND) {
+        ncr_poison_group(ncr_library_of(NULL));
         text = text_of_lacking(row);
         code = INVALID_USAGE;
     } else if (ncr_state() == NCR_DISABLED) {
         text = text_of_disabled();
     }
-    atomic_store(&backend_error_then, hash(backend_error(NULL)));
-    atomic_store(&own_error, text);
+    set_error(text);
     return in_kind(ncr_functions[row].result, code);
 }

@@ -4,13 +4,8 @@
  * so the child finds a binding that is whole or not begun. A backend is never closed or exchanged: instantiated graphs hold it.
  */
 #include "shim.h"
-#include "old_glibc.h"
 
 #include <errno.h>
-#include <linux/futex.h>
-#include <pthread.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #ifdef NCR_FOR_RCCL
 #define RCCL_FIRST true
@@ -20,53 +15,8 @@
 
 /* Written under the lock; published by `state`, which is stored last. */
 static struct ncr_config config;
-static struct ncr_backend backend;
-static uintptr_t backend_start, backend_end;
-static void *targets[2 * NCR_ROWS]; /* the backend's address of each slot, NULL where it has none */
+static struct ncr_library library;
 static _Atomic enum ncr_state state;
-
-/* ---- the lock: 0 or the thread that binds. A futex, because pthread's mutex is not in libc before glibc 2.34. ---- */
-
-static _Atomic int binder;
-
-static int this_thread(void) {
-    return (int)syscall(SYS_gettid);
-}
-
-/* False if this very thread is binding: a constructor of the library that is being opened came back to us. */
-static bool lock(void) {
-    int self = this_thread(), owner = 0;
-    while (!atomic_compare_exchange_strong(&binder, &owner, self)) {
-        if (owner == self)
-            return false;
-        syscall(SYS_futex, &binder, FUTEX_WAIT_PRIVATE, owner, NULL, NULL, 0);
-        owner = 0;
-    }
-    return true;
-}
-
-static void unlock(void) {
-    atomic_store(&binder, 0);
-    syscall(SYS_futex, &binder, FUTEX_WAKE_PRIVATE, 0x7fffffff, NULL, NULL, 0);
-}
-
-/* A fork from a constructor of the library that is being opened finds the lock its own, and must leave it so. */
-static bool locked_for_fork;
-
-static void before_fork(void) {
-    locked_for_fork = lock();
-}
-
-static void after_fork_in_parent(void) {
-    if (locked_for_fork)
-        unlock();
-}
-
-static void after_fork_in_child(void) {
-    atomic_store(&binder, locked_for_fork ? 0 : this_thread());
-}
-
-/* ---- the decision ---- */
 
 static void read_environment(void) {
     ncr_config_read(&config);
@@ -80,52 +30,16 @@ static void read_environment(void) {
     }
 }
 
-static void *address_of(unsigned slot) {
-    const struct ncr_function *f = &ncr_functions[slot / 2];
-    void *address = NULL;
-    if (slot % 2 == 1 && f->twin) {
-        char twin[64] = "p"; /* the longest name of the table has 36 characters (tests/test_table.c) */
-        size_t i = 0;
-        do
-            twin[i + 1] = f->name[i];
-        while (f->name[i++] && i < sizeof twin - 2);
-        address = dlsym(backend.handle, twin);
-    }
-    if (!address && (slot % 2 == 0 || f->twin))
-        address = dlsym(backend.handle, f->name);
-    return address;
-}
-
-static bool find_range(void *arg, const struct ncr_object *object) {
-    uintptr_t address = (uintptr_t)arg;
-    if (address < object->start || address >= object->end)
-        return false;
-    backend_start = object->start;
-    backend_end = object->end;
-    return true;
-}
-
-/* A backend that is itself linked with libnccl.so.2 may lead a name back to this shim: that would be a loop. */
-static bool is_ours(const void *address) {
-    return (const char *)address >= ncr_trampolines_start && (const char *)address < ncr_unbound_end;
-}
-
-static void fill_slots(void) {
-    for (unsigned slot = 0; slot < 2 * NCR_ROWS; slot++) {
-        void *address = address_of(slot);
-        targets[slot] = is_ours(address) ? NULL : address;
-    }
-    dlerror(); /* names that the backend lacks have left a message */
-    ncr_objects(find_range, targets[0]);
+static void publish(void) {
     for (unsigned slot = 0; slot < 2 * NCR_ROWS; slot++)
-        if (targets[slot] && ncr_functions[slot / 2].role == NCR_CALL)
-            atomic_store_explicit(&ncr_slots[slot], targets[slot], memory_order_release);
+        if (library.entries[slot] && ncr_functions[slot / 2].role != NCR_WHY)
+            atomic_store_explicit(&ncr_slots[slot], library.entries[slot], memory_order_release);
 }
 
 static void decide(const char *requested) {
     static bool prepared; /* under the lock */
     if (!prepared) {
-        pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+        ncr_lock_for_forks();
         read_environment();
         prepared = true;
     }
@@ -133,13 +47,14 @@ static void decide(const char *requested) {
     ncr_choose(&found, &config, RCCL_FIRST, requested, ncr_real_dlopen());
     if (!found.handle) {
         ncr_log(NCR_INFO, "no NCCL can be used in this process: %s", ncr_text_get(&found.why));
-        if (!backend.why.length)
-            backend.why = found.why;
+        if (!library.backend.why.length)
+            library.backend.why = found.why;
         atomic_store(&state, NCR_DISABLED);
         return;
     }
-    backend = found;
-    fill_slots();
+    library.backend = found;
+    ncr_library_fill(&library);
+    publish();
     ncr_log(NCR_DEBUG, "%u file system calls to find it", ncr_file_calls());
     atomic_store(&state, NCR_BOUND);
 }
@@ -153,11 +68,11 @@ enum ncr_state ncr_bind(const char *requested) {
     if (now == NCR_BOUND || (now == NCR_DISABLED && !requested))
         return now;
     int error = errno;
-    if (lock()) {
+    if (ncr_lock()) {
         now = atomic_load(&state);
         if (now == NCR_UNBOUND || (now == NCR_DISABLED && config.choice == NCR_CHOOSE_AUTO && requested))
             decide(requested);
-        unlock();
+        ncr_unlock();
     }
     errno = error;
     return atomic_load(&state);
@@ -167,32 +82,47 @@ enum ncr_state ncr_state(void) {
     return atomic_load(&state);
 }
 
+/** The environment as it was read at the decision. */
+const struct ncr_config *ncr_settings(void) {
+    return &config;
+}
+
+/** The library that made a communicator. */
+struct ncr_library *ncr_library_of(const void *communicator) {
+    (void)communicator;
+    return &library;
+}
+
+/** The library that makes the next communicator or unique id, for a call from `caller`. */
+struct ncr_library *ncr_library_to_create(const void *caller, const void *communicator_config) {
+    (void)caller;
+    (void)communicator_config;
+    ncr_look_for_second();
+    return &library;
+}
+
 /** The backend, or why there is none. Valid once ncr_state() is not NCR_UNBOUND. */
 const struct ncr_backend *ncr_backend(void) {
-    return &backend;
+    return &library.backend;
 }
 
 /** The backend's own address for a slot, or NULL. */
 void *ncr_target(unsigned slot) {
-    return ncr_state() == NCR_BOUND ? targets[slot] : NULL;
+    return ncr_state() == NCR_BOUND ? library.targets[slot] : NULL;
 }
 
 /** Is this address inside the backend's own code? */
 bool ncr_in_backend(const void *address) {
-    return ncr_state() == NCR_BOUND && (uintptr_t)address >= backend_start && (uintptr_t)address < backend_end;
+    return ncr_state() == NCR_BOUND && (uintptr_t)address >= library.start && (uintptr_t)address < library.end;
 }
 
 /**
  * Called from entry_*.S for a slot without an address: bind, and return where the call goes, or NULL if the backend lacks the
- * function. Communicator-creating functions keep this way in until the first of them is called.
+ * function.
  */
 void *ncr_first_use(unsigned slot) {
     int error = errno;
-    void *target = ncr_bind(NULL) == NCR_BOUND ? targets[slot] : NULL;
-    if (target && ncr_functions[slot / 2].role == NCR_CREATE) {
-        ncr_look_for_second();
-        atomic_store_explicit(&ncr_slots[slot], target, memory_order_release);
-    }
+    void *target = ncr_bind(NULL) == NCR_BOUND ? library.entries[slot] : NULL;
     errno = error;
     return target;
 }

@@ -16,6 +16,29 @@
 extern _Atomic(void *) ncr_slots[2 * NCR_ROWS];
 extern const char ncr_trampolines_start[], ncr_unbound_end[];
 
+/* ---- library.c ---- */
+
+struct ncr_library {
+    struct ncr_backend backend;
+    void *targets[2 * NCR_ROWS]; /* its own function for each slot, NULL where it has none */
+    void *entries[2 * NCR_ROWS]; /* what the slot gets: that function, a bridge in its place, or NULL */
+    uintptr_t start, end;        /* its code and data */
+};
+
+void ncr_library_fill(struct ncr_library *library);
+
+/* The rows of the table by name. */
+enum {
+#define XX(name, since, result, role) NCR_ROW_##name,
+#include "nccl_api.def"
+};
+
+/* ---- lock.c ---- */
+
+bool ncr_lock(void);
+void ncr_unlock(void);
+void ncr_lock_for_forks(void);
+
 /* ---- binding.c ---- */
 
 enum ncr_state {
@@ -24,6 +47,9 @@ enum ncr_state {
     NCR_DISABLED /* nothing could be opened; a dlopen of a named file may still bind */
 };
 
+const struct ncr_config *ncr_settings(void);
+struct ncr_library *ncr_library_of(const void *communicator);
+struct ncr_library *ncr_library_to_create(const void *caller, const void *config);
 enum ncr_state ncr_bind(const char *requested);
 enum ncr_state ncr_state(void);
 const struct ncr_backend *ncr_backend(void);
@@ -40,6 +66,10 @@ struct ncr_answer {
 
 struct ncr_answer ncr_answer(unsigned slot);
 const char *ncr_last_error(const void *communicator);
+void ncr_poison_group(const struct ncr_library *library);
+int ncr_fail(int code, const char *format, ...) NCR_PRINTF(2, 3);
+int ncr_refuse(const struct ncr_library *library, const char *format, ...) NCR_PRINTF(2, 3);
+int ncr_refuse_lacking(const struct ncr_library *library, const char *function, const char *how, int since);
 
 /* ---- hook.c ---- */
 

@@ -1,0 +1,91 @@
+/*
+ * Creating communicators: the id's tag is compared, the configuration is fitted, and what an older backend lacks is replaced
+ * where a simpler call does exactly the same.
+ */
+#include "bridge.h"
+
+#include <string.h>
+
+/** ncclCommInitRank. */
+int ncr_comm_init_rank(ncr_comm *comm, int ranks, struct ncr_id id, int rank) {
+    struct ncr_library *library = ncr_library_to_create(__builtin_return_address(0), NULL);
+    int code = ncr_tag_check(library, &id);
+    return code ? code : NCR_OWN(library, ncclCommInitRank)(comm, ranks, id, rank);
+}
+
+/** ncclCommInitAll. */
+int ncr_comm_init_all(ncr_comm *comms, int devices, const int *list) {
+    struct ncr_library *library = ncr_library_to_create(__builtin_return_address(0), NULL);
+    return NCR_OWN(library, ncclCommInitAll)(comms, devices, list);
+}
+
+/* ncclCommInitRankConfig before 2.14: a communicator with all defaults is the same thing; a non-blocking one is not. */
+static int init_rank_config(struct ncr_library *library, ncr_comm *comm, int ranks, struct ncr_id id, int rank,
+                            void *config) {
+    struct ncr_config_copy copy;
+    int blocking = 1;
+    void *fitted = ncr_config_fit(library, config, &copy);
+    if (library->targets[2 * NCR_ROW_ncclCommInitRankConfig])
+        return NCR_OWN(library, ncclCommInitRankConfig)(comm, ranks, id, rank, fitted);
+    if (config)
+        memcpy(&blocking, (char *)config + sizeof(struct ncr_versioned), sizeof blocking);
+    if (blocking == 0)
+        return ncr_refuse_lacking(library, "ncclCommInitRankConfig", " of a non-blocking communicator", 21403);
+    return NCR_OWN(library, ncclCommInitRank)(comm, ranks, id, rank);
+}
+
+/** ncclCommInitRankConfig. */
+int ncr_comm_init_rank_config(ncr_comm *comm, int ranks, struct ncr_id id, int rank, void *config) {
+    struct ncr_library *library = ncr_library_to_create(__builtin_return_address(0), config);
+    int code = ncr_tag_check(library, &id);
+    return code ? code : init_rank_config(library, comm, ranks, id, rank, config);
+}
+
+/** ncclCommInitRankScalable; before 2.23.4 with one id, which is ncclCommInitRankConfig. */
+int ncr_comm_init_rank_scalable(ncr_comm *comm, int ranks, int rank, int id_count, struct ncr_id *ids, void *config) {
+    struct ncr_library *library = ncr_library_to_create(__builtin_return_address(0), config);
+    struct ncr_config_copy copy;
+    for (int i = 0; ids && i < id_count; i++) {
+        int code = ncr_tag_check(library, &ids[i]);
+        if (code)
+            return code;
+    }
+    if (library->targets[2 * NCR_ROW_ncclCommInitRankScalable])
+        return NCR_OWN(library, ncclCommInitRankScalable)(comm, ranks, rank, id_count, ids,
+                                                          ncr_config_fit(library, config, &copy));
+    if (!ids || id_count < 1)
+        return NCR_INVALID_ARGUMENT;
+    if (id_count > 1)
+        return ncr_refuse_lacking(library, "ncclCommInitRankScalable", " with more than one id", 22304);
+    return init_rank_config(library, comm, ranks, ids[0], rank, config);
+}
+
+/** ncclCommSplit. */
+int ncr_comm_split(ncr_comm comm, int color, int key, ncr_comm *new_comm, void *config) {
+    struct ncr_library *library = ncr_library_of(comm);
+    struct ncr_config_copy copy;
+    return NCR_OWN(library, ncclCommSplit)(comm, color, key, new_comm, ncr_config_fit(library, config, &copy));
+}
+
+/** ncclCommShrink. */
+int ncr_comm_shrink(ncr_comm comm, int *excluded, int count, ncr_comm *new_comm, void *config, int flags) {
+    struct ncr_library *library = ncr_library_of(comm);
+    struct ncr_config_copy copy;
+    void *fitted = ncr_config_fit(library, config, &copy);
+    return NCR_OWN(library, ncclCommShrink)(comm, excluded, count, new_comm, fitted, flags);
+}
+
+/** ncclCommGrow; on a joining rank there is no communicator yet, and the id decides whether it may join. */
+int ncr_comm_grow(ncr_comm comm, int ranks, const struct ncr_id *id, int rank, ncr_comm *new_comm, void *config) {
+    struct ncr_library *library =
+        comm ? ncr_library_of(comm) : ncr_library_to_create(__builtin_return_address(0), config);
+    struct ncr_config_copy copy;
+    int code = id ? ncr_tag_check(library, id) : NCR_SUCCESS;
+    void *fitted = ncr_config_fit(library, config, &copy);
+    return code ? code : NCR_OWN(library, ncclCommGrow)(comm, ranks, id, rank, new_comm, fitted);
+}
+
+/** ncclCommFinalize before 2.14: ncclCommDestroy does the work there. */
+int ncr_comm_finalize(ncr_comm comm) {
+    return comm ? NCR_SUCCESS : NCR_INVALID_ARGUMENT;
+}
