@@ -193,6 +193,7 @@ static int read_word(struct ncr_config *config, const char *name, const char *co
 }
 
 static const char *const bind_words[] = {"auto", "start", "first-use"};
+static const char *const switch_words[] = {"0", "1"};
 static const char *const level_words[] = {"off", "error", "warn", "info", "debug"};
 
 static void read_fallback(struct ncr_config *config) {
@@ -224,6 +225,7 @@ void ncr_config_read(struct ncr_config *config) {
     config->torch = copy(ncr_environment("NCCL_REDIRECT_TORCH"));
     config->system_path = copy(ncr_environment("VLLM_NCCL_SO_PATH"));
     config->bind = (enum ncr_bind)read_word(config, "NCCL_REDIRECT_BIND", bind_words, 3, NCR_BIND_AUTO);
+    config->tag = read_word(config, "NCCL_REDIRECT_TAG", switch_words, 2, 1);
     config->level = (enum ncr_level)read_word(config, "NCCL_REDIRECT_LOG", level_words, 5, NCR_WARN);
     config->log_file = copy(ncr_environment("NCCL_REDIRECT_LOG_FILE"));
     config->announce = nccl_debug_on();
