@@ -31,7 +31,7 @@ static bool begin(struct exchange *x) {
     if (!x->code)
         x->code = NCR_OWN(x->library, ncclGroupStart)();
     if (x->code)
-        ncr_poison_group(x->library);
+        ncr_fail_group(x->library, x->code);
     return !x->code;
 }
 
@@ -48,7 +48,7 @@ static void receive(struct exchange *x, void *buffer, int peer) {
 /* The group must be ended even after an error, with nothing launched, and an outer one must not launch the rest. */
 static int end(struct exchange *x) {
     if (x->code)
-        ncr_poison_group(x->library);
+        ncr_fail_group(x->library, x->code);
     int code = NCR_OWN(x->library, ncclGroupEnd)();
     return x->code ? x->code : code;
 }

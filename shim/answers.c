@@ -132,7 +132,6 @@ static void set_new_error(struct ncr_text *text) {
         ncr_text_free(text);
         return;
     }
-    ncr_log(NCR_WARN, "%s", ncr_text_get(text));
     set_error(ncr_text_get(text));
 }
 
@@ -143,8 +142,26 @@ int ncr_fail(int code, const char *format, ...) {
     va_start(list, format);
     ncr_text_add_list(&text, format, list);
     va_end(list);
+    ncr_log(NCR_WARN, "%s", ncr_text_get(&text));
     set_new_error(&text);
     return code;
+}
+
+/** Pass on an error that the backend gave outside of the open group, and let the group launch nothing. Returns the code. */
+int ncr_fail_group(const struct ncr_library *library, int code) {
+    struct ncr_text text = {0};
+    const char *theirs = backend_error(NULL);
+    ncr_text_add(&text, "%s", theirs ? theirs : "");
+    ncr_poison_group(library);
+    set_new_error(&text);
+    return code;
+}
+
+static int refuse(const struct ncr_library *library, struct ncr_text *text) {
+    ncr_log(NCR_WARN, "%s. The call returns ncclInvalidUsage", ncr_text_get(text));
+    ncr_poison_group(library);
+    set_new_error(text);
+    return INVALID_USAGE;
 }
 
 /** Refuse a call with ncclInvalidUsage and a text; the open group, if there is one, launches nothing. */
@@ -154,18 +171,14 @@ int ncr_refuse(const struct ncr_library *library, const char *format, ...) {
     va_start(list, format);
     ncr_text_add_list(&text, format, list);
     va_end(list);
-    ncr_poison_group(library);
-    set_new_error(&text);
-    return INVALID_USAGE;
+    return refuse(library, &text);
 }
 
 /** The same for something that needs a newer NCCL: "FUNCTION HOW needs NCCL 2.23.4 or newer; the backend is …". */
 int ncr_refuse_lacking(const struct ncr_library *library, const char *function, const char *how, int since) {
     struct ncr_text text = {0};
     add_needs(&text, &library->backend, function, how, since);
-    ncr_poison_group(library);
-    set_new_error(&text);
-    return INVALID_USAGE;
+    return refuse(library, &text);
 }
 
 /** The answer to a call through a slot that has no function behind it. Called from entry_*.S. Keeps errno. */

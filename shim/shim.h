@@ -67,6 +67,7 @@ struct ncr_answer {
 struct ncr_answer ncr_answer(unsigned slot);
 const char *ncr_last_error(const void *communicator);
 void ncr_poison_group(const struct ncr_library *library);
+int ncr_fail_group(const struct ncr_library *library, int code);
 int ncr_fail(int code, const char *format, ...) NCR_PRINTF(2, 3);
 int ncr_refuse(const struct ncr_library *library, const char *format, ...) NCR_PRINTF(2, 3);
 int ncr_refuse_lacking(const struct ncr_library *library, const char *function, const char *how, int since);
