@@ -1,0 +1,57 @@
+/* The table of functions itself: unique names, names that the code has room for, plausible
+ * versions. */
+#include "support.h"
+
+#include "loader.h"
+
+#include <string.h>
+
+static void no_name_stands_twice(void **state) {
+    (void)state;
+    for (unsigned i = 0; i < NCR_ROWS; i++)
+        for (unsigned j = i + 1; j < NCR_ROWS; j++)
+            if (strcmp(ncr_functions[i].name, ncr_functions[j].name) == 0)
+                fail_msg("%s stands in rows %u and %u", ncr_functions[i].name, i, j);
+}
+
+/* address lookup builds a twin's name in 64 bytes: p, the name, NUL (shim/). */
+static void the_longest_name_has_room(void **state) {
+    (void)state;
+    for (unsigned i = 0; i < NCR_ROWS; i++)
+        if (strlen(ncr_functions[i].name) > 62)
+            fail_msg("%s is too long", ncr_functions[i].name);
+}
+
+static void versions_are_versions(void **state) {
+    (void)state;
+    unsigned core = 0;
+    for (unsigned i = 0; i < NCR_ROWS; i++) {
+        const struct ncr_function *f = &ncr_functions[i];
+        if (f->since < NCR_CORE_SINCE || f->since > 29999)
+            fail_msg("%s: %d", f->name, f->since);
+        core += f->since == NCR_CORE_SINCE;
+    }
+    assert_int_equal(core, 19); /* nccl.h of 2.4 */
+}
+
+static void names_are_known_with_their_twins(void **state) {
+    (void)state;
+    for (unsigned i = 0; i < NCR_ROWS; i++) {
+        assert_true(ncr_is_api_name(ncr_functions[i].name));
+        assert_int_equal(ncr_is_api_name(text("p%s", ncr_functions[i].name)),
+                         ncr_functions[i].twin);
+    }
+    assert_false(ncr_is_api_name("ncclAllReduc"));
+    assert_false(ncr_is_api_name("ncclAllReduceX"));
+    assert_false(ncr_is_api_name("ppncclAllReduce"));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_name_stands_twice),
+        cmocka_unit_test(the_longest_name_has_room),
+        cmocka_unit_test(versions_are_versions),
+        cmocka_unit_test(names_are_known_with_their_twins),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
