@@ -7,12 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where one torch is. `folder` is its own (…/torch), `site` the folder that it lies in, or NULL for libtorch. */
+/* Where one torch is. `folder` is its own (…/torch), `site` the package folder that it lies in, or NULL for a libtorch. */
 struct torch {
     struct ncr_search *search;
-    char *folder;
+    const char *folder;
     char *site;
     const char *origin;
+    bool found; /* there was one, usable or not */
     struct ncr_text without; /* folders of a torch that has no GPU library */
     struct ncr_text looked;  /* folders that hold no torch */
 };
@@ -73,18 +74,18 @@ static bool offer_libraries(struct torch *torch, const char *prefix) {
            (prefix && offer(torch, ncr_path("%s/lib/libtorch_cuda.so", prefix)));
 }
 
-/* Offer the NCCLs of the torch in `folder`. */
-static bool offer_torch(struct torch *torch, const char *origin, const char *folder, const char *site) {
+/* Offer the NCCLs of the torch in `folder`, which has no slash at its end. */
+static bool offer_torch(struct torch *torch, const char *origin, const char *folder) {
+    torch->found = true;
     torch->origin = origin;
-    torch->folder = strdup(folder);
-    torch->site = site ? strdup(site) : NULL;
+    torch->folder = folder;
+    torch->site = strcmp(ncr_basename(folder), "torch") == 0 ? ncr_parent(folder, 1) : NULL;
     char *prefix = conda_prefix(torch);
-    bool gpu = torch->folder && (has_gpu_library(folder) || exists(ncr_path("%s/lib/libtorch_cuda.so", prefix ? prefix : folder)));
+    bool gpu = has_gpu_library(folder) || (prefix && exists(ncr_path("%s/lib/libtorch_cuda.so", prefix)));
     bool stop = gpu && offer_libraries(torch, prefix);
     if (!gpu)
         ncr_text_add(&torch->without, "%s%s", torch->without.length ? ", " : "", folder);
     free(prefix);
-    free(torch->folder);
     free(torch->site);
     torch->folder = torch->site = NULL;
     return stop;
@@ -101,14 +102,25 @@ static bool find_mapped_torch(void *arg, const struct ncr_object *object) {
     return *found != NULL;
 }
 
+/* A NCCL in the folder of torch's wheel or of torch itself. */
+static bool find_mapped_nccl(void *arg, const struct ncr_object *object) {
+    char *folder = object->is_nccl ? ncr_parent(object->path, 1) : NULL;
+    const char *end = folder ? folder + strlen(folder) : NULL;
+    bool bundled = folder && ((end - folder > 16 && strcmp(end - 16, "/nvidia/nccl/lib") == 0) ||
+                              (end - folder > 10 && strcmp(end - 10, "/torch/lib") == 0));
+    free(folder);
+    if (bundled)
+        *(char **)arg = strdup(object->path);
+    return bundled;
+}
+
 static bool offer_mapped(struct torch *torch) {
-    char *folder = NULL;
-    if (!ncr_subject_objects(torch->search->subject, find_mapped_torch, &folder))
-        return false;
-    bool package = strcmp(ncr_basename(folder), "torch") == 0;
-    char *site = package ? ncr_parent(folder, 1) : NULL;
-    bool stop = offer_torch(torch, "the torch that is loaded", folder, site);
-    free(site);
+    const struct ncr_subject *subject = torch->search->subject;
+    char *folder = NULL, *nccl = NULL;
+    torch->origin = "the torch that is loaded";
+    bool stop = ncr_subject_objects(subject, find_mapped_torch, &folder) && offer_torch(torch, torch->origin, folder);
+    if (!stop && ncr_subject_objects(subject, find_mapped_nccl, &nccl))
+        stop = offer(torch, nccl);
     free(folder);
     return stop;
 }
@@ -121,49 +133,59 @@ struct visit {
     bool stop;
 };
 
+static void note_without(struct torch *torch, const char *folder) {
+    ncr_text_add(&torch->looked, "%s%s", torch->looked.length ? ", " : "", folder);
+}
+
+/* Python passes over a folder called torch that is no package, such as one of sources in PYTHONPATH. */
 static bool visit_site(void *arg, const char *origin, const char *folder) {
     struct visit *visit = arg;
     char *torch = ncr_path("%s/torch", folder);
-    if (torch && ncr_file_exists(torch)) {
-        visit->found = true;
-        visit->stop = offer_torch(visit->torch, origin, torch, folder);
-    } else {
-        struct ncr_text *looked = &visit->torch->looked;
-        ncr_text_add(looked, "%s%s", looked->length ? ", " : "", folder);
-    }
+    visit->found = torch && exists(ncr_path("%s/__init__.py", torch));
+    if (visit->found)
+        visit->stop = offer_torch(visit->torch, origin, torch);
+    else
+        note_without(visit->torch, folder);
     free(torch);
     return visit->found;
 }
 
+/* What NCCL_REDIRECT_TORCH names: package folder, torch's own folder, or that of a libtorch. */
 static bool offer_named(struct torch *torch, const char *named) {
-    struct visit visit = {.torch = torch};
-    const char *origin = "NCCL_REDIRECT_TORCH";
-    if (visit_site(&visit, origin, named))
-        return visit.stop;
-    char *folder = strdup(named);
-    for (size_t end = folder ? strlen(folder) : 0; end > 1 && folder[end - 1] == '/'; end--)
-        folder[end - 1] = '\0';
+    char *own = ncr_parent(named, 0), *inside = ncr_path("%s/torch", own ? own : named);
     bool stop = false;
-    if (folder && exists(ncr_path("%s/lib", folder))) {
-        char *site = strcmp(ncr_basename(folder), "torch") == 0 ? ncr_parent(folder, 1) : NULL;
-        stop = offer_torch(torch, origin, folder, site);
-        free(site);
-    }
-    free(folder);
+    if (inside && ncr_file_exists(inside))
+        stop = offer_torch(torch, "NCCL_REDIRECT_TORCH", inside);
+    else if (own && exists(ncr_path("%s/lib", own)))
+        stop = offer_torch(torch, "NCCL_REDIRECT_TORCH", own);
+    else
+        note_without(torch, named);
+    free(inside);
+    free(own);
     return stop;
 }
 
 /* ---- libtorch for C++ ---- */
 
+/* Every libtorch has a libtorch.so, whatever it computes on: one question for each folder. */
 static bool visit_library_folder(void *arg, const char *origin, const char *folder) {
     struct visit *visit = arg;
-    if (!exists(ncr_path("%s/libtorch_cuda.so", folder)) && !exists(ncr_path("%s/libtorch_hip.so", folder)))
+    if (!exists(ncr_path("%s/libtorch.so", folder)))
         return false;
     char *torch = ncr_parent(folder, 1);
     visit->found = true;
-    visit->stop = torch && offer_torch(visit->torch, origin, torch, NULL);
+    visit->stop = torch && offer_torch(visit->torch, origin, torch);
     free(torch);
     return true;
+}
+
+static bool visit_root(struct visit *visit, const char *variable, unsigned levels) {
+    const char *value = ncr_environment(variable);
+    char *root = value ? ncr_parent(value, levels) : NULL, *folder = root ? ncr_path("%s/lib", root) : NULL;
+    bool found = folder && visit_library_folder(visit, variable, folder);
+    free(folder);
+    free(root);
+    return found;
 }
 
 static bool find_runpath(void *arg, const struct ncr_object *object) {
@@ -173,42 +195,48 @@ static bool find_runpath(void *arg, const struct ncr_object *object) {
 
 static bool visit_program_folder(void *arg, const char *origin, const char *folder) {
     const struct visit *visit = arg;
-    char *program = ncr_subject_path(visit->torch->search->subject), *expanded = program ? ncr_expand_origin(folder, program) : NULL;
+    char *program = ncr_subject_path(visit->torch->search->subject);
+    char *expanded = program ? ncr_expand_origin(folder, program) : NULL;
     bool stop = expanded && visit_library_folder(arg, origin, expanded);
     free(expanded);
     free(program);
     return stop;
 }
 
-static bool offer_libtorch(struct torch *torch) {
-    struct visit visit = {.torch = torch};
+static void visit_libtorch(struct visit *visit) {
     const char *runpath = NULL;
-    ncr_subject_objects(torch->search->subject, find_runpath, &runpath);
-    if (ncr_split_path(runpath, "the program's RUNPATH", visit_program_folder, &visit) ||
-        ncr_split_path(ncr_environment("LD_LIBRARY_PATH"), "LD_LIBRARY_PATH", visit_library_folder, &visit))
-        return visit.stop;
+    ncr_subject_objects(visit->torch->search->subject, find_runpath, &runpath);
+    if (ncr_split_path(runpath, "the program's RUNPATH", visit_program_folder, visit) ||
+        ncr_split_path(ncr_environment("LD_LIBRARY_PATH"), "LD_LIBRARY_PATH", visit_library_folder, visit) ||
+        visit_root(visit, "Torch_DIR", 3) /* TORCH/share/cmake/Torch */ || visit_root(visit, "LIBTORCH", 0))
+        return;
+    visit_root(visit, "CONDA_PREFIX", 0); /* conda's libtorch, which needs no Python */
+}
 
-    const char *cmake = ncr_environment("Torch_DIR"), *libtorch = ncr_environment("LIBTORCH");
-    char *root = cmake ? ncr_parent(cmake, 3) : NULL; /* TORCH/share/cmake/Torch */
-    bool stop = root && has_gpu_library(root) && offer_torch(torch, "Torch_DIR", root, NULL);
-    free(root);
-    return stop || (libtorch && has_gpu_library(libtorch) && offer_torch(torch, "LIBTORCH", libtorch, NULL));
+/* The torch that Python would import; where there is none, the first libtorch. */
+static bool offer_found(struct torch *torch) {
+    struct visit visit = {.torch = torch};
+    ncr_python_folders(torch->search->subject, visit_site, &visit);
+    if (!visit.found)
+        visit_libtorch(&visit);
+    return visit.stop;
+}
+
+static void explain_absence(struct torch *torch) {
+    struct ncr_text *notes = &torch->search->notes;
+    if (torch->without.length)
+        ncr_text_add(notes, "; the torch in %s has no CUDA or ROCm library", torch->without.data);
+    if (torch->looked.length && !torch->found)
+        ncr_text_add(notes, "; no torch in %s", torch->looked.data);
 }
 
 /** Offer torch's NCCLs in the order of docs/selection.md. */
 bool ncr_torch(struct ncr_search *search) {
     struct torch torch = {.search = search};
-    struct visit visit = {.torch = &torch};
     const char *named = search->config->torch;
-    bool stop = offer_mapped(&torch) || (named && offer_named(&torch, named));
-    if (!stop && !named)
-        stop = (ncr_python_folders(search->subject, visit_site, &visit) && visit.stop) || (!visit.found && offer_libtorch(&torch));
-    if (!stop) {
-        if (torch.without.length)
-            ncr_text_add(&search->notes, "; the torch in %s has no CUDA or ROCm library", torch.without.data);
-        if (torch.looked.length && !visit.found)
-            ncr_text_add(&search->notes, "; no torch in %s", torch.looked.data);
-    }
+    bool stop = offer_mapped(&torch) || (named ? offer_named(&torch, named) : offer_found(&torch));
+    if (!stop)
+        explain_absence(&torch);
     ncr_text_free(&torch.without);
     ncr_text_free(&torch.looked);
     return stop;
