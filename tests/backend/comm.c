@@ -171,11 +171,12 @@ ncclResult_t hostmem_ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *error)
 
 static ncclResult_t answer(ncclComm_t comm, const char *function, int value, int *result) {
     ncclResult_t code = comm_check(comm, function);
-    if (code == ncclSuccess && !result)
-        code = fail(ncclInvalidArgument, "%s: the result is NULL", function);
-    if (code == ncclSuccess)
-        *result = value;
-    return code;
+    if (code != ncclSuccess)
+        return code;
+    if (!result)
+        return fail(ncclInvalidArgument, "%s: the result is NULL", function);
+    *result = value;
+    return ncclSuccess;
 }
 
 ncclResult_t hostmem_ncclCommCount(ncclComm_t comm, int *count) {
