@@ -7,11 +7,12 @@
 
 #include <string.h>
 
+/* Without the functions that look at their arguments (call_all.c). */
 static unsigned exported_names(void) {
     unsigned count = 0;
     for (unsigned i = 0; i < NCR_ROWS; i++)
         count += 1 + ncr_functions[i].twin;
-    return count;
+    return count - 2 * 9;
 }
 
 static void check(const char *recorder, const char *how, const char *when) {

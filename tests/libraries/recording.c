@@ -39,6 +39,11 @@ struct recorder *recorder_get(void) {
 __attribute__((visibility("hidden"))) const char *recorder_answer(void);
 const char *recorder_answer(void) {
     recorder.calls++;
+    /* The shim asks for the version; the test calls with what is no address. */
+    if (recorder.seen.number == 0 && recorder.seen.integers[0] >> 48 == 0) {
+        *(int *)recorder.seen.integers[0] = 29900; /* newer than all: nothing needs a bridge */
+        return NULL;
+    }
     return texts[recorder.seen.number];
 }
 
