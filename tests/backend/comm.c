@@ -1,7 +1,6 @@
 /* Communicators: their life and what can be asked of them. */
 #include "backend.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
