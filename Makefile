@@ -20,7 +20,7 @@ SHIM := $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard shim/*.c shim/*.S bridge
 SHIM_RCCL := $(subst shim/binding.o,shim/binding-rccl.o,$(SHIM))
 
 .DEFAULT_GOAL := all
-.PHONY: all check check-abi clean help test-parts
+.PHONY: all bench check check-abi clean help test-parts
 
 all: $(BUILD)/libnccl_redirect.so $(BUILD)/librccl_redirect.so ## Build the preload libraries (needs a C compiler and make)
 
@@ -105,6 +105,22 @@ check: test-parts ## All tests that need no GPU (fetches cmocka and real NCCLs f
 
 check-abi: all ## Compare the table of functions with real NCCLs, the newest published one too
 	@scripts/check-abi --shim $(BUILD)/libnccl_redirect.so --shim $(BUILD)/librccl_redirect.so
+
+# ---- benchmark ----
+
+BENCH := $(BUILD)/bench/spawn $(BUILD)/bench/bare $(BUILD)/bench/calls $(BUILD)/bench/empty.so
+
+$(BUILD)/bench/empty.so: BENCH_FLAGS := -shared -fPIC
+$(BUILD)/bench/bare: BENCH_FLAGS := -ldl
+$(BUILD)/bench/calls: BENCH_FLAGS := $(BUILD)/libnccl_redirect.so
+$(BENCH): $(BUILD)/bench/%: all
+	$(call say,CC,bench/$(basename $*).c)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Ishim $(CFLAGS) bench/$(basename $*).c -o $@ $(BENCH_FLAGS)
+
+bench: $(BENCH) $(lastword $(WHEEL_FILES)) ## Measure the cost of a call, of a process and of binding against direct use
+	@scripts/setup valgrind strace binutils
+	@bench/run $(BUILD) $(lastword $(WHEEL_FILES))
 
 clean: ## Remove what was built, keep what was downloaded
 	rm -rf $(filter-out $(BUILD)/nccl $(BUILD)/wheels $(BUILD)/torch,$(wildcard $(BUILD)/*))

@@ -1,0 +1,1 @@
+/* A preload that is and does nothing: what any preload costs. */
