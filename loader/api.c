@@ -5,9 +5,9 @@
 #include <string.h>
 
 const struct ncr_function ncr_functions[NCR_ROWS] = {
-#define XX(name, since, result, role) {#name, since, NCR_##result, NCR_##role, false, true},
-#define XX_SOLO(name, since, result, role) {#name, since, NCR_##result, NCR_##role, false, false},
-#define RCCL_XX(name, since, result, role) {#name, since, NCR_##result, NCR_##role, true, true},
+#define XX(name, since, result, route) {#name, since, NCR_##result, NCR_##route, false, true},
+#define XX_SOLO(name, since, result, route) {#name, since, NCR_##result, NCR_##route, false, false},
+#define RCCL_XX(name, since, result, route) {#name, since, NCR_##result, NCR_##route, true, true},
 #include "nccl_api.def"
 };
 

@@ -1,7 +1,7 @@
 /*
  * The environment, read once into one struct at the moment of the decision (not at load: Python programs set variables
  * before they import torch). A wrong value of a variable that decides which NCCL serves is a problem, with which NCCL is
- * disabled: what the user named is never replaced. A wrong value elsewhere is a warning, and the default holds.
+ * disabled: what the user named is never replaced. A wrong value elsewhere is an error line, and the default holds.
  */
 #include "loader.h"
 
@@ -91,9 +91,9 @@ static void read_choice(struct ncr_config *config) {
     } else {
         config->choice = NCR_CHOOSE_NOTHING;
         ncr_text_add(&config->problem,
-                     "NCCL_REDIRECT=\"%s\" is not a backend; use auto, torch, system or the absolute path of a "
-                     "libnccl.so",
-                     value);
+                     "NCCL_REDIRECT=\"%s\" is %s; use auto, torch, system or the absolute path of a libnccl.so.2",
+                     value,
+                     strchr(value, '/') ? "a relative path, which is another file in every folder" : "not a backend");
     }
     config->decided_by = ncr_path("NCCL_REDIRECT=%s", value);
 }
@@ -125,29 +125,39 @@ static void read_choices(struct ncr_config *config) {
     }
 }
 
+static const struct {
+    const char *text;
+    bool from, from_behind; /* bounds below: by the version, or by the first one behind it */
+    bool to, to_behind;     /* bounds above, likewise */
+} operators[] = {
+    {">=", true, false, false, false}, {"<=", false, false, true, true},  {"==", true, false, true, true},
+    {">", true, true, false, false},   {"<", false, false, true, false},
+};
+
 /* One bound: ">=2.27" and so on. "2.27" stands for the whole series 2.27.x, "2.27.3" for itself. */
 static bool read_bound(struct ncr_range *range, const char **text) {
     const char *at = *text + strspn(*text, " ");
-    char first = *at;
-    bool equal = first == '=' || (first && at[1] == '=');
-    at += strspn(at, "<>=");
+    size_t op = 0;
+    while (op < sizeof operators / sizeof *operators &&
+           strncmp(at, operators[op].text, strlen(operators[op].text)) != 0)
+        op++;
+    if (op == sizeof operators / sizeof *operators)
+        return false;
+    at += strlen(operators[op].text);
     at += strspn(at, " ");
     const char *start = at;
     int version;
-    if (!strchr("<>=", first) || !first || !ncr_version_parse(at, &version, &at))
+    if (!ncr_version_parse(at, &version, &at))
         return false;
     unsigned dots = 0;
     for (const char *c = start; c < at; c++)
         dots += *c == '.';
     int behind = version + (dots == 2 ? 1 : dots == 1 ? 100 : 10000);
-    if (first != '<') {
-        int lowest = first == '>' && !equal ? behind : version;
-        range->at_least = lowest > range->at_least ? lowest : range->at_least;
-    }
-    if (first != '>') {
-        int highest = equal ? behind : version;
-        range->below = highest < range->below ? highest : range->below;
-    }
+    int lowest = operators[op].from_behind ? behind : version, highest = operators[op].to_behind ? behind : version;
+    if (operators[op].from && lowest > range->at_least)
+        range->at_least = lowest;
+    if (operators[op].to && highest < range->below)
+        range->below = highest;
     *text = at + strspn(at, " ");
     return true;
 }
@@ -186,7 +196,7 @@ static int read_word(struct ncr_config *config, const char *name, const char *co
         }
         ncr_text_add(&list, "%s%s", i == 0 ? "" : i + 1 < count ? ", " : " or ", values[i]);
     }
-    ncr_text_add(&config->warnings, "%s=\"%s\" is not a value, %s holds; use %s\n", name, value, values[standard],
+    ncr_text_add(&config->errors, "%s=\"%s\" is not a value, %s holds; use %s\n", name, value, values[standard],
                  ncr_text_get(&list));
     ncr_text_free(&list);
     return standard;
@@ -233,6 +243,20 @@ void ncr_config_read(struct ncr_config *config) {
         warn_of_unknown_names(config);
 }
 
+static void report_lines(enum ncr_level level, const struct ncr_text *lines) {
+    for (const char *line = ncr_text_get(lines); *line;) {
+        int length = (int)strcspn(line, "\n");
+        ncr_log(level, "%.*s", length, line);
+        line += length + (line[length] == '\n');
+    }
+}
+
+/** Log what was wrong in the environment, and does not keep NCCL from being chosen. */
+void ncr_config_report(const struct ncr_config *config) {
+    report_lines(NCR_ERROR, &config->errors);
+    report_lines(NCR_WARN, &config->warnings);
+}
+
 /** NCCL_REDIRECT_BIND alone, for the constructor, which runs in every process. A wrong value counts as auto here. */
 enum ncr_bind ncr_config_bind(void) {
     const char *value = ncr_environment("NCCL_REDIRECT_BIND");
@@ -248,6 +272,7 @@ void ncr_config_free(struct ncr_config *config) {
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         free(strings[i]);
     ncr_text_free(&config->problem);
+    ncr_text_free(&config->errors);
     ncr_text_free(&config->warnings);
     *config = (struct ncr_config){0};
 }

@@ -31,7 +31,8 @@ static void refuse(struct ncr_elf *elf, const char *why) {
 }
 
 static bool read_table(const struct ncr_elf *elf, void **into, uint64_t size, uint64_t offset) {
-    if (size == 0 || size > MOST_TABLE)
+    uint64_t file_size = (uint64_t)elf->status.st_size;
+    if (size == 0 || size > MOST_TABLE || offset > file_size || size > file_size - offset)
         return false;
     *into = malloc(size + 1);
     if (*into && ncr_file_read_at(elf->file, *into, size, offset)) {
@@ -90,10 +91,8 @@ void ncr_elf_open(struct ncr_elf *elf, const char *path) {
     *elf = (struct ncr_elf){.file = -1};
     elf->file = ncr_file_open(path, &elf->status);
     if (elf->file < 0) {
-        int error = errno;
-        char *why = error == ENOENT || error == ENOTDIR ? strdup("does not exist")
-                                                        : ncr_path("cannot be read (%s)", strerror(error));
-        elf->refusal = why;
+        elf->missing = errno == ENOENT || errno == ENOTDIR;
+        elf->refusal = elf->missing ? strdup("does not exist") : ncr_path("cannot be read (%s)", strerror(errno));
         return;
     }
     const char *problem = kind_problem(&elf->status);
@@ -258,32 +257,44 @@ static void copy_version(const char *at, char text[NCR_VERSION_TEXT]) {
     text[length] = '\0';
 }
 
+/* Looks for the text in one piece, which has a NUL behind it. */
+static int version_in(const char *piece, size_t length, char text[NCR_VERSION_TEXT]) {
+    static const char mark[] = "CCL version ";
+    int version = 0;
+    const char *end;
+    for (const char *at = piece; (at = memmem(at, length - (size_t)(at - piece), mark, sizeof mark - 1)); at++) {
+        const char *number = at + sizeof mark - 1;
+        number += strspn(number, ": ");
+        if (at == piece || (at[-1] != 'N' && at[-1] != 'R') || !ncr_version_parse(number, &version, &end))
+            continue;
+        if (text)
+            copy_version(number, text);
+        return version;
+    }
+    return 0;
+}
+
 /**
  * The NCCL version that the file carries in its text "NCCL version 2.28.9+cuda13.0", as major * 10000 + minor * 100 +
- * patch, and "2.28.9+cuda13.0" into `text` (which may be NULL); 0 if there is none. The file is searched piece by piece in
- * its constant data; the text stands near the start.
+ * patch, and "2.28.9+cuda13.0" into `text` (which may be NULL); 0 if there is none. RCCL writes "RCCL version : 2.26.6". The
+ * file is searched piece by piece in its constant data. The text stands near the start, but libtorch_cuda.so has 100 MB of
+ * that, so pieces grow.
  */
 int ncr_elf_nccl_version(const struct ncr_elf *elf, char text[NCR_VERSION_TEXT]) {
-    enum { PIECE = 1 << 16, OVERLAP = 64 };
-    static const char mark[] = "NCCL version ";
-    uint64_t offset = 0, size = 0;
-    char *piece = malloc(PIECE + OVERLAP + 1);
+    enum { FIRST_PIECE = 1 << 16, MOST_PIECE = 1 << 24, OVERLAP = 64 };
+    uint64_t offset = 0, size = 0, length;
     int version = 0;
-    if (piece && read_only_data(elf, &offset, &size))
-        for (uint64_t done = 0; done < size && version == 0; done += PIECE) {
-            size_t length = size - done < PIECE + OVERLAP ? (size_t)(size - done) : PIECE + OVERLAP;
-            if (!ncr_file_read_at(elf->file, piece, length, offset + done))
-                break;
-            piece[length] = '\0';
-            const char *end;
-            for (char *at = piece; version == 0 && (at = memmem(at, length - (size_t)(at - piece), mark, sizeof mark - 1));
-                 at++)
-                if (!ncr_version_parse(at + sizeof mark - 1, &version, &end))
-                    version = 0;
-                else if (text)
-                    copy_version(at + sizeof mark - 1, text);
-        }
-    free(piece);
+    if (!read_only_data(elf, &offset, &size))
+        return 0;
+    uint64_t most = FIRST_PIECE;
+    for (uint64_t done = 0; done < size && version == 0; done += most, most += most < MOST_PIECE ? most : 0) {
+        void *piece;
+        length = size - done < most + OVERLAP ? size - done : most + OVERLAP;
+        if (!read_table(elf, &piece, length, offset + done))
+            break;
+        version = version_in(piece, (size_t)length, text);
+        free(piece);
+    }
     return version;
 }
 

@@ -4,7 +4,6 @@
  */
 #include "loader.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,9 +84,8 @@ static char *version_problem(const struct ncr_elf *elf, const struct ncr_config 
 void ncr_judge(const char *path, const struct ncr_config *config, struct ncr_verdict *verdict) {
     *verdict = (struct ncr_verdict){0};
     struct ncr_elf elf;
-    errno = 0;
     ncr_elf_open(&elf, path);
-    verdict->missing = elf.file < 0 && (errno == ENOENT || errno == ENOTDIR);
+    verdict->missing = elf.missing;
     verdict->device = elf.status.st_dev;
     verdict->inode = elf.status.st_ino;
     if (ncr_elf_load_symbols(&elf)) {

@@ -35,13 +35,30 @@ const char *ncr_text_get(const struct ncr_text *text); /* "" when empty */
 /* ---- api.c: the table of functions as C data ---- */
 
 enum ncr_result { NCR_CODE, NCR_TEXT, NCR_NONE, NCR_NUMBER, NCR_TEAM };
-enum ncr_role { NCR_CALL, NCR_CREATE, NCR_WHY };
+enum ncr_route {
+    NCR_COMM0, /* NCR_COMM0 + n: the communicator is argument n */
+    NCR_COMM1,
+    NCR_COMM2,
+    NCR_COMM4 = NCR_COMM0 + 4,
+    NCR_COMM5,
+    NCR_COMM6,
+    NCR_COMM7,
+    NCR_COMM9 = NCR_COMM0 + 9,
+    NCR_COMM12 = NCR_COMM0 + 12,
+    NCR_WINDOW = 32,
+    NCR_CREATE,
+    NCR_THREAD,
+    NCR_MEMORY,
+    NCR_GROUP,
+    NCR_ALL,
+    NCR_WHY
+};
 
 struct ncr_function {
     const char *name; /* without the p of the twin */
     int since;        /* major * 10000 + minor * 100 + patch */
     enum ncr_result result;
-    enum ncr_role role;
+    enum ncr_route route;
     bool rccl; /* exists in RCCL only */
     bool twin; /* p<name> exists too */
 };
@@ -50,7 +67,7 @@ struct ncr_function {
 
 enum {
     NCR_ROWS = 0
-#define XX(name, since, result, role) +1
+#define XX(name, since, result, route) +1
 #include "nccl_api.def"
 };
 
@@ -89,10 +106,11 @@ struct ncr_config {
     bool announce;  /* NCCL_DEBUG asks for the version */
     bool secure;    /* set-uid: every variable was ignored */
     struct ncr_text problem;
-    struct ncr_text warnings; /* lines, each ending in \n */
+    struct ncr_text errors, warnings; /* lines, each ending in \n */
 };
 
 void ncr_config_read(struct ncr_config *config);
+void ncr_config_report(const struct ncr_config *config);
 void ncr_config_free(struct ncr_config *config);
 enum ncr_bind ncr_config_bind(void);
 const char *ncr_environment(const char *name);
@@ -126,6 +144,7 @@ struct ncr_elf {
     int file;
     struct stat status;
     char *refusal; /* why it is no loadable library of this machine, or NULL */
+    bool missing;  /* there is no such file */
     char *strings; /* the dynamic string table, and the symbols that name into it */
     size_t strings_size;
     void *symbols;

@@ -7,11 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
-#include <unistd.h>
 #include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 
 static enum ncr_level wanted = NCR_WARN; /* set once per process, when the configuration is read */
 static const char *file_pattern;         /* likewise; NULL is stderr */
@@ -44,7 +46,9 @@ static int open_file(const struct utsname *host) {
             ncr_text_add(&name, "%c", *c);
         }
     }
-    int file = name.data ? open(name.data, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644) : -1;
+    /* Without O_NONBLOCK a FIFO that nobody reads would stop the program here. */
+    int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+    int file = name.data ? open(name.data, flags, 0644) : -1;
     ncr_text_free(&name);
     return file;
 }
@@ -59,6 +63,30 @@ static void write_line(int file, const struct ncr_text *line) {
             return;
         done += (size_t)wrote;
     }
+}
+
+/* A reader that has gone away must not end the program by a line of ours: SIGPIPE is held back and taken off. */
+static void write_quietly(int file, const struct ncr_text *line) {
+    sigset_t pipe, before, pending;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    sigpending(&pending);
+    bool masked = !sigismember(&pending, SIGPIPE) && sigprocmask(SIG_BLOCK, &pipe, &before) == 0;
+    write_line(file, line);
+    if (!masked)
+        return;
+    sigpending(&pending);
+    if (sigismember(&pending, SIGPIPE))
+        while (sigtimedwait(&pipe, NULL, &(struct timespec){0, 0}) < 0 && errno == EINTR)
+            ;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
+/* An event is one line, whatever characters a path or the dynamic loader's message has. */
+static void flatten(char *text) {
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ')
+            *text = ' ';
 }
 
 /** Write one line if `level` is wanted: "nccl-redirect: HOST:PID: LEVEL: text". Keeps errno. */
@@ -76,13 +104,14 @@ void ncr_log(enum ncr_level level, const char *format, ...) {
     va_end(list);
     if (length >= 0) {
         struct ncr_text line = {0};
+        flatten(text);
         int file = file_pattern ? open_file(&host) : STDERR_FILENO;
         const char *lost = file < 0 ? " (and NCCL_REDIRECT_LOG_FILE cannot be written: " : NULL;
         ncr_text_add(&line, "nccl-redirect: %s:%d: %s: %s", host.nodename, (int)getpid(), names[level], text);
         if (lost)
             ncr_text_add(&line, "%s\"%s\", %s)", lost, file_pattern, strerror(errno));
         ncr_text_add(&line, "\n");
-        write_line(file < 0 ? STDERR_FILENO : file, &line);
+        write_quietly(file < 0 ? STDERR_FILENO : file, &line);
         if (file > STDERR_FILENO)
             close(file);
         ncr_text_free(&line);

@@ -21,18 +21,12 @@ static _Atomic enum ncr_state state;
 static void read_environment(void) {
     ncr_config_read(&config);
     ncr_log_open(config.level, config.log_file);
-    for (const char *line = ncr_text_get(&config.warnings); *line;) {
-        int length = 0;
-        while (line[length] != '\n')
-            length++;
-        ncr_log(NCR_WARN, "%.*s", length, line);
-        line += length + 1;
-    }
+    ncr_config_report(&config);
 }
 
 static void publish(void) {
     for (unsigned slot = 0; slot < 2 * NCR_ROWS; slot++)
-        if (library.entries[slot] && ncr_functions[slot / 2].role != NCR_WHY)
+        if (library.entries[slot] && ncr_functions[slot / 2].route != NCR_WHY)
             atomic_store_explicit(&ncr_slots[slot], library.entries[slot], memory_order_release);
 }
 
