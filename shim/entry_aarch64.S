@@ -23,8 +23,8 @@ ncr_trampolines_start:
     .size \name, . - \name
     .set slot, slot + 1
     .endm
-#define XX(name, since, result, role) trampoline name; trampoline p##name;
-#define XX_SOLO(name, since, result, role) trampoline name; .set slot, slot + 1;
+#define XX(name, since, result, route) trampoline name; trampoline p##name;
+#define XX_SOLO(name, since, result, route) trampoline name; .set slot, slot + 1;
 #include "nccl_api.def"
 
 /* ---- where a slot points until the backend has an address for it: the slot's number in x17, go to `unbound` ---- */
@@ -35,8 +35,8 @@ ncr_trampolines_start:
     b unbound
     .set slot, slot + 1
     .endm
-#define XX(name, since, result, role) unbound_stub name; unbound_stub p##name;
-#define XX_SOLO(name, since, result, role) unbound_stub name; .set slot, slot + 1;
+#define XX(name, since, result, route) unbound_stub name; unbound_stub p##name;
+#define XX_SOLO(name, since, result, route) unbound_stub name; .set slot, slot + 1;
 #include "nccl_api.def"
     .globl ncr_unbound_end
     .hidden ncr_unbound_end
@@ -125,18 +125,15 @@ dlopen:
     .hidden ncr_slots
     .type ncr_slots, %object
 ncr_slots:
-    .set CALL, 0
-    .set CREATE, 0
-    .set WHY, 1
-    .macro slot_of name role
-    .if \role
+    .macro slot_of name route
+    .ifc \route, WHY
     .quad ncr_last_error
     .else
     .quad .Lunbound_\name
     .endif
     .endm
-#define XX(name, since, result, role) slot_of name role; slot_of p##name role;
-#define XX_SOLO(name, since, result, role) slot_of name role; .quad 0;
+#define XX(name, since, result, route) slot_of name route; slot_of p##name route;
+#define XX_SOLO(name, since, result, route) slot_of name route; .quad 0;
 #include "nccl_api.def"
     .size ncr_slots, . - ncr_slots
 #endif

@@ -29,7 +29,7 @@ void ncr_library_fill(struct ncr_library *library);
 
 /* The rows of the table by name. */
 enum {
-#define XX(name, since, result, role) NCR_ROW_##name,
+#define XX(name, since, result, route) NCR_ROW_##name,
 #include "nccl_api.def"
 };
 

@@ -49,16 +49,16 @@
     .endif
     .endm
 
-#define XX(name, since, result, role) export name, since, BINDING
-#define XX_SOLO(name, since, result, role) export name, since, .globl
+#define XX(name, since, result, route) export name, since, BINDING
+#define XX_SOLO(name, since, result, route) export name, since, .globl
 #ifndef HOSTMEM_RCCL
-#define RCCL_XX(name, since, result, role)
+#define RCCL_XX(name, since, result, route)
 #endif
 #include "../../shim/nccl_api.def"
 
 #ifndef HOSTMEM_NO_PNCCL
-#define XX(name, since, result, role) twin name
-#define XX_SOLO(name, since, result, role)
+#define XX(name, since, result, route) twin name
+#define XX_SOLO(name, since, result, route)
 #include "../../shim/nccl_api.def"
 #endif
 
