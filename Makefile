@@ -20,7 +20,7 @@ SHIM := $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard shim/*.c shim/*.S bridge
 SHIM_RCCL := $(subst shim/binding.o,shim/binding-rccl.o,$(SHIM))
 
 .DEFAULT_GOAL := all
-.PHONY: all bench check check-abi clean help test-parts
+.PHONY: all tool bench check check-abi clean help test-parts
 
 all: $(BUILD)/libnccl_redirect.so $(BUILD)/librccl_redirect.so ## Build the preload libraries (needs a C compiler and make)
 
@@ -59,6 +59,30 @@ $(BUILD)/libnccl_redirect.so: $(SHIM) $(BUILD)/loader.a shim/exports.map
 $(BUILD)/librccl_redirect.so: $(SHIM_RCCL) $(BUILD)/loader.a shim/exports.map
 	$(call say,LD,$@)
 	$(Q)$(CC) -Wl,-soname,librccl.so.1 -o $@ $(SHIM_RCCL) $(BUILD)/loader.a $(SHIM_LDFLAGS) $(LDFLAGS)
+
+# ---- the command-line tool ----
+
+# libelf, cJSON and libmd, of the system or unpacked by scripts/setup. `make all` builds the tool only where they are.
+TOOL_PACKAGES := libelf-dev libelf1 libcjson-dev libcjson1 libmd-dev libmd0
+TOOL_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard cli/*.c))
+TOOL_READY := $(and $(wildcard /usr/include/gelf.h),$(wildcard /usr/include/cjson/cJSON.h),$(wildcard /usr/include/sha2.h))
+PACKAGES_LIB := build/packages/usr/lib/$(shell $(CC) -dumpmachine)
+TOOL_LDFLAGS := $(if $(TOOL_READY),,-L$(PACKAGES_LIB) -Wl,-rpath,$(CURDIR)/$(PACKAGES_LIB)) -lelf -lcjson -lmd -ldl
+
+$(BUILD)/cli/%.o: cli/%.c
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(OUR_CFLAGS) -Icli -idirafter build/packages/usr/include $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+$(BUILD)/nccl-redirect: $(TOOL_OBJECTS) $(BUILD)/loader.a
+	$(call say,LD,$@)
+	$(Q)$(CC) -o $@ $(TOOL_OBJECTS) $(BUILD)/loader.a $(TOOL_LDFLAGS) $(LDFLAGS)
+
+tool: ## Build the command-line tool (fetches libelf, cJSON and libmd first)
+	@scripts/setup $(TOOL_PACKAGES)
+	@$(MAKE) --no-print-directory $(BUILD)/nccl-redirect
+
+all: $(if $(TOOL_READY),$(BUILD)/nccl-redirect)
 
 # ---- tests ----
 
@@ -128,4 +152,4 @@ clean: ## Remove what was built, keep what was downloaded
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
--include $(LOADER:.o=.d) $(SHIM:.o=.d) $(SHIM_RCCL:.o=.d) $(TESTS:%=%.d) $(PROGRAMS:%=%.d) $(LIBRARIES:.so=.d)
+-include $(TOOL_OBJECTS:.o=.d) $(LOADER:.o=.d) $(SHIM:.o=.d) $(SHIM_RCCL:.o=.d) $(TESTS:%=%.d) $(PROGRAMS:%=%.d) $(LIBRARIES:.so=.d)

@@ -1,0 +1,183 @@
+/*
+ * The command-line tool. Each verb is one file; what they share stands here, grouped by the file it lives in. What is decided
+ * comes from the loader that the shim is linked with, so that the tool says what the shim does.
+ *
+ * Memory: a verb runs once and the process ends, so text and lists are not freed. Everything runs in one thread.
+ */
+#ifndef NCR_CLI_H
+#define NCR_CLI_H
+
+#include "loader.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+
+enum {
+    EXIT_FINE = 0,
+    EXIT_FINDING = 1,     /* something is wrong, or differs */
+    EXIT_USAGE = 2,
+    EXIT_UNMET = 78,      /* the choice cannot be met (EX_CONFIG) */
+    EXIT_CANNOT_RUN = 126, /* the command is there and cannot be executed */
+    EXIT_NOT_FOUND = 127
+};
+
+/* ---- options.c: the arguments, by the table verbs.def ---- */
+
+enum takes { COMMAND, NAMES, NOTHING };
+
+struct request {
+    const char *use, *require, *log, *format;
+    bool strict, no_check, all, json, merge;
+    char **rest; /* the command or the names, ends with NULL */
+    int rest_count;
+};
+
+struct verb {
+    const char *name;
+    enum takes takes;
+    const char *arguments, *options, *summary, *text;
+    int (*run)(struct request *request);
+};
+
+struct option_row {
+    const char *name; /* with dashes */
+    const char *key;  /* as in the table */
+    const char *argument, *meaning;
+};
+
+enum {
+    VERB_COUNT = 0
+#define VERB(name, takes, arguments, options, summary, text) +1
+#include "verbs.def"
+    ,
+    OPTION_COUNT = 0
+#define OPTION(name, argument, meaning) +1
+#include "verbs.def"
+};
+
+extern const struct verb verbs[VERB_COUNT];
+extern const struct option_row option_rows[OPTION_COUNT];
+
+const struct verb *verb_named(const char *name);
+bool verb_has_option(const struct verb *verb, const struct option_row *option);
+void request_parse(const struct verb *verb, int argc, char **argv, struct request *request);
+void verb_help(const struct verb *verb, FILE *to);
+void apply_choice(const struct request *request);
+
+#define VERB(name, takes, arguments, options, summary, text) int verb_##name(struct request *request);
+#include "verbs.def"
+
+/* ---- out.c: how it looks ---- */
+
+enum tone { PLAIN, GOOD, DOUBTFUL, BAD, FAINT, STRONG };
+
+#define WIDTH 100
+
+const char *make(const char *format, ...) NCR_PRINTF(1, 2); /* a fresh text; never NULL */
+void *grow(void *list, size_t count, size_t size);          /* room for one more behind `count` */
+const char *tinted(enum tone tone, const char *text);
+void put(unsigned indent, const char *format, ...) NCR_PRINTF(2, 3); /* wrapped; later lines have the same indent */
+void put_pair(unsigned width, const char *label, const char *format, ...) NCR_PRINTF(3, 4);
+void put_json(cJSON *json);
+void json_text(cJSON *object, const char *key, const char *value); /* null where value is NULL */
+void complain(const char *format, ...) NCR_PRINTF(1, 2);           /* "nccl-redirect: …" on stderr */
+const char *size_text(uint64_t bytes);
+const char *version_text(int version);
+
+/* ---- elf_info.c: a file by libelf: what it needs and defines ---- */
+
+struct names {
+    const char **list;
+    unsigned count;
+};
+
+struct elf_info {
+    bool is_elf, dynamic, executable, wide; /* dynamic: the dynamic loader starts or loads it; wide: 64-bit */
+    unsigned machine;
+    const char *soname, *runpath, *rpath;
+    char build_id[65];
+    struct names needed;
+    struct names wanted;  /* NCCL functions that it imports */
+    struct names defined; /* NCCL functions that it has inside, exported or not */
+    struct names exported;
+    struct names asked;   /* names of NCCL functions among its texts, to be looked up at run time */
+    struct names opened;  /* texts such as libnccl.so.2 */
+};
+
+enum { ELF_BASICS, ELF_SYMBOLS, ELF_TEXTS };
+
+void names_add(struct names *names, const char *name);
+bool names_have(const struct names *names, const char *name);
+void elf_info_read(const char *path, int depth, struct elf_info *info);
+
+/* ---- command.c: what a command line will execute ---- */
+
+struct command {
+    char **argv;
+    char *file;             /* what execve gets: argv[0] found on PATH, or NULL */
+    int status;             /* 0, EXIT_CANNOT_RUN or EXIT_NOT_FOUND */
+    const char *problem;    /* why, with the cure */
+    const char *launcher;   /* "mpirun" if the command behind it was looked at, else NULL */
+    const char *program;    /* the file that runs in the end: interpreter of a script, links resolved */
+    const char *started_as;
+    const char *script;     /* argv's script where `program` is an interpreter */
+    bool is_static, set_uid, narrow; /* a preload has no effect on these */
+    const char *sanitizer;  /* its ASan runtime that must come first in LD_PRELOAD, or NULL */
+    struct ncr_object *objects;
+    struct ncr_subject subject;
+};
+
+void command_resolve(struct command *command, char **argv);
+char *find_on_path(const char *name);
+
+/* ---- dependencies.c: what an executable will map at its start ---- */
+
+void dependencies(const char *executable, struct ncr_object **objects, unsigned *count);
+
+/* ---- trial.c: does it really open? ---- */
+
+struct trial {
+    bool opened;
+    const char *error; /* the loader's words */
+    int version;       /* the library's own answer, 0 if it gave none */
+};
+
+void try_open(const char *path, const char *version_function, struct trial *trial);
+
+/* ---- decision.c: every candidate, as the shim would meet them ---- */
+
+struct considered {
+    struct ncr_candidate candidate;
+    enum ncr_outcome outcome;
+    const char *why; /* refused: the reason */
+    const char *real_path;
+    bool chosen;
+    bool rccl;
+    int version; /* as the file says, or as it answered; 0 unknown */
+    const char *version_text; /* "2.28.9+cuda13.0" or NULL */
+};
+
+struct decision {
+    struct ncr_config config;
+    struct considered *list;
+    unsigned count;
+    struct considered *chosen; /* or NULL */
+    const char *notes;
+};
+
+void decide(struct decision *decision, const struct ncr_config *config, const struct ncr_subject *subject);
+int decision_status(const struct decision *decision);
+const char *decision_failure(const struct decision *decision); /* what and why */
+const char *decision_cure(const struct decision *decision);
+cJSON *considered_json(const struct considered *one);
+const char *outcome_word(const struct considered *one);
+
+/* ---- preload.c: the shim's file and LD_PRELOAD ---- */
+
+const char *shim_path(bool rccl, const char **problem); /* NULL with the problem */
+bool is_shim(const char *path);
+const char *preload_with(const char *list, const char *first, const char *shim);
+struct names preload_entries(const char *list);
+const char *foreign_nccl_in(const char *list);
+
+#endif

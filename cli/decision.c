@@ -1,0 +1,148 @@
+/* Every candidate in the order of trial, judged by the loader's own code, and the one that the shim would open. */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct deciding {
+    struct decision *decision;
+    struct ncr_seen seen;
+};
+
+static void read_version(struct considered *one) {
+    char text[NCR_VERSION_TEXT] = "";
+    struct ncr_elf elf;
+    ncr_elf_open(&elf, one->candidate.path);
+    if (!elf.refusal)
+        one->version = ncr_elf_nccl_version(&elf, text);
+    one->version_text = *text ? make("%s", text) : NULL;
+    ncr_elf_close(&elf);
+}
+
+/* torch's own library takes a second to open and needs all of CUDA: the program that imports torch opens it anyway. */
+static bool worth_a_trial(const char *path) {
+    return strncmp(ncr_basename(path), "libtorch", 8) != 0;
+}
+
+static void try_first(struct deciding *deciding, struct considered *one) {
+    struct trial trial = {.opened = true};
+    if (worth_a_trial(one->candidate.path))
+        try_open(one->candidate.path, "ncclGetVersion", &trial);
+    if (trial.opened) {
+        one->chosen = true;
+        one->version = trial.version ? ncr_version_from_nccl(trial.version) : one->version;
+    } else {
+        one->outcome = NCR_REFUSED;
+        one->why = make("cannot be opened (%s)", trial.error);
+    }
+    (void)deciding;
+}
+
+static bool consider(void *arg, const struct ncr_candidate *candidate) {
+    struct deciding *deciding = arg;
+    struct decision *decision = deciding->decision;
+    struct ncr_verdict verdict;
+    struct considered one = {.candidate = {candidate->method, make("%s", candidate->origin), make("%s", candidate->path)}};
+    one.outcome = ncr_consider(&deciding->seen, candidate->path, &decision->config, &verdict);
+    one.why = verdict.refusal ? make("%s", verdict.refusal) : NULL;
+    one.rccl = verdict.rccl;
+    if (one.outcome != NCR_ABSENT)
+        one.real_path = realpath(candidate->path, NULL);
+    if (one.outcome == NCR_FIT) {
+        read_version(&one);
+        bool first = true;
+        for (unsigned i = 0; i < decision->count; i++)
+            first &= !decision->list[i].chosen;
+        if (first)
+            try_first(deciding, &one);
+    }
+    ncr_verdict_free(&verdict);
+    decision->list = grow(decision->list, decision->count, sizeof *decision->list);
+    decision->list[decision->count++] = one;
+    return false;
+}
+
+/** Decide as the shim in `subject` would. `config` is read already; it may have been changed since. */
+void decide(struct decision *decision, const struct ncr_config *config, const struct ncr_subject *subject) {
+    static const struct ncr_subject any;
+    *decision = (struct decision){.config = *config, .notes = ""};
+    struct deciding deciding = {.decision = decision};
+    struct ncr_search search = {.config = config, .subject = subject ? subject : &any, .visit = consider, .arg = &deciding};
+    if (config->choice != NCR_CHOOSE_NOTHING)
+        ncr_candidates(&search);
+    for (unsigned i = 0; i < decision->count; i++)
+        if (decision->list[i].chosen)
+            decision->chosen = &decision->list[i];
+    if (search.notes.length)
+        decision->notes = make("%s", search.notes.data + 2);
+}
+
+/** The exit code that a decision stands for. */
+int decision_status(const struct decision *decision) {
+    if (decision->chosen)
+        return EXIT_FINE;
+    return decision->config.choice == NCR_CHOOSE_AUTO ? EXIT_FINDING : EXIT_UNMET;
+}
+
+/** What cannot be met, and why, in one text. */
+const char *decision_failure(const struct decision *decision) {
+    const struct ncr_config *config = &decision->config;
+    struct ncr_text text = {0};
+    if (config->choice == NCR_CHOOSE_NOTHING)
+        return ncr_text_get(&config->problem);
+    ncr_text_add(&text, "%s cannot be met: ", config->decided_by);
+    size_t start = text.length;
+    for (unsigned i = 0; i < decision->count; i++) {
+        const struct considered *one = &decision->list[i];
+        if (one->outcome == NCR_REFUSED || (one->outcome == NCR_ABSENT && config->choice == NCR_CHOOSE_PATH))
+            ncr_text_add(&text, "%s%s %s", text.length > start ? "; " : "", one->candidate.path,
+                         one->outcome == NCR_ABSENT ? "does not exist" : one->why);
+    }
+    if (*decision->notes)
+        ncr_text_add(&text, "%s%s", text.length > start ? "; " : "", decision->notes);
+    if (text.length == start)
+        ncr_text_add(&text, "no libnccl.so.2 in any of the %u places", decision->count);
+    return ncr_text_get(&text);
+}
+
+/** What to do about it. */
+const char *decision_cure(const struct decision *decision) {
+    const struct ncr_config *config = &decision->config;
+    switch (config->choice) {
+    case NCR_CHOOSE_TORCH:
+        if (config->torch)
+            return "point NCCL_REDIRECT_TORCH at the folder that holds torch (its site-packages), or unset it";
+        return "activate the environment that has torch, or set NCCL_REDIRECT_TORCH to its site-packages folder; "
+               "`nccl-redirect list` shows what this machine has";
+    case NCR_CHOOSE_SYSTEM:
+        return "install NCCL (libnccl2), load its module, put its folder into LD_LIBRARY_PATH, or name the file: --use "
+               "/path/libnccl.so.2; `nccl-redirect list` shows what this machine has";
+    case NCR_CHOOSE_PATH:
+        return "name another file; `nccl-redirect list` shows what this machine has";
+    case NCR_CHOOSE_AUTO:
+        return "install torch or NCCL, activate the environment that has it, or name a file: --use /path/libnccl.so.2";
+    case NCR_CHOOSE_NOTHING:
+        break;
+    }
+    return "correct the value, or unset it";
+}
+
+/** One word for a candidate. */
+const char *outcome_word(const struct considered *one) {
+    static const char *const words[] = {"absent", "same", "refused", "usable"};
+    return one->chosen ? "chosen" : words[one->outcome];
+}
+
+cJSON *considered_json(const struct considered *one) {
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "outcome", outcome_word(one));
+    cJSON_AddStringToObject(object, "method", ncr_method_name(one->candidate.method));
+    cJSON_AddStringToObject(object, "origin", one->candidate.origin);
+    cJSON_AddStringToObject(object, "path", one->candidate.path);
+    json_text(object, "real_path", one->real_path);
+    json_text(object, "reason", one->why);
+    json_text(object, "version", one->version ? version_text(one->version) : NULL);
+    json_text(object, "version_text", one->version_text);
+    cJSON_AddBoolToObject(object, "rccl", one->rccl);
+    return object;
+}

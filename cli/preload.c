@@ -1,0 +1,99 @@
+/* The shim's file, and its place in LD_PRELOAD: a list whose entries are separated by colons or spaces (ld.so(8)). */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *file_name(bool rccl) {
+    return rccl ? "librccl_redirect.so" : "libnccl_redirect.so";
+}
+
+/** Does this file export the shim's mark? A name with $LIB or $PLATFORM in it, which only the loader resolves, counts by name. */
+bool is_shim(const char *path) {
+    static const char mark[] = "nccl_redirect_version";
+    struct ncr_elf elf;
+    bool found = false;
+    if (strchr(path, '$'))
+        return strcmp(ncr_basename(path), file_name(false)) == 0 || strcmp(ncr_basename(path), file_name(true)) == 0;
+    ncr_elf_open(&elf, path);
+    size_t at = 0;
+    if (ncr_elf_load_symbols(&elf))
+        for (const char *name; !found && (name = ncr_elf_next_export(&elf, &at));)
+            found = strcmp(name, mark) == 0;
+    ncr_elf_close(&elf);
+    return found;
+}
+
+/** The shim that belongs to this tool: beside it in a build tree, or where make install puts it. */
+const char *shim_path(bool rccl, const char **problem) {
+    static const char *const places[] = {"", "/../lib/nccl-redirect", "/../lib64/nccl-redirect", "/../libexec/nccl-redirect"};
+    char *self = realpath("/proc/self/exe", NULL), *folder = self ? ncr_parent(self, 1) : NULL;
+    *problem = NULL;
+    for (size_t i = 0; folder && i < sizeof places / sizeof *places; i++) {
+        char *path = realpath(make("%s%s/%s", folder, places[i], file_name(rccl)), NULL);
+        if (!path)
+            continue;
+        if (strpbrk(path, ": "))
+            *problem = make("%s: a colon or a space in the path cannot be written in LD_PRELOAD; install nccl-redirect in "
+                            "a folder without", path);
+        else if (access(path, R_OK) != 0)
+            *problem = make("%s cannot be read; chmod a+r it and its folders", path);
+        else if (!is_shim(path))
+            *problem = make("%s is not the preload library (an interrupted copy?); install nccl-redirect again", path);
+        return *problem ? NULL : path;
+    }
+    *problem = make("%s is not beside %s and not in ../lib/nccl-redirect; install nccl-redirect again", file_name(rccl),
+                    self ? self : "this program");
+    return NULL;
+}
+
+/** The entries of a list in order. */
+struct names preload_entries(const char *list) {
+    struct names entries = {NULL, 0};
+    for (const char *at = list ? list : ""; *at;) {
+        at += strspn(at, ": ");
+        size_t length = strcspn(at, ": ");
+        if (length)
+            names_add(&entries, make("%.*s", (int)length, at));
+        at += length;
+    }
+    return entries;
+}
+
+static bool lists_asan(const struct names *entries, const char *asan) {
+    for (unsigned i = 0; i < entries->count; i++)
+        if (strcmp(ncr_basename(entries->list[i]), ncr_basename(asan)) == 0)
+            return true;
+    return false;
+}
+
+/**
+ * The list with the shim in it exactly once and in its old place, or at the end; `first` (ASan's runtime, or NULL) is put in
+ * front unless it is listed. What stands there otherwise keeps its order.
+ */
+const char *preload_with(const char *list, const char *first, const char *shim) {
+    struct names entries = preload_entries(list);
+    struct ncr_text text = {0};
+    bool placed = false;
+    if (first && !lists_asan(&entries, first))
+        ncr_text_add(&text, "%s", first);
+    for (unsigned i = 0; i < entries.count; i++) {
+        bool ours = is_shim(entries.list[i]);
+        if (!ours || !placed)
+            ncr_text_add(&text, "%s%s", text.length ? ":" : "", ours ? shim : entries.list[i]);
+        placed |= ours;
+    }
+    if (!placed)
+        ncr_text_add(&text, "%s%s", text.length ? ":" : "", shim);
+    return ncr_text_get(&text);
+}
+
+/** A real NCCL in the list: wherever it stands, it is a second one, and in front of the shim it takes all calls. Or NULL. */
+const char *foreign_nccl_in(const char *list) {
+    struct names entries = preload_entries(list);
+    for (unsigned i = 0; i < entries.count; i++)
+        if (ncr_is_nccl_name(entries.list[i]) && !is_shim(entries.list[i]))
+            return entries.list[i];
+    return NULL;
+}
