@@ -58,6 +58,7 @@ static char *export_problem(const struct ncr_elf *elf, struct ncr_verdict *verdi
     size_t at = 0;
     for (const char *name; (name = ncr_elf_next_export(elf, &at));)
         count_export(&seen, name);
+    verdict->shim = seen.shim;
     char *problem = seen.shim ? strdup("is nccl-redirect itself, not a NCCL") : core_problem(&seen);
     for (unsigned i = 0; i < NCR_ROWS; i++) {
         verdict->rccl |= ncr_functions[i].rccl && seen.found[i];

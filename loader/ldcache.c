@@ -63,7 +63,8 @@ bool ncr_ldcache(const char *soname, ncr_folder_visitor *visit, void *arg) {
         for (size_t i = 0; !stop && i < header.count && i < most; i++) {
             struct entry entry;
             memcpy(&entry, start + sizeof header + i * sizeof entry, sizeof entry);
-            if (entry.flags == THIS_FLAGS && entry.name < size && entry.path < size &&
+            /* Builds for other CPU levels (glibc-hwcaps) come besides one for all. */
+            if (entry.flags == THIS_FLAGS && entry.hardware == 0 && entry.name < size && entry.path < size &&
                 strcmp(start + entry.name, soname) == 0)
                 stop = visit(arg, "/etc/ld.so.cache", start + entry.path);
         }

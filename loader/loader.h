@@ -236,6 +236,7 @@ bool ncr_ldcache(const char *soname, ncr_folder_visitor *visit, void *arg);
 struct ncr_verdict {
     char *refusal;     /* one clause, or NULL: accepted */
     bool missing;      /* there is no such file */
+    bool shim;         /* it is this shim, or another copy of it */
     int file_version;  /* as the file says of itself, 0 = not looked for or not found */
     bool rccl;         /* it is a RCCL */
     unsigned unknown;  /* functions that it exports and the table does not know */

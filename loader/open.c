@@ -12,7 +12,13 @@ struct choosing {
     struct ncr_text absent;      /* candidates that do not exist */
     struct ncr_text named_fault; /* why VLLM_NCCL_SO_PATH was refused */
     struct ncr_seen seen;
+    dev_t device; /* of the backend */
+    ino_t inode;
 };
+
+static bool is_system_path(const struct ncr_candidate *candidate) {
+    return strcmp(candidate->origin, "VLLM_NCCL_SO_PATH") == 0;
+}
 
 static void note_refusal(struct choosing *choosing, const struct ncr_candidate *candidate, const char *why) {
     struct ncr_text *text = &choosing->backend->why;
@@ -20,19 +26,31 @@ static void note_refusal(struct choosing *choosing, const struct ncr_candidate *
                  ncr_method_name(candidate->method), candidate->origin, why);
     ncr_log(NCR_INFO, "passed over: %s (%s, from %s) %s", candidate->path, ncr_method_name(candidate->method),
             candidate->origin, why);
-    if (strcmp(candidate->origin, "VLLM_NCCL_SO_PATH") == 0)
+    if (is_system_path(candidate))
         ncr_text_add(&choosing->named_fault, "%s", why);
 }
 
 /* What the user named is always reported; a place that was merely searched, only together with the other empty ones. */
 static void note_absence(struct choosing *choosing, const struct ncr_candidate *candidate) {
-    if (candidate->method == NCR_BY_PATH || strcmp(candidate->origin, "VLLM_NCCL_SO_PATH") == 0) {
-        note_refusal(choosing, candidate, "does not exist");
+    if (candidate->method == NCR_BY_PATH || is_system_path(candidate)) {
+        char *target = ncr_file_link(candidate->path);
+        char *why = target ? ncr_path("is a link to %s, which does not exist", target) : strdup("does not exist");
+        note_refusal(choosing, candidate, why ? why : "does not exist");
+        free(why);
+        free(target);
         return;
     }
     ncr_text_add(&choosing->absent, "%s%s", choosing->absent.length ? ", " : "", candidate->path);
     ncr_log(NCR_DEBUG, "not there: %s (%s, from %s)", candidate->path, ncr_method_name(candidate->method),
             candidate->origin);
+}
+
+static void note_refused_file(struct choosing *choosing, const struct ncr_candidate *candidate,
+                              const struct ncr_verdict *verdict) {
+    note_refusal(choosing, candidate, verdict->refusal);
+    /* vLLM users point that variable at this shim: then it is skipped, and that is no fault. */
+    if (verdict->shim)
+        ncr_text_free(&choosing->named_fault);
 }
 
 static int ask_version(void *handle) {
@@ -69,6 +87,8 @@ static bool open_candidate(struct choosing *choosing, const struct ncr_candidate
     backend->method = candidate->method;
     backend->rccl = verdict->rccl;
     backend->version = ask_version(handle);
+    choosing->device = verdict->device;
+    choosing->inode = verdict->inode;
     return true;
 }
 
@@ -82,9 +102,11 @@ static bool try_candidate(void *arg, const struct ncr_candidate *candidate) {
         break;
     case NCR_SEEN:
         ncr_log(NCR_DEBUG, "seen before: %s", candidate->path);
+        if (is_system_path(candidate) && !verdict.shim)
+            ncr_text_add(&choosing->named_fault, "was tried before, by torch's method, and could not be used");
         break;
     case NCR_REFUSED:
-        note_refusal(choosing, candidate, verdict.refusal);
+        note_refused_file(choosing, candidate, &verdict);
         break;
     case NCR_FIT:
         opened = open_candidate(choosing, candidate, &verdict);
@@ -94,12 +116,40 @@ static bool try_candidate(void *arg, const struct ncr_candidate *candidate) {
     return opened;
 }
 
-static void explain_failure(struct choosing *choosing, const struct ncr_search *search) {
-    struct ncr_text *why = &choosing->backend->why;
-    if (search->notes.length)
-        ncr_text_add(why, "%s", ncr_text_get(&search->notes) + (why->length ? 0 : 2));
-    if (choosing->absent.length)
-        ncr_text_add(why, "%snot there: %s", why->length ? "; " : "", choosing->absent.data);
+/* Is VLLM_NCCL_SO_PATH the backend by another way, or this shim? Then nothing that it asks for is missing. */
+static bool system_path_is_met(const struct choosing *choosing) {
+    struct ncr_verdict verdict;
+    ncr_judge(choosing->config->system_path, choosing->config, &verdict);
+    bool same = verdict.inode && verdict.inode == choosing->inode && verdict.device == choosing->device;
+    bool met = same || verdict.shim;
+    ncr_verdict_free(&verdict);
+    return met;
+}
+
+/* What the user set and did not get, one line each. */
+static void report_unmet(const struct choosing *choosing) {
+    const struct ncr_config *config = choosing->config;
+    const struct ncr_backend *backend = choosing->backend;
+    bool torch = backend->method == NCR_BY_TORCH;
+    char version[16];
+    ncr_version_text(backend->version, version);
+    if (config->choice == NCR_CHOOSE_TORCH && !torch)
+        ncr_log(NCR_WARN,
+                "%s, but no NCCL of torch can be used (NCCL_REDIRECT_LOG=info tells why); the system's serves instead: "
+                "NCCL %s, %s. Set NCCL_REDIRECT_TORCH to torch's folder, or NCCL_REDIRECT_FALLBACK=0 to make this an error",
+                config->decided_by, version, backend->path);
+    else if (config->choice == NCR_CHOOSE_AUTO && config->torch && !torch)
+        ncr_log(NCR_WARN,
+                "NCCL_REDIRECT_TORCH=%s is not used: it leads to no usable NCCL (NCCL_REDIRECT_LOG=info tells why). NCCL %s "
+                "serves instead: %s",
+                config->torch, version, backend->path);
+    if (choosing->named_fault.length)
+        ncr_log(NCR_WARN, "VLLM_NCCL_SO_PATH is not used: \"%s\" %s. NCCL %s serves instead: %s", config->system_path,
+                choosing->named_fault.data, version, backend->path);
+    else if (config->system_path && strcmp(backend->origin, "VLLM_NCCL_SO_PATH") != 0 && !system_path_is_met(choosing))
+        ncr_log(NCR_WARN,
+                "VLLM_NCCL_SO_PATH=%s is not used: %s decides, and NCCL %s (%s) serves. NCCL_REDIRECT=system would use it",
+                config->system_path, config->decided_by, version, backend->path);
 }
 
 static void report_success(const struct choosing *choosing) {
@@ -107,20 +157,27 @@ static void report_success(const struct choosing *choosing) {
     const struct ncr_backend *backend = choosing->backend;
     char version[16];
     ncr_version_text(backend->version, version);
-    if (config->choice == NCR_CHOOSE_TORCH && backend->method != NCR_BY_TORCH)
-        ncr_log(NCR_WARN,
-                "%s, but no NCCL of torch can be used (NCCL_REDIRECT_LOG=info tells why); the system's serves instead: "
-                "NCCL %s, %s. Set NCCL_REDIRECT_TORCH to torch's folder, or NCCL_REDIRECT_FALLBACK=0 to make this an error",
-                config->decided_by, version, backend->path);
-    if (choosing->named_fault.length)
-        ncr_log(NCR_WARN, "VLLM_NCCL_SO_PATH is not used: \"%s\" %s. NCCL %s serves instead: %s", config->system_path,
-                choosing->named_fault.data, version, backend->path);
-    else if (config->system_path && strcmp(backend->origin, "VLLM_NCCL_SO_PATH") != 0)
-        ncr_log(NCR_WARN, "VLLM_NCCL_SO_PATH=%s is not used: by %s %s's NCCL %s serves, %s. To use it set "
-                "NCCL_REDIRECT=system", config->system_path, config->decided_by, ncr_method_name(backend->method), version,
-                backend->path);
-    ncr_log(config->announce ? NCR_ANNOUNCE : NCR_INFO, "%s %s serves this process: %s (%s, from %s; decided by %s)", backend->rccl ? "RCCL" : "NCCL",
-            version, backend->path, ncr_method_name(backend->method), backend->origin, config->decided_by);
+    report_unmet(choosing);
+    ncr_log(config->announce ? NCR_ANNOUNCE : NCR_INFO, "%s %s serves this process: %s (%s, from %s; decided by %s)",
+            backend->rccl ? "RCCL" : "NCCL", version, backend->path, ncr_method_name(backend->method), backend->origin,
+            config->decided_by);
+}
+
+/* What the user asked for by name is missed at once. Else a program may only ask whether there is a NCCL, and the error waits
+ * for the first call. */
+static void report_failure(struct choosing *choosing, const struct ncr_search *search) {
+    const struct ncr_config *config = choosing->config;
+    struct ncr_text *why = &choosing->backend->why;
+    if (search->notes.length)
+        ncr_text_add(why, "%s", ncr_text_get(&search->notes) + (why->length ? 0 : 2));
+    if (choosing->absent.length)
+        ncr_text_add(why, "%snot there: %s", why->length ? "; " : "", choosing->absent.data);
+    choosing->backend->reported = config->choice != NCR_CHOOSE_AUTO;
+    if (choosing->backend->reported)
+        ncr_log(NCR_ERROR,
+                "%s cannot be met, NCCL is disabled in this process: its functions return ncclSystemError. Tried: %s. "
+                "NCCL_REDIRECT=auto would use the first NCCL that works",
+                config->decided_by, ncr_text_get(why));
 }
 
 /* What the user wrote is wrong: said at once, also to a program that only asks whether there is a NCCL. */
@@ -149,7 +206,7 @@ void ncr_choose(struct ncr_backend *backend, const struct ncr_config *config, bo
     else if (ncr_candidates(&search))
         report_success(&choosing);
     else
-        explain_failure(&choosing, &search);
+        report_failure(&choosing, &search);
     ncr_text_free(&search.notes);
     ncr_text_free(&choosing.absent);
     ncr_text_free(&choosing.named_fault);
