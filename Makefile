@@ -117,15 +117,35 @@ $(BUILD)/tests/test_%: tests/test_%.c $(wildcard tests/support/*.[ch]) $(BUILD)/
 	$(Q)$(CC) $(TEST_CFLAGS) -Iloader -Ishim $(CFLAGS) $< $(wildcard tests/support/*.c) $(BUILD)/loader.a -o $@ \
 	    -Lbuild/packages/usr/lib/$(shell $(CC) -dumpmachine) -Wl,-rpath,$(CURDIR)/build/packages/usr/lib/$(shell $(CC) -dumpmachine) -lcmocka -ldl
 
+# The NCCL over host memory, plain and with one fault or one property each (tests/backend/hostmem.h lists the knobs). The last
+# one is the whole NCCL inside a torch, as in wheels that link it statically.
+HOSTMEM := $(patsubst %,$(BUILD)/hostmem/%/libnccl.so.2,plain old lacks-split lacks-core no-pnccl extra fail-init newest) \
+           $(BUILD)/hostmem/rccl/librccl.so.1 $(BUILD)/hostmem/torch/libtorch_cuda.so
+$(BUILD)/hostmem/old/%: HOSTMEM_FLAGS := -DHOSTMEM_VERSION=21803
+$(BUILD)/hostmem/lacks-split/%: HOSTMEM_FLAGS := -DHOSTMEM_LACKS=ncclCommSplit
+$(BUILD)/hostmem/lacks-core/%: HOSTMEM_FLAGS := -DHOSTMEM_LACKS=ncclGetUniqueId
+$(BUILD)/hostmem/no-pnccl/%: HOSTMEM_FLAGS := -DHOSTMEM_NO_PNCCL -DHOSTMEM_VERSION=21403
+$(BUILD)/hostmem/extra/%: HOSTMEM_FLAGS := -DHOSTMEM_EXTRA
+$(BUILD)/hostmem/fail-init/%: HOSTMEM_FLAGS := -DHOSTMEM_FAIL_INIT
+$(BUILD)/hostmem/newest/%: HOSTMEM_FLAGS := -DHOSTMEM_VERSION=23203
+$(BUILD)/hostmem/rccl/%: HOSTMEM_FLAGS := -DHOSTMEM_RCCL
+
+$(HOSTMEM): $(wildcard tests/backend/*) shim/nccl_api.def
+	$(call say,CC,"$(@:$(BUILD)/%=%)")
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(filter-out -MMD -MP,$(TEST_CFLAGS)) $(CFLAGS) -fPIC -fvisibility=hidden -shared -Wl,-soname,$(@F) -Wl,-z,defs \
+	    $(HOSTMEM_FLAGS) tests/backend/*.c tests/backend/*.S -o $@
+
 build/nccl/%/lib/libnccl.so.2:
 	scripts/fetch-nccl $*
 
-test-parts: all $(PROGRAMS) $(LIBRARIES) $(WHEEL_FILES)
+test-parts: all $(PROGRAMS) $(LIBRARIES) $(HOSTMEM) $(WHEEL_FILES)
 	@scripts/setup libcmocka-dev libcmocka0
 	@$(MAKE) --no-print-directory $(TESTS)
 
 check: test-parts ## All tests that need no GPU (fetches cmocka and real NCCLs first)
-	@NCR_BUILD=$(abspath $(BUILD)) tests/run $(TESTS) $(TEST_SCRIPTS)
+	@NCR_BUILD=$(abspath $(BUILD)) NCR_TEST_HOSTMEM=$(abspath $(BUILD))/hostmem/plain/libnccl.so.2 \
+	    tests/run $(TESTS) $(TEST_SCRIPTS)
 
 check-abi: all ## Compare the table of functions with real NCCLs, the newest published one too
 	@scripts/check-abi --shim $(BUILD)/libnccl_redirect.so --shim $(BUILD)/librccl_redirect.so
