@@ -10,9 +10,7 @@ say = $(if $(filter 0,$(V)),@printf '  %-8s %s\n' $(1) $(2))
 
 OUR_CFLAGS := -std=gnu11 -fPIC -fvisibility=hidden -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
               -Iloader -Ishim -Ibridge -D_GNU_SOURCE -MMD -MP
-# libdl.so.2: older C libraries have the dl functions there. It is a stub in newer ones, so it is named as a file.
-SHIM_LDFLAGS := -shared -Wl,--version-script=shim/exports.map -Wl,-z,defs -Wl,-z,relro -Wl,--hash-style=gnu -Wl,-O1 \
-                -Wl,--no-as-needed -l:libdl.so.2 -Wl,--as-needed
+SHIM_LDFLAGS := -shared -Wl,--version-script=shim/exports.map -Wl,-z,defs -Wl,-z,relro -Wl,--hash-style=gnu -Wl,-O1
 
 LOADER := $(patsubst %.c,$(BUILD)/%.o,$(wildcard loader/*.c))
 SHIM := $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard shim/*.c shim/*.S bridge/*.c)))
@@ -95,21 +93,30 @@ PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/programs/*.c))
 LIBRARIES := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/libraries/*.c))
 TEST_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Itests/support -Ibuild/packages/usr/include -MMD -MP -pthread
 
-# Programs called linked_* are linked with NCCL: the shim has its names and its SONAME, and serves as the link library.
+# Programs and libraries called linked_* are linked with NCCL: the shim has its names and its SONAME, and serves as the
+# link library. LINKS is what one of them needs besides.
 $(BUILD)/tests/programs/linked_%: tests/programs/linked_%.c $(BUILD)/libnccl_redirect.so
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(TEST_CFLAGS) $(CFLAGS) $< -o $@ $(BUILD)/libnccl_redirect.so
+	$(Q)$(CC) $(TEST_CFLAGS) $(CFLAGS) $< -o $@ $(LINKS) $(BUILD)/libnccl_redirect.so
 
 $(BUILD)/tests/programs/%: tests/programs/%.c
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(TEST_CFLAGS) $(CFLAGS) $< -o $@ -ldl
+	$(Q)$(CC) $(TEST_CFLAGS) $(CFLAGS) $< -o $@ $(LINKS) -ldl
+
+$(BUILD)/tests/programs/linked_early_user: $(BUILD)/tests/libraries/linked_early.so
+$(BUILD)/tests/programs/linked_early_user: private LINKS = -Wl,--no-as-needed $(abspath $(BUILD)/tests/libraries/linked_early.so)
+
+$(BUILD)/tests/libraries/linked_%.so: tests/libraries/linked_%.c $(BUILD)/libnccl_redirect.so
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(TEST_CFLAGS) $(CFLAGS) -fPIC -shared $< -o $@ $(LINKS) $(BUILD)/libnccl_redirect.so -ldl
 
 $(BUILD)/tests/libraries/%.so: tests/libraries/%.c
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(TEST_CFLAGS) $(CFLAGS) -fPIC -shared $< -o $@ -ldl
+	$(Q)$(CC) $(TEST_CFLAGS) $(CFLAGS) -fPIC -shared $< -o $@ $(LINKS) -ldl
 
 $(BUILD)/tests/test_%: tests/test_%.c $(wildcard tests/support/*.[ch]) $(BUILD)/loader.a
 	$(call say,CC,$<)
