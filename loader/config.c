@@ -232,6 +232,8 @@ void ncr_config_read(struct ncr_config *config) {
     read_choices(config);
     read_fallback(config);
     read_range(config);
+    if (ncr_environment("NCCL_REDIRECT_RULES"))
+        ncr_rules_read(config, ncr_environment("NCCL_REDIRECT_RULES"));
     config->torch = copy(ncr_environment("NCCL_REDIRECT_TORCH"));
     config->system_path = copy(ncr_environment("VLLM_NCCL_SO_PATH"));
     config->bind = (enum ncr_bind)read_word(config, "NCCL_REDIRECT_BIND", bind_words, 3, NCR_BIND_AUTO);
@@ -271,6 +273,7 @@ void ncr_config_free(struct ncr_config *config) {
                              config->system_path, config->log_file};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         free(strings[i]);
+    ncr_rules_free(config);
     ncr_text_free(&config->problem);
     ncr_text_free(&config->errors);
     ncr_text_free(&config->warnings);

@@ -90,6 +90,16 @@ struct ncr_range {
     int below;    /* exclusive, INT_MAX = no bound */
 };
 
+/* NCCL_REDIRECT_RULES, one rule. */
+enum ncr_rule_kind { NCR_RULE_CALLER, NCR_RULE_NAME, NCR_RULE_OPEN };
+
+struct ncr_rule {
+    enum ncr_rule_kind kind;
+    char *pattern; /* for fnmatch */
+    enum ncr_choice choice;
+    char *path; /* of NCR_CHOOSE_PATH */
+};
+
 struct ncr_config {
     enum ncr_choice choice; /* NCR_CHOOSE_NOTHING: a value is wrong, `problem` says which */
     char *path;             /* the backend of NCR_CHOOSE_PATH */
@@ -104,6 +114,9 @@ struct ncr_config {
     enum ncr_level level;
     char *log_file; /* with %h %p still in it */
     bool announce;  /* NCCL_DEBUG asks for the version */
+    struct ncr_rule *rules;
+    size_t rule_count;
+    bool additional; /* for a library besides the process's default */
     bool secure;    /* set-uid: every variable was ignored */
     struct ncr_text problem;
     struct ncr_text errors, warnings; /* lines, each ending in \n */
@@ -113,6 +126,8 @@ void ncr_config_read(struct ncr_config *config);
 void ncr_config_report(const struct ncr_config *config);
 void ncr_config_free(struct ncr_config *config);
 enum ncr_bind ncr_config_bind(void);
+void ncr_rules_read(struct ncr_config *config, const char *value); /* rules.c */
+void ncr_rules_free(struct ncr_config *config);
 const char *ncr_environment(const char *name);
 
 /* ---- log.c: the one sink ---- */

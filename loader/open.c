@@ -157,10 +157,11 @@ static void report_success(const struct choosing *choosing) {
     const struct ncr_backend *backend = choosing->backend;
     char version[16];
     ncr_version_text(backend->version, version);
-    report_unmet(choosing);
-    ncr_log(config->announce ? NCR_ANNOUNCE : NCR_INFO, "%s %s serves this process: %s (%s, from %s; decided by %s)",
-            backend->rccl ? "RCCL" : "NCCL", version, backend->path, ncr_method_name(backend->method), backend->origin,
-            config->decided_by);
+    if (!config->additional)
+        report_unmet(choosing);
+    ncr_log(config->announce ? NCR_ANNOUNCE : NCR_INFO, "%s %s serves this process%s: %s (%s, from %s; decided by %s)",
+            backend->rccl ? "RCCL" : "NCCL", version, config->additional ? " too" : "", backend->path,
+            ncr_method_name(backend->method), backend->origin, config->decided_by);
 }
 
 /* What the user asked for by name is missed at once. Else a program may only ask whether there is a NCCL, and the error waits
@@ -172,7 +173,7 @@ static void report_failure(struct choosing *choosing, const struct ncr_search *s
         ncr_text_add(why, "%s", ncr_text_get(&search->notes) + (why->length ? 0 : 2));
     if (choosing->absent.length)
         ncr_text_add(why, "%snot there: %s", why->length ? "; " : "", choosing->absent.data);
-    choosing->backend->reported = config->choice != NCR_CHOOSE_AUTO;
+    choosing->backend->reported = config->choice != NCR_CHOOSE_AUTO && !config->additional;
     if (choosing->backend->reported)
         ncr_log(NCR_ERROR,
                 "%s cannot be met, NCCL is disabled in this process: its functions return ncclSystemError. Tried: %s. "

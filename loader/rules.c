@@ -1,0 +1,86 @@
+/*
+ * NCCL_REDIRECT_RULES: which backend for whom. Rules are separated by semicolons and tried in order:
+ *
+ *   PATTERN=BACKEND        calls that create a communicator from a library whose file name matches: libtorch_cuda.so=torch
+ *   name:PATTERN=BACKEND   communicators whose commName (ncclConfig_t, NCCL 2.27) matches
+ *   open:PATTERN=BACKEND   dlopen of a path that matches gives that very backend, not the shim
+ *
+ * PATTERN is a shell pattern (fnmatch); BACKEND is torch, system or an absolute path.
+ */
+#include "loader.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool read_backend(struct ncr_rule *rule, const char *backend) {
+    if (strcmp(backend, "torch") == 0)
+        rule->choice = NCR_CHOOSE_TORCH;
+    else if (strcmp(backend, "system") == 0)
+        rule->choice = NCR_CHOOSE_SYSTEM;
+    else if (backend[0] == '/')
+        rule->choice = NCR_CHOOSE_PATH;
+    else
+        return false;
+    rule->path = rule->choice == NCR_CHOOSE_PATH ? strdup(backend) : NULL;
+    return true;
+}
+
+static void read_kind(struct ncr_rule *rule, const char **pattern) {
+    static const struct {
+        const char *prefix;
+        enum ncr_rule_kind kind;
+    } kinds[] = {{"name:", NCR_RULE_NAME}, {"open:", NCR_RULE_OPEN}};
+    for (int i = 0; i < 2; i++) {
+        size_t length = strlen(kinds[i].prefix);
+        if (strncmp(*pattern, kinds[i].prefix, length) == 0) {
+            rule->kind = kinds[i].kind;
+            *pattern += length;
+        }
+    }
+}
+
+/* The last "=" divides: a pattern may hold one, a backend may not. */
+static bool read_rule(struct ncr_rule *rule, char *text) {
+    const char *pattern = text;
+    char *equals = strrchr(text, '=');
+    if (!equals)
+        return false;
+    *equals = '\0';
+    read_kind(rule, &pattern);
+    rule->pattern = strdup(pattern);
+    bool good = *pattern && read_backend(rule, equals + 1);
+    *equals = '=';
+    return good;
+}
+
+/** Read the rules of a variable's value into config->rules; what is wrong goes into config->problem. */
+void ncr_rules_read(struct ncr_config *config, const char *value) {
+    char *copy = strdup(value), *rest = copy;
+    for (char *text; copy && (text = strsep(&rest, ";"));) {
+        text += strspn(text, " ");
+        if (!*text)
+            continue;
+        struct ncr_rule *more = realloc(config->rules, (config->rule_count + 1) * sizeof *more);
+        if (!more)
+            break;
+        config->rules = more;
+        struct ncr_rule *rule = &more[config->rule_count++];
+        *rule = (struct ncr_rule){.kind = NCR_RULE_CALLER};
+        if (!read_rule(rule, text)) {
+            config->choice = NCR_CHOOSE_NOTHING;
+            ncr_text_add(&config->problem,
+                         "%sNCCL_REDIRECT_RULES: \"%s\" is not a rule; write PATTERN=BACKEND, name:PATTERN=BACKEND or "
+                         "open:PATTERN=BACKEND, where BACKEND is torch, system or an absolute path, and semicolons between rules",
+                         config->problem.length ? "; " : "", text);
+        }
+    }
+    free(copy);
+}
+
+void ncr_rules_free(struct ncr_config *config) {
+    for (size_t i = 0; i < config->rule_count; i++) {
+        free(config->rules[i].pattern);
+        free(config->rules[i].path);
+    }
+    free(config->rules);
+}
