@@ -4,6 +4,7 @@
  */
 #include "shim.h"
 
+#include <errno.h>
 #include <string.h>
 
 /* NCCL's result codes (nccl.h, the same in every version). */
@@ -16,7 +17,6 @@ static _Atomic uint64_t backend_error_then;
 
 /* A text per function that the backend lacks, made at its first call; two threads may make the same, one is lost. */
 static _Atomic(const char *) lacking[NCR_ROWS];
-static _Atomic(const char *) disabled;
 
 static uint64_t hash(const char *text) {
     uint64_t h = 14695981039346656037u; /* FNV-1a */
@@ -31,15 +31,6 @@ static const char *backend_error(const void *communicator) {
         const char *(*function)(const void *);
     } get = {ncr_target(2 * NCR_ROW_ncclGetLastError)};
     return get.symbol ? get.function(communicator) : NULL;
-}
-
-/** ncclGetLastError: the shim's text where it is the newest, else the backend's. Any thread, any time; never NULL. */
-const char *ncr_last_error(const void *communicator) {
-    ncr_bind(NULL);
-    const char *own = atomic_load(&own_error), *theirs = backend_error(communicator);
-    if (own && (!theirs || hash(theirs) == atomic_load(&backend_error_then)))
-        return own;
-    return theirs ? theirs : "";
 }
 
 static void add_needs(struct ncr_text *text, const struct ncr_backend *backend, const char *function, const char *how,
@@ -77,18 +68,25 @@ static const char *text_of_lacking(unsigned row) {
 }
 
 static const char *text_of_disabled(void) {
-    const char *known = atomic_load(&disabled);
-    if (known)
-        return known;
-    struct ncr_text text = {0};
-    ncr_text_add(&text, "NCCL is disabled by nccl-redirect: %s", ncr_text_get(&ncr_backend()->why));
-    atomic_store(&disabled, text.data);
-    if (!ncr_backend()->reported)
+    static atomic_flag told = ATOMIC_FLAG_INIT;
+    const char *text = ncr_disabled();
+    if (!ncr_backend()->reported && !atomic_flag_test_and_set(&told))
         ncr_log(NCR_ERROR,
-                "no NCCL can be used, its functions return ncclSystemError. Tried: %s. Set NCCL_REDIRECT to the absolute "
-                "path of a libnccl.so.2, or install one",
-                ncr_text_get(&ncr_backend()->why));
-    return ncr_text_get(&text);
+                "%s. Its functions return ncclSystemError. Set NCCL_REDIRECT to the absolute path of a libnccl.so.2, or "
+                "install one",
+                text);
+    return text;
+}
+
+/** ncclGetLastError: the shim's text where it is the newest, else the backend's. Any thread, any time; never NULL. */
+const char *ncr_last_error(const void *communicator) {
+    ncr_bind(NULL);
+    const char *own = atomic_load(&own_error), *theirs = backend_error(communicator);
+    if (own && (!theirs || hash(theirs) == atomic_load(&backend_error_then)))
+        return own;
+    if (!theirs && ncr_state() == NCR_DISABLED)
+        return text_of_disabled();
+    return theirs ? theirs : "";
 }
 
 static struct ncr_answer in_kind(enum ncr_result result, uint64_t code) {
@@ -184,6 +182,7 @@ int ncr_refuse_lacking(const struct ncr_library *library, const char *function, 
 /** The answer to a call through a slot that has no function behind it. Called from entry_*.S. Keeps errno. */
 struct ncr_answer ncr_answer(unsigned slot) {
     unsigned row = slot / 2;
+    int error = errno;
     uint64_t code = SYSTEM_ERROR;
     const char *text = "NCCL was called while it was being opened";
     if (ncr_state() == NCR_BOUND) {
@@ -194,5 +193,6 @@ struct ncr_answer ncr_answer(unsigned slot) {
         text = text_of_disabled();
     }
     set_error(text);
+    errno = error;
     return in_kind(ncr_functions[row].result, code);
 }

@@ -4,6 +4,7 @@
  * so the child finds a binding that is whole or not begun. A backend is never closed or exchanged: instantiated graphs hold it.
  */
 #include "shim.h"
+#include "old_glibc.h"
 
 #include <errno.h>
 
@@ -17,6 +18,12 @@
 static struct ncr_config config;
 static struct ncr_library library;
 static _Atomic enum ncr_state state;
+/* Why there is none, as a sentence; of the newest attempt. Kept for ever: a program may hold the pointer. */
+static _Atomic(const char *) disabled;
+
+/* The file that is being opened, and its handle once it is. For the thread that binds. */
+static const char *opening;
+static void *opened;
 
 static void read_environment(void) {
     ncr_config_read(&config);
@@ -30,20 +37,33 @@ static void publish(void) {
             atomic_store_explicit(&ncr_slots[slot], library.entries[slot], memory_order_release);
 }
 
+static void *open_backend(const char *file, int mode) {
+    opening = file;
+    opened = ncr_real_dlopen()(file, mode);
+    opening = NULL;
+    return opened;
+}
+
+static void disable(const struct ncr_backend *found) {
+    struct ncr_text text = {0};
+    ncr_text_add(&text, "NCCL is disabled by nccl-redirect: %s", ncr_text_get(&found->why));
+    atomic_store(&disabled, ncr_text_get(&text));
+    if (atomic_load(&state) == NCR_UNBOUND)
+        library.backend.reported = found->reported;
+    atomic_store(&state, NCR_DISABLED);
+}
+
 static void decide(const char *requested) {
     static bool prepared; /* under the lock */
     if (!prepared) {
-        ncr_lock_for_forks();
         read_environment();
         prepared = true;
     }
     struct ncr_backend found;
-    ncr_choose(&found, &config, RCCL_FIRST, requested, ncr_real_dlopen());
+    ncr_choose(&found, &config, RCCL_FIRST, requested, open_backend);
     if (!found.handle) {
-        ncr_log(NCR_INFO, "no NCCL can be used in this process: %s", ncr_text_get(&found.why));
-        if (!library.backend.why.length)
-            library.backend.why = found.why;
-        atomic_store(&state, NCR_DISABLED);
+        disable(&found);
+        ncr_text_free(&found.why);
         return;
     }
     library.backend = found;
@@ -53,22 +73,26 @@ static void decide(const char *requested) {
     atomic_store(&state, NCR_BOUND);
 }
 
+/* Has this been decided? If nothing could be opened, a file that the program names gets a new try. */
+static bool is_decided(enum ncr_state now, const char *requested) {
+    return now == NCR_BOUND || (now == NCR_DISABLED && (!requested || config.choice != NCR_CHOOSE_AUTO));
+}
+
+static void bind_locked(const void *requested) {
+    if (!is_decided(atomic_load(&state), requested))
+        decide(requested);
+}
+
 /**
- * Bind if it has not been tried. `requested` is the file that the program tries to open, or NULL; if nothing could be
- * opened before, a new file gets a new try. Returns the state; NCR_UNBOUND only to a call from inside the opening.
+ * Bind if it has not been tried. `requested` is the file that the program tries to open, or NULL. Returns the state;
+ * NCR_UNBOUND only to a call from inside the opening.
  */
 enum ncr_state ncr_bind(const char *requested) {
-    enum ncr_state now = atomic_load(&state);
-    if (now == NCR_BOUND || (now == NCR_DISABLED && !requested))
-        return now;
-    int error = errno;
-    if (ncr_lock()) {
-        now = atomic_load(&state);
-        if (now == NCR_UNBOUND || (now == NCR_DISABLED && config.choice == NCR_CHOOSE_AUTO && requested))
-            decide(requested);
-        ncr_unlock();
+    if (!is_decided(atomic_load(&state), requested) && !ncr_lock_is_mine()) {
+        int error = errno;
+        ncr_locked_run(bind_locked, requested);
+        errno = error;
     }
-    errno = error;
     return atomic_load(&state);
 }
 
@@ -95,9 +119,14 @@ struct ncr_library *ncr_library_to_create(const void *caller, const void *commun
     return &library;
 }
 
-/** The backend, or why there is none. Valid once ncr_state() is not NCR_UNBOUND. */
+/** The backend. Valid once ncr_state() is not NCR_UNBOUND. */
 const struct ncr_backend *ncr_backend(void) {
     return &library.backend;
+}
+
+/** Why there is no backend, as a sentence. Valid once ncr_state() is NCR_DISABLED. */
+const char *ncr_disabled(void) {
+    return atomic_load(&disabled);
 }
 
 /** The backend's own address for a slot, or NULL. */
@@ -110,13 +139,23 @@ bool ncr_in_backend(const void *address) {
     return ncr_state() == NCR_BOUND && (uintptr_t)address >= library.start && (uintptr_t)address < library.end;
 }
 
+/* A constructor of the library that is being opened calls NCCL's functions: its own. */
+static void *function_while_opening(unsigned slot) {
+    void *handle = opened ? opened : opening ? ncr_real_dlopen()(opening, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+    return handle ? ncr_library_function(handle, slot) : NULL;
+}
+
 /**
  * Called from entry_*.S for a slot without an address: bind, and return where the call goes, or NULL if the backend lacks the
  * function.
  */
 void *ncr_first_use(unsigned slot) {
     int error = errno;
-    void *target = ncr_bind(NULL) == NCR_BOUND ? library.entries[slot] : NULL;
+    void *target;
+    if (ncr_lock_is_mine())
+        target = function_while_opening(slot);
+    else
+        target = ncr_bind(NULL) == NCR_BOUND ? library.entries[slot] : NULL;
     errno = error;
     return target;
 }

@@ -66,7 +66,8 @@ static bool find_self(void *arg, const struct ncr_object *object) {
     return true;
 }
 
-static void *open_self(int mode) {
+/** A handle of this shim, as dlopen would give one; `mode` as the program gave it. */
+void *ncr_open_self(int mode) {
     char *path = NULL;
     ncr_objects(find_self, &path);
     void *handle = path ? ncr_real_dlopen()(path, (mode & (RTLD_LAZY | RTLD_NOW)) | RTLD_NOLOAD) : NULL;
@@ -78,11 +79,27 @@ static void *open_self(int mode) {
  * it keeps the loader from searching for it. */
 static void *fail(const char *file) {
     struct ncr_text name = {0};
-    ncr_text_add(&name, "%s%s: NCCL is disabled by nccl-redirect: %s", strchr(file, '/') ? "" : "./", file,
-                 ncr_text_get(&ncr_backend()->why));
+    ncr_text_add(&name, "%s%s: %s", strchr(file, '/') ? "" : "./", file, ncr_disabled());
     void *handle = ncr_real_dlopen()(ncr_text_get(&name), RTLD_LAZY);
     ncr_text_free(&name);
     return handle;
+}
+
+/* The backend has opened another NCCL by its path. */
+static atomic_bool wraps;
+
+/** Does the backend wrap another NCCL? Then a second one in the process is its own. */
+bool ncr_backend_wraps(void) {
+    return atomic_load(&wraps);
+}
+
+/* Does this call come from inside the backend, its constructors included? */
+static bool is_from_backend(const char *file, const void *caller) {
+    if (!ncr_in_backend(caller) && !ncr_lock_is_mine())
+        return false;
+    if (strchr(file, '/'))
+        atomic_store(&wraps, true);
+    return true;
 }
 
 /**
@@ -90,17 +107,13 @@ static void *fail(const char *file) {
  * wraps another) is really opened. With RTLD_NOLOAD the question is whether a NCCL is loaded: asking does not bind.
  */
 struct ncr_dlopen_answer ncr_on_dlopen(const char *file, int mode, const void *caller) {
-    if (!file || !is_nccl(file) || ncr_in_backend(caller))
+    if (!file || !is_nccl(file) || is_from_backend(file, caller))
         return go_on();
-    if ((mode & RTLD_NOLOAD) && ncr_state() != NCR_BOUND && !ncr_objects_need_nccl())
+    if ((mode & RTLD_NOLOAD) && ncr_state() != NCR_BOUND && !ncr_objects_need_nccl()) {
+        dlerror(); /* "not loaded" is no error, and an older one is not this call's */
         return (struct ncr_dlopen_answer){NULL, NULL};
-    switch (ncr_bind(file)) {
-    case NCR_BOUND:
-        return (struct ncr_dlopen_answer){open_self(mode), NULL};
-    case NCR_DISABLED:
-        return (struct ncr_dlopen_answer){fail(file), NULL};
-    case NCR_UNBOUND:
-        break;
     }
-    return go_on();
+    if (ncr_bind(file) == NCR_BOUND)
+        return (struct ncr_dlopen_answer){ncr_open_self(mode), NULL};
+    return (struct ncr_dlopen_answer){fail(file), NULL};
 }

@@ -13,14 +13,18 @@ static void *look_up(void *handle, const char *name) {
     return is_ours(address) ? NULL : address;
 }
 
-/* Builds of NCCL before 2.16 have no twins; the function does the same. */
-static void *look_up_twin(void *handle, const struct ncr_function *f) {
-    char twin[64] = "p"; /* the longest name of the table is shorter (tests/test_shim_file.c) */
-    size_t i = 0;
-    do
+/** The library's function for a slot, or NULL. Builds of NCCL before 2.16 have no twins; the function does the same. */
+void *ncr_library_function(void *handle, unsigned slot) {
+    const struct ncr_function *f = &ncr_functions[slot / 2];
+    char twin[64] = "p"; /* the longest name of the table is shorter (tests/test_abi_table.c) */
+    if (slot % 2 == 0)
+        return look_up(handle, f->name);
+    if (!f->twin)
+        return NULL;
+    for (size_t i = 0; f->name[i] && i < sizeof twin - 2; i++)
         twin[i + 1] = f->name[i];
-    while (f->name[i++] && i < sizeof twin - 2);
-    return look_up(handle, twin);
+    void *function = look_up(handle, twin);
+    return function ? function : look_up(handle, f->name);
 }
 
 static bool find_range(void *arg, const struct ncr_object *object) {
@@ -35,13 +39,8 @@ static bool find_range(void *arg, const struct ncr_object *object) {
 
 /** Fill the addresses of a library that was just opened, and decide which of its functions need a bridge. */
 void ncr_library_fill(struct ncr_library *library) {
-    void *handle = library->backend.handle;
-    for (unsigned row = 0; row < NCR_ROWS; row++) {
-        const struct ncr_function *f = &ncr_functions[row];
-        void *function = look_up(handle, f->name), *twin = f->twin ? look_up_twin(handle, f) : NULL;
-        library->targets[2 * row] = function;
-        library->targets[2 * row + 1] = f->twin && !twin ? function : twin;
-    }
+    for (unsigned slot = 0; slot < 2 * NCR_ROWS; slot++)
+        library->targets[slot] = ncr_library_function(library->backend.handle, slot);
     dlerror(); /* names that the library lacks have left a message */
     ncr_objects(find_range, library);
     for (unsigned slot = 0; slot < 2 * NCR_ROWS; slot++)

@@ -1,56 +1,105 @@
 /*
- * The binding lock: 0 or the thread that binds. A futex, because pthread's mutex is not in libc before glibc 2.34. A fork waits
- * for it, so that the child finds a binding that is whole or not begun.
+ * The binding lock. A thread that binds holds two: the dynamic loader's own, then ours. In this order, because a constructor
+ * of a library that another thread opens runs under the loader's and may make the first call of NCCL: whoever held only ours
+ * and waited for the loader would wait for ever. Ours is there for forks, which must not copy half a binding.
  */
 #include "shim.h"
+#include "old_glibc.h"
 
+#include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static _Atomic int owner_thread;
+/* ---- our lock: a futex, because pthread's mutex is not in libc before glibc 2.34 ---- */
 
-static int this_thread(void) {
-    return (int)syscall(SYS_gettid);
+static _Atomic int word;         /* 0 free, 1 held, 2 held and waited for */
+static _Atomic pthread_t holder; /* 0 while nobody holds it; the same thread has the same value in a forked child */
+
+/** Does this very thread bind? Then a constructor of the library that is being opened came back to us. */
+bool ncr_lock_is_mine(void) {
+    return atomic_load(&holder) == pthread_self();
 }
 
-/** False if this very thread holds it: a constructor of the library that is being opened came back to us. */
-bool ncr_lock(void) {
-    int self = this_thread(), owner = 0;
-    while (!atomic_compare_exchange_strong(&owner_thread, &owner, self)) {
-        if (owner == self)
-            return false;
-        syscall(SYS_futex, &owner_thread, FUTEX_WAIT_PRIVATE, owner, NULL, NULL, 0);
-        owner = 0;
-    }
-    return true;
+static void lock(void) {
+    int error = errno, expected = 0;
+    if (!atomic_compare_exchange_strong(&word, &expected, 1))
+        while (atomic_exchange(&word, 2) != 0)
+            syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0);
+    atomic_store(&holder, pthread_self());
+    errno = error;
 }
 
-void ncr_unlock(void) {
-    atomic_store(&owner_thread, 0);
-    syscall(SYS_futex, &owner_thread, FUTEX_WAKE_PRIVATE, 0x7fffffff, NULL, NULL, 0);
+static void unlock(void) {
+    atomic_store(&holder, 0);
+    if (atomic_exchange(&word, 0) == 2)
+        syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-/* A fork from a constructor of the library that is being opened finds the lock its own, and must leave it so. Written and read
- * by the thread that holds the lock. */
-static bool locked_for_fork;
+/* ---- forks: registered before the first use; two threads may both do so, then the handlers run twice ---- */
+
+static unsigned fork_depth; /* handlers that hold the lock; of the thread that holds it */
 
 static void before_fork(void) {
-    bool locked = ncr_lock();
-    locked_for_fork = locked;
+    if (!ncr_lock_is_mine()) {
+        lock();
+        fork_depth = 1;
+    } else if (fork_depth > 0) {
+        fork_depth++;
+    } /* else a constructor of the library that is being opened forks: the lock stays its own, in both processes */
 }
 
-static void after_fork_in_parent(void) {
-    if (locked_for_fork)
-        ncr_unlock();
+static void after_fork(void) {
+    if (fork_depth > 0 && --fork_depth == 0)
+        unlock();
 }
 
-static void after_fork_in_child(void) {
-    atomic_store(&owner_thread, locked_for_fork ? 0 : this_thread());
+static void make_forks_wait(void) {
+    static atomic_bool registered;
+    if (!atomic_load(&registered)) {
+        pthread_atfork(before_fork, after_fork, after_fork);
+        atomic_store(&registered, true);
+    }
 }
 
-/** Make forks wait for the lock, once per process and before its first use. */
-void ncr_lock_for_forks(void) {
-    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+/* ---- the loader's lock: libc offers it to nobody, but dlsym resolves an indirect function while it holds it ---- */
+
+struct work {
+    ncr_locked *code;
+    const void *arg;
+};
+
+static __thread struct work pending __attribute__((tls_model("initial-exec")));
+
+static void do_pending(void) {
+    struct work work = pending;
+    pending.code = NULL;
+    if (!work.code)
+        return;
+    lock();
+    work.code(work.arg);
+    unlock();
+}
+
+typedef void plain_function(void);
+
+static plain_function *resolve(void) {
+    do_pending();
+    return do_pending;
+}
+
+__attribute__((visibility("default"), ifunc("resolve"))) extern plain_function nccl_redirect_under_loader_lock;
+
+/** Run code under both locks. Not for a thread that has them (ncr_lock_is_mine). */
+void ncr_locked_run(ncr_locked *code, const void *arg) {
+    int before;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before); /* file system calls are points of cancellation */
+    make_forks_wait();
+    pending = (struct work){code, arg};
+    void *self = ncr_open_self(RTLD_LAZY);
+    if (self)
+        dlsym(self, "nccl_redirect_under_loader_lock");
+    do_pending(); /* where the resolver was not run: without the loader's lock rather than not at all */
+    pthread_setcancelstate(before, &before);
 }

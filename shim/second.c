@@ -3,28 +3,62 @@
  * linked by path still map one. Two NCCLs on one GPU fail or hang at the first collective, so the first communicator looks.
  */
 #include "shim.h"
+#include "old_glibc.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+static bool is_ours_or_chosen(uintptr_t start, uintptr_t end) {
+    uintptr_t self = (uintptr_t)ncr_trampolines_start, chosen = (uintptr_t)ncr_target(0);
+    return (self >= start && self < end) || (chosen >= start && chosen < end) || ncr_in_backend((const void *)start);
+}
+
 static bool find_second(void *arg, const struct ncr_object *object) {
-    uintptr_t self = (uintptr_t)ncr_trampolines_start;
-    uintptr_t chosen = (uintptr_t)ncr_target(0);
-    bool is_self = self >= object->start && self < object->end;
-    bool is_chosen = chosen >= object->start && chosen < object->end;
-    if (!object->is_nccl || is_self || is_chosen)
+    if (!object->is_nccl || is_ours_or_chosen(object->start, object->end))
         return false;
     *(char **)arg = strdup(object->path);
     return true;
 }
 
+/* One line of /proc/self/maps: "start-end rwxp offset device inode   path". The path of a NCCL's code, or NULL. */
+static char *second_in_line(char *line) {
+    char *at, *path = strchr(line, '/');
+    uintptr_t range[2] = {0, 0};
+    for (int i = 0; i < 2; i++, line = at + 1) /* by hand: newer headers make strtoul a symbol of glibc 2.38 */
+        for (at = line; *at && *at != '-' && *at != ' '; at++)
+            range[i] = range[i] * 16 + (uintptr_t)(*at <= '9' ? *at - '0' : *at - 'a' + 10);
+    if (!path || line[2] != 'x' || !ncr_is_nccl_name(path) || is_ours_or_chosen(range[0], range[1]))
+        return NULL;
+    path[strcspn(path, "\n")] = '\0';
+    return strdup(path);
+}
+
+/* What dlmopen has mapped is not in the loader's list of this namespace. */
+static char *second_in_maps(void) {
+    FILE *maps = fopen("/proc/self/maps", "re");
+    char *line = NULL, *path = NULL;
+    size_t room = 0;
+    while (maps && !path && getline(&line, &room, maps) > 0)
+        path = second_in_line(line);
+    free(line);
+    if (maps)
+        fclose(maps);
+    return path;
+}
+
 /** Warn once per process, naming both files, if a NCCL other than the backend is mapped. */
 void ncr_look_for_second(void) {
     static atomic_flag looked = ATOMIC_FLAG_INIT;
-    if (atomic_flag_test_and_set(&looked))
+    if (atomic_flag_test_and_set(&looked) || ncr_backend_wraps())
+        return;
+    /* Two copies of this shim in a chain: the next one has the backend, and looks itself. */
+    if (dlsym(ncr_backend()->handle, "nccl_redirect_version"))
         return;
     char *other = NULL;
-    if (ncr_objects(find_second, &other) && other)
+    if (!ncr_objects(find_second, &other))
+        other = second_in_maps();
+    if (other)
         ncr_log(NCR_WARN,
                 "two NCCLs are mapped in this process: %s serves, but %s is loaded too; whoever calls that one by its own "
                 "handle can fail or hang at the first collective. LD_DEBUG=files tells who loads it",

@@ -26,6 +26,7 @@ struct ncr_library {
 };
 
 void ncr_library_fill(struct ncr_library *library);
+void *ncr_library_function(void *handle, unsigned slot);
 
 /* The rows of the table by name. */
 enum {
@@ -35,9 +36,10 @@ enum {
 
 /* ---- lock.c ---- */
 
-bool ncr_lock(void);
-void ncr_unlock(void);
-void ncr_lock_for_forks(void);
+typedef void ncr_locked(const void *arg);
+
+bool ncr_lock_is_mine(void);
+void ncr_locked_run(ncr_locked *code, const void *arg);
 
 /* ---- binding.c ---- */
 
@@ -53,6 +55,7 @@ struct ncr_library *ncr_library_to_create(const void *caller, const void *config
 enum ncr_state ncr_bind(const char *requested);
 enum ncr_state ncr_state(void);
 const struct ncr_backend *ncr_backend(void);
+const char *ncr_disabled(void);
 void *ncr_target(unsigned slot);
 bool ncr_in_backend(const void *address);
 void *ncr_first_use(unsigned slot);
@@ -81,6 +84,8 @@ struct ncr_dlopen_answer {
 
 struct ncr_dlopen_answer ncr_on_dlopen(const char *file, int mode, const void *caller);
 ncr_dlopen *ncr_real_dlopen(void);
+void *ncr_open_self(int mode);
+bool ncr_backend_wraps(void);
 
 /* ---- second.c ---- */
 

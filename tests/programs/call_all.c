@@ -23,11 +23,8 @@ struct name {
     bool why;        /* ncclGetLastError: the shim looks at it, and hands on its one argument */
 };
 
-#define CALL 0
-#define CREATE 0
-#define WHY 1
 static struct name names[512];
-static unsigned count, rows;
+static unsigned count;
 
 /* These look at their arguments in every version (bridge/bridge.c): tests/test_abi_structs.c has
  * their prototypes. */
@@ -48,17 +45,18 @@ static void add(const char *name, unsigned number, bool why) {
     names[count++] = (struct name){name, number, why};
 }
 
+/* ncclGetLastError and its twin are one way: the shim asks the backend by the plain name. */
+static void add_both(const char *name, const char *twin, unsigned row, bool why, bool twins) {
+    add(name, 2 * row, why);
+    add(twin, 2 * row + (twins && !why), why);
+}
+
 static void list_names(bool twins) {
     unsigned row = 0;
 #define XX(name, since, result, role)                                                              \
-    add(#name, 2 * row, role);                                                                     \
-    add("p" #name, 2 * row + (twins && !role), role);                                              \
-    row++;
-#define XX_SOLO(name, since, result, role)                                                         \
-    add(#name, 2 * row, role);                                                                     \
-    row++;
+    add_both(#name, "p" #name, row++, strcmp(#role, "WHY") == 0, twins);
+#define XX_SOLO(name, since, result, role) add(#name, 2 * row++, false);
 #include "../../shim/nccl_api.def"
-    rows = row;
 }
 
 /* Calls `function` with everything that `in` holds; what came back goes to `out`, the callee-saved
