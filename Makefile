@@ -107,6 +107,8 @@ $(BUILD)/tests/programs/%: tests/programs/%.c
 
 $(BUILD)/tests/programs/linked_early_user: $(BUILD)/tests/libraries/linked_early.so
 $(BUILD)/tests/programs/linked_early_user: private LINKS = -Wl,--no-as-needed $(abspath $(BUILD)/tests/libraries/linked_early.so)
+$(BUILD)/tests/programs/linked_runpath: private LINKS = -Wl,-rpath,'$$ORIGIN/own'
+$(BUILD)/tests/programs/linked_secure: private LINKS = -Wl,-rpath,$(abspath $(BUILD))/tests/as_nccl
 
 $(BUILD)/tests/libraries/linked_%.so: tests/libraries/linked_%.c $(BUILD)/libnccl_redirect.so
 	$(call say,CC,$<)
