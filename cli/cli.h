@@ -67,6 +67,11 @@ void apply_choice(const struct request *request);
 #define VERB(name, takes, arguments, options, summary, text) int verb_##name(struct request *request);
 #include "verbs.def"
 
+struct names {
+    const char **list;
+    unsigned count;
+};
+
 /* ---- out.c: how it looks ---- */
 
 enum tone { PLAIN, GOOD, DOUBTFUL, BAD, FAINT, STRONG };
@@ -80,16 +85,13 @@ void put(unsigned indent, const char *format, ...) NCR_PRINTF(2, 3); /* wrapped;
 void put_pair(unsigned width, const char *label, const char *format, ...) NCR_PRINTF(3, 4);
 void put_json(cJSON *json);
 void json_text(cJSON *object, const char *key, const char *value); /* null where value is NULL */
+cJSON *json_names(const struct names *names);
+cJSON *json_lines(const char *lines); /* each ends in \n */
 void complain(const char *format, ...) NCR_PRINTF(1, 2);           /* "nccl-redirect: …" on stderr */
 const char *size_text(uint64_t bytes);
 const char *version_text(int version);
 
 /* ---- elf_info.c: a file by libelf: what it needs and defines ---- */
-
-struct names {
-    const char **list;
-    unsigned count;
-};
 
 struct elf_info {
     bool is_elf, dynamic, executable, wide; /* dynamic: the dynamic loader starts or loads it; wide: 64-bit */
@@ -102,6 +104,7 @@ struct elf_info {
     struct names exported;
     struct names asked;   /* names of NCCL functions among its texts, to be looked up at run time */
     struct names opened;  /* texts such as libnccl.so.2 */
+    struct names plugins; /* net plugin interfaces: what a plugin exports, what a NCCL asks for: ncclNetPlugin_v8 */
 };
 
 enum { ELF_BASICS, ELF_SYMBOLS, ELF_TEXTS };
@@ -171,6 +174,110 @@ const char *decision_failure(const struct decision *decision); /* what and why *
 const char *decision_cure(const struct decision *decision);
 cJSON *considered_json(const struct considered *one);
 const char *outcome_word(const struct considered *one);
+
+/* ---- owner.c: which package does a file belong to ---- */
+
+struct owner {
+    const char *kind; /* "wheel", "Debian package", "conda package" */
+    const char *name, *version;
+    bool other_size; /* the package recorded a size, and the file has another */
+};
+
+struct owners {
+    struct owner *list;
+    unsigned count;
+};
+
+void owners_find(const char *path, const char *real_path, uint64_t size, struct owners *owners);
+
+/* ---- catalogue.c: every NCCL in reach ---- */
+
+struct nccl {
+    const char *path, *real_path;
+    const char *method; /* "torch", "system", "path", or "none": only its path leads to it */
+    const char *origin;
+    const char *refusal; /* why it cannot be used, or NULL */
+    bool rccl;
+    int version;
+    const char *version_text, *cuda; /* "2.28.9+cuda13.0", "13.0"; or NULL */
+    uint64_t size;
+    dev_t device;
+    ino_t inode;
+    const char *build_id;
+    struct owners owners;
+    struct names also; /* other paths of the same file */
+    struct names remarks; /* what a user should know about it */
+};
+
+struct catalogue {
+    struct nccl *list;
+    unsigned count, usable;
+    const char *notes;
+};
+
+void catalogue_read(struct catalogue *catalogue, const struct ncr_config *config, const struct ncr_subject *subject);
+const char *owner_text(const struct owners *owners);
+
+/* ---- process.c: what runs, by /proc ---- */
+
+struct process {
+    int pid, parent;
+    unsigned user;
+    bool readable; /* its maps and environment could be read */
+    const char *command;
+    const char *shim;     /* the mapped shim, or NULL */
+    struct names nccls;   /* real NCCLs that it maps */
+    bool listed;          /* the shim is in its LD_PRELOAD */
+    const char *redirect; /* its NCCL_REDIRECT, or NULL */
+    bool lost;            /* a process above it has the shim, and it has not */
+    bool deaf;            /* statically linked, 32-bit or set-uid: a preload has no effect */
+    int version;          /* of the only or chosen NCCL that it maps */
+    const char *finding;  /* what is wrong with it, or NULL */
+    const char *cure;
+};
+
+struct processes {
+    struct process *list;
+    unsigned count, hidden; /* hidden: processes of others that could not be read */
+};
+
+void processes_read(struct processes *processes);
+bool process_concerned(const struct process *process);
+int nccl_version_of(const char *path);
+
+/* ---- doctor.c: the checks report here ---- */
+
+enum level { FINE, WARNING, FAILURE };
+
+struct doctor {
+    const struct request *request;
+    struct command command;
+    struct ncr_config config;
+    struct decision decision;   /* as configured */
+    struct catalogue catalogue; /* all that there is */
+    struct check {
+        enum level level;
+        const char *name, *text, *cure;
+    } *checks;
+    unsigned count;
+};
+
+void report(struct doctor *doctor, enum level level, const char *name, const char *cure, const char *format, ...)
+    NCR_PRINTF(5, 6);
+
+void check_preload(struct doctor *doctor);
+void check_list(struct doctor *doctor);
+void check_variables(struct doctor *doctor);
+void check_torch(struct doctor *doctor);
+void check_methods(struct doctor *doctor);
+void check_choice(struct doctor *doctor);
+void check_fallback(struct doctor *doctor);
+void check_second(struct doctor *doctor);
+void check_driver(struct doctor *doctor);
+void check_plugin(struct doctor *doctor);
+void check_processes(struct doctor *doctor);
+void check_command(struct doctor *doctor);
+void check_run(struct doctor *doctor);
 
 /* ---- preload.c: the shim's file and LD_PRELOAD ---- */
 

@@ -57,6 +57,8 @@ static void read_symbols(Elf *elf, Elf_Scn *section, const GElf_Shdr *header, st
     for (size_t i = 1; data && i < count; i++) {
         GElf_Sym symbol;
         const char *name = gelf_getsym(data, (int)i, &symbol) ? elf_strptr(elf, header->sh_link, symbol.st_name) : NULL;
+        if (name && strncmp(name, "ncclNetPlugin_v", 15) == 0 && symbol.st_shndx != SHN_UNDEF)
+            add_once(&info->plugins, name);
         const char *function = name && (name[0] == 'n' || name[0] == 'p' || name[0] == 'm') ? function_of(name) : NULL;
         if (!function)
             continue;
@@ -75,6 +77,8 @@ static void read_text(const char *text, size_t length, struct elf_info *info) {
     const char *function = length < 64 ? function_of(text) : NULL;
     if (function)
         add_once(&info->asked, function);
+    else if (strncmp(text, "ncclNetPlugin_v", 15) == 0)
+        add_once(&info->plugins, text);
     else if (length < 512 && ncr_is_nccl_name(text) && !strchr(text, ' ') && !strchr(text, '%'))
         add_once(&info->opened, text);
 }

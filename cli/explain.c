@@ -103,13 +103,6 @@ static void show_remarks(const struct command *command, const struct decision *d
             command->is_static ? "linked statically" : command->set_uid ? "a set-uid program" : "a 32-bit program");
 }
 
-static cJSON *lines_json(const char *lines) {
-    cJSON *list = cJSON_CreateArray();
-    for (const char *line = lines; *line; line += strcspn(line, "\n") + 1)
-        cJSON_AddItemToArray(list, cJSON_CreateString(make("%.*s", (int)strcspn(line, "\n"), line)));
-    return list;
-}
-
 static void show_json(const struct command *command, const struct decision *decision) {
     const struct ncr_config *config = &decision->config;
     cJSON *object = cJSON_CreateObject(), *list = cJSON_CreateArray();
@@ -125,7 +118,7 @@ static void show_json(const struct command *command, const struct decision *deci
     json_text(object, "note", *decision->notes ? decision->notes : NULL);
     cJSON_AddBoolToObject(object, "linked_with_nccl", linked_with_nccl(command));
     cJSON_AddBoolToObject(object, "preload_has_effect", !command->is_static && !command->set_uid && !command->narrow);
-    cJSON_AddItemToObject(object, "warnings", lines_json(ncr_text_get(&config->warnings)));
+    cJSON_AddItemToObject(object, "warnings", json_lines(ncr_text_get(&config->warnings)));
     for (unsigned i = 0; i < decision->count; i++)
         cJSON_AddItemToArray(list, considered_json(&decision->list[i]));
     cJSON_AddItemToObject(object, "candidates", list);

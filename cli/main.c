@@ -1,6 +1,7 @@
 /* nccl-redirect: the verbs, dispatched by the table verbs.def. */
 #include "cli.h"
 
+#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,6 +62,8 @@ int main(int argc, char **argv) {
         puts("nccl-redirect " NCR_VERSION);
         return EXIT_FINE;
     }
+    if (strcmp(word, "is-preloaded") == 0) /* doctor starts itself with the preload, and asks */
+        return dlsym(RTLD_DEFAULT, "nccl_redirect_version") ? EXIT_FINE : EXIT_FINDING;
     const struct verb *verb = verb_named(word);
     if (!verb)
         return unknown(word);

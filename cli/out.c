@@ -121,6 +121,17 @@ void json_text(cJSON *object, const char *key, const char *value) {
         cJSON_AddNullToObject(object, key);
 }
 
+cJSON *json_names(const struct names *names) {
+    return names->count ? cJSON_CreateStringArray(names->list, (int)names->count) : cJSON_CreateArray();
+}
+
+cJSON *json_lines(const char *lines) {
+    cJSON *list = cJSON_CreateArray();
+    for (const char *line = lines; *line; line += strcspn(line, "\n") + 1)
+        cJSON_AddItemToArray(list, cJSON_CreateString(make("%.*s", (int)strcspn(line, "\n"), line)));
+    return list;
+}
+
 void complain(const char *format, ...) {
     va_list list;
     va_start(list, format);

@@ -1,0 +1,122 @@
+/* Every NCCL in reach of this environment: what the methods find, wheels that no torch stands beside, and their oddities. */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct gathering {
+    struct catalogue *catalogue;
+    struct ncr_config config; /* auto and without a range: everything */
+};
+
+static struct nccl *known_file(struct catalogue *catalogue, const struct ncr_verdict *verdict) {
+    for (unsigned i = 0; i < catalogue->count; i++)
+        if (catalogue->list[i].inode == verdict->inode && catalogue->list[i].device == verdict->device)
+            return &catalogue->list[i];
+    return NULL;
+}
+
+static void remark(struct nccl *nccl, const char *text) {
+    names_add(&nccl->remarks, text);
+}
+
+static void read_file(struct nccl *nccl) {
+    char text[NCR_VERSION_TEXT] = "";
+    struct ncr_elf elf;
+    struct elf_info info;
+    ncr_elf_open(&elf, nccl->path);
+    nccl->size = (uint64_t)elf.status.st_size;
+    if (!elf.refusal)
+        nccl->version = ncr_elf_nccl_version(&elf, text);
+    ncr_elf_close(&elf);
+    nccl->version_text = *text ? make("%s", text) : NULL;
+    const char *cuda = strstr(text, "+cuda");
+    nccl->cuda = cuda ? make("%s", cuda + 5) : NULL;
+    elf_info_read(nccl->path, ELF_BASICS, &info);
+    nccl->build_id = *info.build_id ? make("%s", info.build_id) : NULL;
+}
+
+/* The version in a wheel's name is the one that it installed; what lies there now may be another's. */
+static void compare_with_owners(struct nccl *nccl) {
+    const struct owners *owners = &nccl->owners;
+    const struct owner *writer = NULL;
+    for (unsigned i = 0; i < owners->count; i++)
+        if (!owners->list[i].other_size)
+            writer = &owners->list[i];
+    if (owners->count > 1) {
+        remark(nccl, make("%u packages own this one file; %s%s%s. Uninstalling either removes it for both: keep one "
+                          "(uninstall both, then install the one that torch asks for)",
+                          owners->count, writer ? "it is the one of " : "it is the one that was installed last",
+                          writer ? writer->name : "", writer ? make(" %s", writer->version) : ""));
+        return;
+    }
+    const struct owner *owner = owners->count ? &owners->list[0] : NULL;
+    int version;
+    const char *end;
+    if (!owner || strcmp(owner->kind, "wheel") != 0)
+        return;
+    if (strstr(owner->name, "nccl") && ncr_version_parse(owner->version, &version, &end) && nccl->version &&
+        version != nccl->version)
+        remark(nccl, make("the wheel says %s, the file is %s: it was replaced after the wheel was installed", owner->version,
+                          version_text(nccl->version)));
+    else if (owner->other_size)
+        remark(nccl, make("its size is not what %s %s installed: it was replaced, or copied in part", owner->name,
+                          owner->version));
+}
+
+static void take(struct gathering *gathering, const char *method, const char *origin, const char *path) {
+    struct catalogue *catalogue = gathering->catalogue;
+    struct ncr_verdict verdict;
+    ncr_judge(path, &gathering->config, &verdict);
+    struct nccl *known = verdict.inode ? known_file(catalogue, &verdict) : NULL;
+    if (known && strcmp(known->path, path) != 0 && !names_have(&known->also, path))
+        names_add(&known->also, make("%s", path));
+    bool library_of_torch = strncmp(ncr_basename(path), "libtorch", 8) == 0 && verdict.refusal;
+    if (!verdict.missing && !known && !library_of_torch) {
+        struct nccl one = {.path = make("%s", path), .real_path = realpath(path, NULL), .method = method,
+                           .origin = make("%s", origin), .rccl = verdict.rccl, .device = verdict.device,
+                           .inode = verdict.inode};
+        one.refusal = verdict.refusal ? make("%s", verdict.refusal) : NULL;
+        one.real_path = one.real_path ? one.real_path : one.path;
+        read_file(&one);
+        owners_find(one.path, one.real_path, one.size, &one.owners);
+        compare_with_owners(&one);
+        catalogue->usable += !one.refusal;
+        catalogue->list = grow(catalogue->list, catalogue->count, sizeof *catalogue->list);
+        catalogue->list[catalogue->count++] = one;
+    }
+    ncr_verdict_free(&verdict);
+}
+
+static bool visit(void *arg, const struct ncr_candidate *candidate) {
+    take(arg, ncr_method_name(candidate->method), candidate->origin, candidate->path);
+    return false;
+}
+
+static bool visit_packages(void *arg, const char *origin, const char *folder) {
+    const char *path = make("%s/nvidia/nccl/lib/libnccl.so.2", folder);
+    if (ncr_file_exists(path))
+        take(arg, "none", origin, path);
+    return false;
+}
+
+/** Gather them. What `config` chooses does not matter, except that a path which it names is listed too. */
+void catalogue_read(struct catalogue *catalogue, const struct ncr_config *config, const struct ncr_subject *subject) {
+    static const struct ncr_subject any;
+    subject = subject ? subject : &any;
+    *catalogue = (struct catalogue){.notes = ""};
+    struct gathering gathering = {catalogue, *config};
+    gathering.config.choice = NCR_CHOOSE_AUTO;
+    gathering.config.require_text = NULL;
+    struct ncr_search search = {.config = &gathering.config, .subject = subject, .visit = visit, .arg = &gathering};
+    ncr_candidates(&search);
+    if (config->choice == NCR_CHOOSE_PATH)
+        take(&gathering, "path", "NCCL_REDIRECT", config->path);
+    ncr_python_folders(subject, visit_packages, &gathering);
+    if (search.notes.length)
+        catalogue->notes = make("%s", search.notes.data + 2);
+    for (unsigned i = 0; i < catalogue->count; i++)
+        if (strcmp(catalogue->list[i].method, "none") == 0)
+            remark(&catalogue->list[i], make("no torch stands beside it, so neither torch nor system finds it; to use it: --use "
+                                             "%s", catalogue->list[i].path));
+}

@@ -1,0 +1,128 @@
+/* Doctor: can the preload work here, is LD_PRELOAD in order, and do the variables mean what was meant? */
+#include "cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gnu/libc-version.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#define NARROW_LOADER "/lib/ld-linux.so.2"
+#elif defined(__aarch64__)
+#define NARROW_LOADER "/lib/ld-linux-armhf.so.3"
+#endif
+
+/* Start this very tool with the shim preloaded: it must map the shim, and the dynamic loader must have nothing to say. */
+static const char *fault_of_preload(const char *shim) {
+    int ends[2], status = 0;
+    char *said = (char *)make("%*s", 4096, "");
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return make("no pipe: %s", strerror(errno));
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        setenv("LD_PRELOAD", shim, 1);
+        execl("/proc/self/exe", "nccl-redirect", "is-preloaded", (char *)NULL);
+        _exit(EXIT_CANNOT_RUN);
+    }
+    close(ends[1]);
+    ssize_t length = 0, got;
+    while ((got = read(ends[0], said + length, 4095 - (size_t)length)) > 0)
+        length += got;
+    close(ends[0]);
+    said[length] = '\0';
+    said[strcspn(said, "\n")] = '\0';
+    if (pid < 0 || waitpid(pid, &status, 0) != pid)
+        return make("no process can be started: %s", strerror(errno));
+    if (*said)
+        return said;
+    if (WIFSIGNALED(status))
+        return make("a program preloaded with it ends by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    return WEXITSTATUS(status) ? "the dynamic loader ignores it" : NULL;
+}
+
+static const char *cure_of(const char *fault) {
+    if (strstr(fault, "failed to map segment"))
+        return "its file system is mounted noexec: copy nccl-redirect to another one";
+    if (strstr(fault, "GLIBC_"))
+        return "this C library is older than glibc 2.17: the preload cannot be used on this host";
+    return "install nccl-redirect again; if it stays so, report what is printed here";
+}
+
+void check_preload(struct doctor *doctor) {
+    const char *problem, *shim = shim_path(false, &problem), *fault = shim ? fault_of_preload(shim) : NULL;
+    if (!shim)
+        report(doctor, FAILURE, "preload", "install nccl-redirect again", "%s", problem);
+    else if (fault)
+        report(doctor, FAILURE, "preload", cure_of(fault), "%s does not load here: %s", shim, fault);
+    else
+        report(doctor, FINE, "preload", NULL, "%s loads here (glibc %s)", shim, gnu_get_libc_version());
+    if (access(NARROW_LOADER, F_OK) == 0)
+        report(doctor, FINE, "32-bit", NULL, "32-bit programs can run here; they run without the preload, and their loader "
+               "prints one line each time (cannot be preloaded: ignored) unless a 32-bit stand-in is installed");
+}
+
+static void check_entry(struct doctor *doctor, const char *entry, const char *shim, unsigned *shims) {
+    if (strchr(entry, '/') && !strchr(entry, '$') && access(entry, R_OK) != 0) {
+        report(doctor, WARNING, "LD_PRELOAD", "correct the path, or remove it from LD_PRELOAD",
+               "lists %s, which %s: every program that starts prints an error of ld.so", entry,
+               errno == ENOENT ? "does not exist" : "cannot be read");
+        return;
+    }
+    if (!is_shim(entry))
+        return;
+    char *real = strchr(entry, '$') ? NULL : realpath(entry, NULL);
+    if (++*shims == 2)
+        report(doctor, WARNING, "LD_PRELOAD", "list it once; nccl-redirect run and env do",
+               "lists the shim more than once, the last time as %s", entry);
+    else if (real && shim && strcmp(real, shim) != 0)
+        report(doctor, WARNING, "LD_PRELOAD", make("use one of them everywhere, for this one: LD_PRELOAD=%s", shim),
+               "lists another copy of the shim, %s, than this tool's %s: what is said here may not hold for it", entry, shim);
+}
+
+void check_list(struct doctor *doctor) {
+    const char *list = getenv("LD_PRELOAD"), *problem, *shim = shim_path(false, &problem), *foreign = foreign_nccl_in(list);
+    struct names entries = preload_entries(list);
+    unsigned shims = 0, before = doctor->count;
+    bool runs = doctor->request->rest_count > 0;
+    for (unsigned i = 0; i < entries.count; i++)
+        check_entry(doctor, entries.list[i], shim, &shims);
+    if (foreign)
+        report(doctor, FAILURE, "LD_PRELOAD", make("remove it from LD_PRELOAD; to have it serve, choose it: NCCL_REDIRECT=%s", foreign),
+               "lists a NCCL itself, %s: it serves instead of the chosen one, or beside it", foreign);
+    if (!shims && !runs && (getenv("NCCL_REDIRECT") || getenv("NCCL_REDIRECT_REQUIRE")))
+        report(doctor, WARNING, "LD_PRELOAD", "nccl-redirect run -- CMD, or eval \"$(nccl-redirect env)\" before the job",
+               "does not list the shim, but a variable of nccl-redirect is set: nothing reads it, programs started from here "
+               "are not redirected");
+    if (doctor->count == before)
+        report(doctor, FINE, "LD_PRELOAD", NULL, "%s", shims ? "lists the shim once, and no other NCCL"
+               : runs ? "is set by run; no other NCCL is in it" : "is empty of NCCL: programs started from here are not redirected "
+               "(nccl-redirect run -- CMD does that)");
+}
+
+static void check_log_file(struct doctor *doctor) {
+    const char *file = doctor->config.log_file;
+    char *folder = file ? ncr_parent(file, 1) : NULL;
+    if (file && access(folder && *folder ? folder : folder ? "/" : ".", W_OK) != 0)
+        report(doctor, WARNING, "variables", "make the folder, or unset NCCL_REDIRECT_LOG_FILE",
+               "NCCL_REDIRECT_LOG_FILE=%s: its folder cannot be written here, lines go to stderr", file);
+}
+
+void check_variables(struct doctor *doctor) {
+    const struct ncr_config *config = &doctor->config;
+    unsigned before = doctor->count;
+    if (config->problem.length)
+        report(doctor, FAILURE, "variables", "correct the value, or unset it", "%s. NCCL is disabled in every redirected process",
+               ncr_text_get(&config->problem));
+    for (const char *line = ncr_text_get(&config->warnings); *line; line += strcspn(line, "\n") + 1)
+        report(doctor, WARNING, "variables", NULL, "%.*s", (int)strcspn(line, "\n"), line);
+    check_log_file(doctor);
+    if (doctor->count == before)
+        report(doctor, FINE, "variables", NULL, "%s%s%s", config->decided_by,
+               strcmp(config->decided_by, "the default") == 0 ? " holds: auto (torch, then system)" : " decides",
+               config->require_text ? make(", within %s", config->require_text) : "");
+}
