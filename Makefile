@@ -18,7 +18,7 @@ SHIM := $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard shim/*.c shim/*.S bridge
 SHIM_RCCL := $(subst shim/binding.o,shim/binding-rccl.o,$(SHIM))
 
 .DEFAULT_GOAL := all
-.PHONY: all tool bench check check-abi clean help test-parts
+.PHONY: all tool bench check check-abi clean help test-parts check-gpu
 
 all: $(BUILD)/libnccl_redirect.so $(BUILD)/librccl_redirect.so ## Build the preload libraries (needs a C compiler and make)
 
@@ -158,6 +158,9 @@ check: test-parts ## All tests that need no GPU (fetches cmocka and real NCCLs f
 
 check-abi: all ## Compare the table of functions with real NCCLs, the newest published one too
 	@scripts/check-abi --shim $(BUILD)/libnccl_redirect.so --shim $(BUILD)/librccl_redirect.so
+
+check-gpu: all ## The tests that need GPUs; STEPS="c graph" for some (tests/gpu/run --list)
+	@NCR_BUILD=$(abspath $(BUILD)) tests/gpu/run $(STEPS)
 
 # ---- benchmark ----
 

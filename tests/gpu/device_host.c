@@ -1,0 +1,55 @@
+/* The same in plain memory, for the in-tree backend: two ranks, no streams, no graphs. */
+#include "device.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int device_count(void) {
+    return 2;
+}
+
+void device_use(int device) {
+    (void)device;
+}
+
+void *device_new(size_t size) {
+    return calloc(1, size);
+}
+
+void device_put(void *to, const void *from, size_t size) {
+    memcpy(to, from, size);
+}
+
+void device_get(void *to, const void *from, size_t size) {
+    memcpy(to, from, size);
+}
+
+size_t device_memory_used(void) {
+    return 0;
+}
+
+void *device_new_stream(void) {
+    return NULL;
+}
+
+void device_wait(void *stream) {
+    (void)stream;
+}
+
+void device_begin_capture(void *stream) {
+    (void)stream;
+}
+
+void *device_end_capture(void *stream) {
+    (void)stream;
+    return NULL;
+}
+
+void device_launch(void *graph, void *stream) {
+    (void)graph;
+    (void)stream;
+}
+
+void device_delete_graph(void *graph) {
+    (void)graph;
+}
