@@ -49,6 +49,8 @@ static const struct bridge {
     LACKED(ncclAlltoAllConfig, ncclSend, ncr_all_to_all_config)
     LACKED(ncclGatherConfig, ncclSend, ncr_gather_config)
     LACKED(ncclScatterConfig, ncclSend, ncr_scatter_config)
+    LACKED(ncclGroupSimulateEnd, ncclGroupEnd, ncr_group_end_unsimulated)
+    LACKED(ncclResetDebugInit, ncclGetVersion, ncr_reset_debug_init)
     LACKED(ncclMemAlloc, ncclGetVersion, ncr_mem_alloc)
     LACKED(ncclMemFree, ncclGetVersion, ncr_mem_free)
     LACKED(ncclCommRegister, ncclGetVersion, ncr_comm_register)
@@ -59,6 +61,8 @@ static const struct bridge {
     LACKED(ncclCommWindowDeregister, ncclGetVersion, ncr_window_deregister)
     LACKED(ncclWinGetUserPtr, ncclGetVersion, ncr_window_user_pointer)
     OLDER(ncclDevCommCreate, 22902, ncr_dev_comm_create)
+    ALWAYS(ncclLsaBarrierCreateRequirement, ncr_lsa_barrier_requirement)
+    ALWAYS(ncclLLA2ACreateRequirement, ncr_ll_a2a_requirement)
     LACKED(ncclTeamWorld, ncclCommCount, ncr_team_world)
     LACKED(ncclTeamRankToWorld, ncclCommUserRank, ncr_team_rank_to_world)
 #undef ALWAYS
@@ -102,4 +106,23 @@ void ncr_bridge(struct ncr_library *library) {
     }
     share_spellings(library);
     ncr_isolate(library);
+}
+
+/** A wrong argument of a bridged call: ncclInvalidArgument, and as in NCCL the open group launches nothing. */
+int ncr_invalid(const struct ncr_library *library, const char *text) {
+    ncr_poison_group(library);
+    return ncr_fail(NCR_INVALID_ARGUMENT, "%s", text);
+}
+
+/** ncclResetDebugInit before 2.24.3: that NCCL reads its debug settings once. */
+void ncr_reset_debug_init(void) {
+}
+
+/** ncclGroupSimulateEnd before 2.22.3 is refused, but it ends the group, and nothing that was queued may be launched. */
+int ncr_group_end_unsimulated(void *info) {
+    struct ncr_library *library = ncr_library_of(NULL);
+    (void)info;
+    ncr_poison_group(library);
+    NCR_OWN(library, ncclGroupEnd)();
+    return ncr_refuse_lacking(library, "ncclGroupSimulateEnd", "", 22203);
 }

@@ -22,7 +22,14 @@ struct ncr_team {
     int ranks, rank, stride; /* ncclTeam_t */
 };
 
-enum { NCR_SUCCESS = 0, NCR_CUDA_ERROR = 1, NCR_SYSTEM_ERROR = 2, NCR_INVALID_ARGUMENT = 4, NCR_INVALID_USAGE = 5 };
+enum {
+    NCR_SUCCESS = 0,
+    NCR_CUDA_ERROR = 1,
+    NCR_SYSTEM_ERROR = 2,
+    NCR_INVALID_ARGUMENT = 4,
+    NCR_INVALID_USAGE = 5,
+    NCR_IN_PROGRESS = 7
+};
 
 #define NCR_MAGIC 0xcafebeefu /* NCCL_API_MAGIC */
 #define NCR_UNDEFINED INT32_MIN /* NCCL_CONFIG_UNDEF_INT */
@@ -71,6 +78,8 @@ typedef int ncr_fn_ncclScatter(const void *from, void *to, size_t count, int typ
 typedef int ncr_fn_ncclCommWindowRegister(ncr_comm comm, void *buffer, size_t size, ncr_window *window, int flags);
 typedef int ncr_fn_ncclCommWindowDeregister(ncr_comm comm, ncr_window window);
 typedef int ncr_fn_ncclDevCommCreate(ncr_comm comm, const void *requirements, void *device_comm);
+typedef int ncr_fn_ncclLsaBarrierCreateRequirement(struct ncr_team team, int barriers, void *handle, void *requirement);
+typedef int ncr_fn_ncclLLA2ACreateRequirement(int blocks, int slots, void *handle, void *requirement);
 
 /* The library's own function, and what the program would reach: a bridge, where there is one. */
 #define NCR_OWN(library, name) NCR_AS(name, (library)->targets[2 * NCR_ROW_##name])
@@ -85,6 +94,9 @@ typedef int ncr_fn_ncclDevCommCreate(ncr_comm comm, const void *requirements, vo
 /* ---- bridge.c ---- */
 
 void ncr_bridge(struct ncr_library *library);
+int ncr_invalid(const struct ncr_library *library, const char *text);
+void ncr_reset_debug_init(void);
+int ncr_group_end_unsimulated(void *info);
 
 /* ---- isolate.c: the library's calls to its own functions stay inside it ---- */
 
@@ -164,6 +176,8 @@ int ncr_window_user_pointer(ncr_comm comm, ncr_window window, void **pointer);
 /* ---- device.c: the host side of the device API ---- */
 
 ncr_fn_ncclDevCommCreate ncr_dev_comm_create;
+ncr_fn_ncclLsaBarrierCreateRequirement ncr_lsa_barrier_requirement;
+ncr_fn_ncclLLA2ACreateRequirement ncr_ll_a2a_requirement;
 struct ncr_team ncr_team_world(ncr_comm comm);
 int ncr_team_rank_to_world(ncr_comm comm, struct ncr_team team, int rank);
 

@@ -73,8 +73,11 @@ void *ncr_config_fit(const struct ncr_library *library, void *config, struct ncr
     int present = library->backend.version, blocking;
     if (!config)
         return NULL;
+    memcpy(&head.size, config, sizeof head.size);
+    if (head.size < BLOCKING + sizeof blocking || head.size > sizeof copy->bytes)
+        return config;
     memcpy(&head, config, sizeof head);
-    if (head.magic != NCR_MAGIC || head.size < BLOCKING + sizeof blocking || head.size > sizeof copy->bytes)
+    if (head.magic != NCR_MAGIC)
         return config;
     int version = ncr_version_from_nccl((int)head.version);
     atomic_store(&program_version, version);

@@ -23,13 +23,21 @@ int ncr_comm_init_all(ncr_comm *comms, int devices, const int *list) {
 static int init_rank_config(struct ncr_library *library, ncr_comm *comm, int ranks, struct ncr_id id, int rank,
                             void *config) {
     struct ncr_config_copy copy;
-    int blocking = 1;
+    struct {
+        struct ncr_versioned head;
+        int blocking;
+    } first = {.blocking = 1};
     void *fitted = ncr_config_fit(library, config, &copy);
     if (library->targets[2 * NCR_ROW_ncclCommInitRankConfig])
         return NCR_OWN(library, ncclCommInitRankConfig)(comm, ranks, id, rank, fitted);
     if (config)
-        memcpy(&blocking, (char *)config + sizeof(struct ncr_versioned), sizeof blocking);
-    if (blocking == 0)
+        memcpy(&first.head.size, config, sizeof first.head.size);
+    if (config && first.head.size >= sizeof first)
+        memcpy(&first, config, offsetof(__typeof__(first), blocking) + sizeof first.blocking);
+    if (config && first.head.magic != NCR_MAGIC)
+        return ncr_invalid(library, "ncclCommInitRankConfig: the configuration was not initialised with "
+                                    "NCCL_CONFIG_INITIALIZER");
+    if (first.blocking == 0)
         return ncr_refuse_lacking(library, "ncclCommInitRankConfig", " of a non-blocking communicator", 21403);
     return NCR_OWN(library, ncclCommInitRank)(comm, ranks, id, rank);
 }
@@ -54,7 +62,7 @@ int ncr_comm_init_rank_scalable(ncr_comm *comm, int ranks, int rank, int id_coun
         return NCR_OWN(library, ncclCommInitRankScalable)(comm, ranks, rank, id_count, ids,
                                                           ncr_config_fit(library, config, &copy));
     if (!ids || id_count < 1)
-        return NCR_INVALID_ARGUMENT;
+        return ncr_invalid(library, "ncclCommInitRankScalable: there is no unique id");
     if (id_count > 1)
         return ncr_refuse_lacking(library, "ncclCommInitRankScalable", " with more than one id", 22304);
     return init_rank_config(library, comm, ranks, ids[0], rank, config);
@@ -85,7 +93,8 @@ int ncr_comm_grow(ncr_comm comm, int ranks, const struct ncr_id *id, int rank, n
     return code ? code : NCR_OWN(library, ncclCommGrow)(comm, ranks, id, rank, new_comm, fitted);
 }
 
-/** ncclCommFinalize before 2.14: ncclCommDestroy does the work there. */
+/** ncclCommFinalize before 2.14: ncclCommDestroy does the work there. NULL is allowed (v2.14.3:init.cc:1378). */
 int ncr_comm_finalize(ncr_comm comm) {
-    return comm ? NCR_SUCCESS : NCR_INVALID_ARGUMENT;
+    (void)comm;
+    return NCR_SUCCESS;
 }

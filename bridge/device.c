@@ -6,9 +6,24 @@
 
 #include <string.h>
 
-/* 2.28.3 and 2.28.7 differ in ncclDevCommRequirements (24 and 56 bytes), and neither has a size or version in it. */
-static bool same_layout(int a, int b) {
-    return (a < 22807) == (b < 22807);
+/*
+ * Is the program compiled for a 2.28 whose structs have another layout? Between 2.28.3 and 2.28.7 ncclDevCommRequirements grew
+ * from 24 to 56 bytes and ncclDevResourceRequirements from 32 to 56, and neither tells its size. A program that never passed
+ * a configuration gives no answer; then it is taken to fit.
+ */
+static bool has_other_layout(const struct ncr_library *library, char text[16]) {
+    int program = ncr_program_version();
+    ncr_version_text(program, text);
+    return program >= 22803 && program < 22900 && (program < 22807) != (library->backend.version < 22807);
+}
+
+static int refuse_layout(const struct ncr_library *library, const char *function, const char *program) {
+    char present[16];
+    ncr_version_text(library->backend.version, present);
+    return ncr_refuse(library,
+                      "%s: the program is compiled for NCCL %s, whose device structs have another layout than those of the "
+                      "backend %s (%s). Compile it for that version, or choose an NCCL of its own",
+                      function, program, present, library->backend.path);
 }
 
 /**
@@ -17,21 +32,33 @@ static bool same_layout(int a, int b) {
  */
 int ncr_dev_comm_create(ncr_comm comm, const void *requirements, void *device_comm) {
     struct ncr_library *library = ncr_library_of(comm);
-    int present = library->backend.version, program = ncr_program_version();
+    char program[16];
     unsigned magic = 0;
     if (requirements)
         memcpy(&magic, (const char *)requirements + offsetof(struct ncr_versioned, magic), sizeof magic);
     if (magic == NCR_MAGIC)
         return ncr_refuse_lacking(library, "ncclDevCommCreate", " of a program compiled for it", 22902);
-    if (!program || !same_layout(program, present)) {
-        char text[16];
-        ncr_version_text(program, text);
-        return ncr_refuse(library,
-                          "ncclDevCommCreate: the struct of the program's NCCL header (%s) has another layout than this backend's, "
-                          "or may have; they must be of one version",
-                          program ? text : "version unknown");
-    }
+    if (has_other_layout(library, program))
+        return refuse_layout(library, "ncclDevCommCreate", program);
     return NCR_OWN(library, ncclDevCommCreate)(comm, requirements, device_comm);
+}
+
+/** ncclLsaBarrierCreateRequirement, which clears a whole struct: more than a program of 2.28.3 has. */
+int ncr_lsa_barrier_requirement(struct ncr_team team, int barriers, void *handle, void *requirement) {
+    struct ncr_library *library = ncr_library_of(NULL);
+    char program[16];
+    if (has_other_layout(library, program))
+        return refuse_layout(library, "ncclLsaBarrierCreateRequirement", program);
+    return NCR_OWN(library, ncclLsaBarrierCreateRequirement)(team, barriers, handle, requirement);
+}
+
+/** ncclLLA2ACreateRequirement, likewise. */
+int ncr_ll_a2a_requirement(int blocks, int slots, void *handle, void *requirement) {
+    struct ncr_library *library = ncr_library_of(NULL);
+    char program[16];
+    if (has_other_layout(library, program))
+        return refuse_layout(library, "ncclLLA2ACreateRequirement", program);
+    return NCR_OWN(library, ncclLLA2ACreateRequirement)(blocks, slots, handle, requirement);
 }
 
 /** ncclTeamWorld before 2.28.3 (v2.30.7:nccl_device/core.cc:12). */

@@ -18,31 +18,41 @@ struct exchange {
     size_t count;
     int type;
     size_t stride; /* bytes from one rank's part to the next */
-    int ranks, rank, code;
+    int root, ranks, rank, code;
 };
 
-static bool begin(struct exchange *x) {
-    x->stride = x->count * ncr_type_size(x->type);
-    x->code = ncr_type_size(x->type) ? NCR_SUCCESS : NCR_INVALID_ARGUMENT;
-    if (!x->code)
-        x->code = NCR_OWN(x->library, ncclCommCount)(x->comm, &x->ranks);
+/* False if nothing is to be exchanged; x->code tells whether that is an error. */
+static bool begin(struct exchange *x, const char *invalid) {
+    x->code = NCR_OWN(x->library, ncclCommCount)(x->comm, &x->ranks);
     if (!x->code)
         x->code = NCR_OWN(x->library, ncclCommUserRank)(x->comm, &x->rank);
-    if (!x->code)
-        x->code = NCR_OWN(x->library, ncclGroupStart)();
-    if (x->code)
+    if (x->code) {
         ncr_fail_group(x->library, x->code);
-    return !x->code;
+        return false;
+    }
+    x->stride = x->count * ncr_type_size(x->type);
+    if (!ncr_type_size(x->type) || x->root < 0 || x->root >= x->ranks) {
+        x->code = ncr_invalid(x->library, invalid);
+        return false;
+    }
+    x->code = x->count ? NCR_OWN(x->library, ncclGroupStart)() : NCR_SUCCESS;
+    return x->count && !x->code;
+}
+
+/* In a group a communicator that does not block may answer ncclInProgress, which is no error. */
+static void note(struct exchange *x, int code) {
+    if (code != NCR_SUCCESS && code != NCR_IN_PROGRESS)
+        x->code = code;
 }
 
 static void send(struct exchange *x, const void *buffer, int peer) {
     if (!x->code)
-        x->code = NCR_SEEN(x->library, ncclSend)(buffer, x->count, x->type, peer, x->comm, x->stream);
+        note(x, NCR_SEEN(x->library, ncclSend)(buffer, x->count, x->type, peer, x->comm, x->stream));
 }
 
 static void receive(struct exchange *x, void *buffer, int peer) {
     if (!x->code)
-        x->code = NCR_SEEN(x->library, ncclRecv)(buffer, x->count, x->type, peer, x->comm, x->stream);
+        note(x, NCR_SEEN(x->library, ncclRecv)(buffer, x->count, x->type, peer, x->comm, x->stream));
 }
 
 /* The group must be ended even after an error, with nothing launched, and an outer one must not launch the rest. */
@@ -53,14 +63,10 @@ static int end(struct exchange *x) {
     return x->code ? x->code : code;
 }
 
-static bool bad_root(const struct exchange *x, int root) {
-    return root < 0 || root >= x->ranks;
-}
-
 /** ncclAlltoAll (RCCL: ncclAllToAll): `count` elements to and from each rank. */
 int ncr_all_to_all(const void *from, void *to, size_t count, int type, ncr_comm comm, ncr_stream stream) {
     struct exchange x = {.library = ncr_library_of(comm), .comm = comm, .stream = stream, .count = count, .type = type};
-    if (!begin(&x))
+    if (!begin(&x, "ncclAlltoAll: invalid type"))
         return x.code;
     for (int peer = 0; peer < x.ranks; peer++) {
         send(&x, (const char *)from + (size_t)peer * x.stride, peer);
@@ -71,11 +77,10 @@ int ncr_all_to_all(const void *from, void *to, size_t count, int type, ncr_comm 
 
 /** ncclGather: `count` elements from each rank, one behind the other on the root. */
 int ncr_gather(const void *from, void *to, size_t count, int type, int root, ncr_comm comm, ncr_stream stream) {
-    struct exchange x = {.library = ncr_library_of(comm), .comm = comm, .stream = stream, .count = count, .type = type};
-    if (!begin(&x))
+    struct exchange x = {.library = ncr_library_of(comm), .comm = comm, .stream = stream, .count = count, .type = type,
+                         .root = root};
+    if (!begin(&x, "ncclGather: invalid type or root"))
         return x.code;
-    if (bad_root(&x, root))
-        x.code = NCR_INVALID_ARGUMENT;
     for (int peer = 0; x.rank == root && peer < x.ranks; peer++)
         receive(&x, (char *)to + (size_t)peer * x.stride, peer);
     send(&x, from, root);
@@ -84,11 +89,10 @@ int ncr_gather(const void *from, void *to, size_t count, int type, int root, ncr
 
 /** ncclScatter: `count` elements to each rank, from one behind the other on the root. */
 int ncr_scatter(const void *from, void *to, size_t count, int type, int root, ncr_comm comm, ncr_stream stream) {
-    struct exchange x = {.library = ncr_library_of(comm), .comm = comm, .stream = stream, .count = count, .type = type};
-    if (!begin(&x))
+    struct exchange x = {.library = ncr_library_of(comm), .comm = comm, .stream = stream, .count = count, .type = type,
+                         .root = root};
+    if (!begin(&x, "ncclScatter: invalid type or root"))
         return x.code;
-    if (bad_root(&x, root))
-        x.code = NCR_INVALID_ARGUMENT;
     for (int peer = 0; x.rank == root && peer < x.ranks; peer++)
         send(&x, (const char *)from + (size_t)peer * x.stride, peer);
     receive(&x, to, root);

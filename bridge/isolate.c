@@ -6,6 +6,7 @@
 #include "bridge.h"
 
 #include <elf.h>
+#include <errno.h>
 #include <link.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -27,9 +28,12 @@ struct tables {
         size_t size; /* in bytes */
     } relocations[2]; /* of calls, of data */
     uintptr_t base;
+    uintptr_t read_only_start, read_only_end; /* the pages that the loader has made so after relocating */
 };
 
-static uintptr_t read_only_start, read_only_end; /* of the library that is being repaired, under the binding lock */
+static uintptr_t page_size(void) {
+    return (uintptr_t)sysconf(_SC_PAGESIZE);
+}
 
 static int find_tables(struct dl_phdr_info *info, size_t size, void *arg) {
     (void)size;
@@ -53,10 +57,10 @@ static int find_tables(struct dl_phdr_info *info, size_t size, void *arg) {
     }
     if (!here || !dynamic)
         return 0;
-    read_only_start = relro;
-    read_only_end = relro + relro_size;
     struct tables *t = search->tables;
     t->base = info->dlpi_addr;
+    t->read_only_start = relro & ~(page_size() - 1);
+    t->read_only_end = (relro + relro_size) & ~(page_size() - 1);
     for (const Elf64_Dyn *d = dynamic; d->d_tag != DT_NULL; d++) {
         if (d->d_tag == DT_SYMTAB)
             t->symbols = (const Elf64_Sym *)d->d_un.d_ptr;
@@ -84,17 +88,18 @@ static void *own_function(const struct ncr_library *library, const char *name) {
     return NULL;
 }
 
-static void set_slot(uintptr_t *slot, void *address) {
-    uintptr_t at = (uintptr_t)slot;
-    if (at >= read_only_start && at < read_only_end) {
-        uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = at & ~(page - 1);
-        if (mprotect((void *)start, page, PROT_READ | PROT_WRITE) != 0)
-            return;
-        *slot = (uintptr_t)address;
-        mprotect((void *)start, page, PROT_READ);
-    } else {
-        *slot = (uintptr_t)address;
-    }
+/* False if the system does not let a read-only page be changed. */
+static bool set_slot(const struct tables *tables, uintptr_t *slot, void *address) {
+    uintptr_t at = (uintptr_t)slot, page = at & ~(page_size() - 1);
+    bool read_only = at >= tables->read_only_start && at < tables->read_only_end;
+    if (*slot == (uintptr_t)address)
+        return true;
+    if (read_only && mprotect((void *)page, page_size(), PROT_READ | PROT_WRITE) != 0)
+        return false;
+    *slot = (uintptr_t)address;
+    if (read_only)
+        mprotect((void *)page, page_size(), PROT_READ);
+    return true;
 }
 
 /**
@@ -118,8 +123,13 @@ void ncr_isolate(const struct ncr_library *library) {
             if (type != JUMP_SLOT && type != GLOB_DAT)
                 continue;
             void *own = own_function(library, tables.strings + tables.symbols[ELF64_R_SYM(r->r_info)].st_name);
-            if (own)
-                set_slot((uintptr_t *)(tables.base + r->r_offset), own);
+            if (own && !set_slot(&tables, (uintptr_t *)(tables.base + r->r_offset), own)) {
+                ncr_log(NCR_WARN,
+                        "%s: its table of addresses cannot be written (%s), so its calls to its own functions pass through "
+                        "whatever is preloaded, and tools count them twice",
+                        library->backend.path, strerror(errno));
+                return;
+            }
         }
     }
 }

@@ -10,75 +10,109 @@
 
 /* ---- ncclMemAlloc before 2.19: cudaMalloc, NCCL's own fallback (v2.30.7:allocator.cc:96) ---- */
 
+/* What allocates in this process: cudaMalloc and cudaFree of the CUDA runtime that the program has, or, where that is linked
+ * statically and hidden, the driver's own. Chosen once, so that memory goes back to where it came from. */
+struct allocator {
+    int (*allocate)(void **pointer, size_t size);
+    int (*release)(void *pointer);
+    int (*get_context)(void **context); /* these of the driver alone, else NULL */
+    int (*set_context)(void *context);
+    int (*retain)(void **context, int device);
+};
+
 static bool find_cudart(void *arg, const struct ncr_object *object) {
-    if (strncmp(ncr_basename(object->path), "libcudart.so", 12) != 0)
+    if (strncmp(ncr_basename(object->path), "libcudart", 9) != 0)
         return false;
     *(char **)arg = strdup(object->path);
     return true;
 }
 
-/* A function of the CUDA runtime that the program has, else of the driver. */
-static void *cuda_function(const char *runtime_name, const char *driver_name) {
-    void *address = dlsym(RTLD_DEFAULT, runtime_name);
+static void *mapped_cudart(void) {
     char *path = NULL;
-    if (!address && ncr_objects(find_cudart, &path) && path) {
-        void *runtime = ncr_real_dlopen()(path, RTLD_LAZY | RTLD_NOLOAD);
-        address = runtime ? dlsym(runtime, runtime_name) : NULL;
-    }
+    ncr_objects(find_cudart, &path);
+    void *runtime = path ? ncr_real_dlopen()(path, RTLD_LAZY | RTLD_NOLOAD) : NULL;
     free(path);
-    if (!address) {
-        void *driver = ncr_real_dlopen()("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
-        address = driver ? dlsym(driver, driver_name) : NULL;
-    }
+    return runtime;
+}
+
+/* dlsym, into a pointer to a function. */
+static bool look_up(void *library, const char *name, void *function) {
+    void *address = dlsym(library, name);
+    memcpy(function, &address, sizeof address);
+    return address != NULL;
+}
+
+static bool find_runtime(struct allocator *a, void *library) {
+    return look_up(library, "cudaMalloc", &a->allocate) && look_up(library, "cudaFree", &a->release);
+}
+
+static bool find_driver(struct allocator *a) {
+    void *driver = ncr_real_dlopen()("libcuda.so.1", RTLD_LAZY);
+    int (*start)(unsigned);
+    return driver && look_up(driver, "cuInit", &start) && look_up(driver, "cuMemAlloc_v2", &a->allocate) &&
+           look_up(driver, "cuMemFree_v2", &a->release) && look_up(driver, "cuCtxGetCurrent", &a->get_context) &&
+           look_up(driver, "cuCtxSetCurrent", &a->set_context) &&
+           look_up(driver, "cuDevicePrimaryCtxRetain", &a->retain) && start(0) == 0;
+}
+
+static const struct allocator *allocator(void) {
+    static _Atomic(const struct allocator *) chosen;
+    const struct allocator *known = atomic_load(&chosen);
+    if (known)
+        return known;
+    struct allocator *found = calloc(1, sizeof *found);
+    void *runtime;
+    bool usable = found && (find_runtime(found, RTLD_DEFAULT) ||
+                            ((runtime = mapped_cudart()) && find_runtime(found, runtime)) || find_driver(found));
     dlerror();
-    return address;
+    if (usable && atomic_compare_exchange_strong(&chosen, &known, found))
+        return found;
+    free(found);
+    return known;
+}
+
+/* The runtime makes the context of the thread's device by itself, the driver does not. */
+static bool has_context(const struct allocator *a) {
+    void *context = NULL;
+    if (!a->get_context || (a->get_context(&context) == 0 && context))
+        return true;
+    return a->retain(&context, 0) == 0 && a->set_context(context) == 0;
 }
 
 static int no_cuda(const char *function) {
-    return ncr_fail(NCR_CUDA_ERROR, "%s: neither the CUDA runtime nor the driver is loaded in this process", function);
+    return ncr_fail(NCR_CUDA_ERROR, "%s: neither the CUDA runtime nor the driver can be used in this process", function);
 }
 
 /** ncclMemAlloc: `size` bytes on the current device. */
 int ncr_mem_alloc(void **pointer, size_t size) {
-    union {
-        void *address;
-        int (*function)(void **, size_t); /* cudaMalloc, cuMemAlloc_v2 */
-    } allocate;
-    if (!pointer || size == 0)
-        return NCR_INVALID_ARGUMENT;
-    allocate.address = cuda_function("cudaMalloc", "cuMemAlloc_v2");
-    if (!allocate.address)
+    const struct allocator *a = allocator();
+    if (!a || !has_context(a))
         return no_cuda("ncclMemAlloc");
-    return allocate.function(pointer, size) == 0 ? NCR_SUCCESS
-                                                 : ncr_fail(NCR_CUDA_ERROR, "ncclMemAlloc: CUDA cannot allocate %zu bytes", size);
+    return a->allocate(pointer, size) == 0 ? NCR_SUCCESS
+                                           : ncr_fail(NCR_CUDA_ERROR, "ncclMemAlloc: CUDA cannot allocate %zu bytes", size);
 }
 
 /** ncclMemFree, for memory from the ncclMemAlloc above: a library that lacks the one lacks the other. */
 int ncr_mem_free(void *pointer) {
-    union {
-        void *address;
-        int (*function)(void *); /* cudaFree, cuMemFree_v2 */
-    } release;
-    if (!pointer)
-        return NCR_SUCCESS;
-    release.address = cuda_function("cudaFree", "cuMemFree_v2");
-    if (!release.address)
+    const struct allocator *a = allocator();
+    if (!a)
         return no_cuda("ncclMemFree");
-    return release.function(pointer) == 0 ? NCR_SUCCESS : ncr_fail(NCR_CUDA_ERROR, "ncclMemFree: CUDA cannot free %p", pointer);
+    return !pointer || a->release(pointer) == 0 ? NCR_SUCCESS
+                                                : ncr_fail(NCR_CUDA_ERROR, "ncclMemFree: CUDA cannot free %p", pointer);
 }
 
 /* ---- ncclCommRegister before 2.19: no handle, as with NCCL_LOCAL_REGISTER=0 (v2.30.7:register/register.cc:155) ---- */
 
 int ncr_comm_register(ncr_comm comm, void *buffer, size_t size, void **handle) {
     if (!comm || !buffer || size == 0 || !handle)
-        return NCR_INVALID_ARGUMENT;
+        return ncr_invalid(ncr_library_of(comm), "ncclCommRegister: an argument is NULL, or the size is 0");
     *handle = NULL;
     return NCR_SUCCESS;
 }
 
 int ncr_comm_deregister(ncr_comm comm, void *handle) {
     (void)handle;
-    return comm ? NCR_SUCCESS : NCR_INVALID_ARGUMENT;
+    return comm ? NCR_SUCCESS : ncr_invalid(ncr_library_of(comm), "ncclCommDeregister: the communicator is NULL");
 }
 
 /* ---- windows: before 2.27 none (v2.27.7:register/register.cc:205); before 2.29.2 without ncclWinGetUserPtr ---- */
@@ -137,7 +171,7 @@ int ncr_window_register(ncr_comm comm, void *buffer, size_t size, ncr_window *wi
     struct ncr_library *library = ncr_library_of(comm);
     if (!library->targets[2 * NCR_ROW_ncclCommWindowRegister]) {
         if (!comm || !buffer || size == 0 || !window)
-            return NCR_INVALID_ARGUMENT;
+            return ncr_invalid(library, "ncclCommWindowRegister: an argument is NULL, or the size is 0");
         *window = NULL;
         return NCR_SUCCESS;
     }
@@ -155,14 +189,14 @@ int ncr_window_deregister(ncr_comm comm, ncr_window window) {
     recall(window, true);
     if (library->targets[2 * NCR_ROW_ncclCommWindowDeregister])
         return NCR_OWN(library, ncclCommWindowDeregister)(comm, window);
-    return comm ? NCR_SUCCESS : NCR_INVALID_ARGUMENT;
+    return comm ? NCR_SUCCESS : ncr_invalid(library, "ncclCommWindowDeregister: the communicator is NULL");
 }
 
 /** ncclWinGetUserPtr before 2.29.2: NULL for no window (v2.30.7:dev_runtime.cc:1597), else what was registered. */
 int ncr_window_user_pointer(ncr_comm comm, ncr_window window, void **pointer) {
     struct ncr_library *library = ncr_library_of(comm);
     if (!comm || !pointer)
-        return NCR_INVALID_ARGUMENT;
+        return ncr_invalid(library, "ncclWinGetUserPtr: an argument is NULL");
     *pointer = window ? recall(window, false) : NULL;
     if (window && !*pointer)
         return ncr_refuse_lacking(library, "ncclWinGetUserPtr", " for a window that was registered in a group", 22902);

@@ -29,7 +29,8 @@ static int check(struct ncr_library *library, const char *function, const void *
         return NCR_SUCCESS;
     memcpy(&head, config, sizeof head);
     if (head.magic != NCR_MAGIC)
-        return NCR_INVALID_ARGUMENT;
+        return ncr_invalid(library, "the configuration of the collective was not initialised with "
+                                    "NCCL_COLLCONFIG_INITIALIZER");
     /* A larger struct than the known one may have a field that is set: it cannot be judged. */
     bool unset = head.size <= KNOWN_SIZE;
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {

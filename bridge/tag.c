@@ -14,10 +14,8 @@ enum { TAG_AT = 64 };
 
 struct tag {
     char mark[4];
-    int32_t version; /* major * 10000 + minor * 100 + patch */
-    char rccl;
-    char host[23]; /* cut, NUL-terminated */
-    char file[32]; /* the end of the path, NUL-terminated */
+    unsigned char rccl, major, minor, patch;
+    char place[56]; /* host, NUL, the end of the path, NUL */
 };
 _Static_assert(sizeof(struct tag) == 128 - TAG_AT, "the tag fills the free bytes");
 
@@ -27,16 +25,32 @@ static const char *kind_name(bool rccl) {
     return rccl ? "RCCL" : "NCCL";
 }
 
+static int version_of(const struct tag *tag) {
+    return tag->major * 10000 + tag->minor * 100 + tag->patch;
+}
+
+static const char *file_of(const struct tag *tag) {
+    return tag->place + strlen(tag->place) + 1;
+}
+
+/* The file takes the room that the host, cut at 24 characters, leaves; of a longer path the end. */
 static void tag_of(const struct ncr_library *library, struct tag *tag) {
     struct utsname host;
     const char *path = library->backend.path;
-    size_t length = strlen(path), keep = sizeof tag->file - 1;
+    int version = library->backend.version;
     memset(tag, 0, sizeof *tag);
     memcpy(tag->mark, mark, sizeof mark);
-    tag->version = library->backend.version;
     tag->rccl = library->backend.rccl;
-    snprintf(tag->host, sizeof tag->host, "%.22s", uname(&host) == 0 ? host.nodename : "?");
-    snprintf(tag->file, sizeof tag->file, "%s", length > keep ? path + length - keep : path);
+    tag->major = (unsigned char)(version / 10000);
+    tag->minor = (unsigned char)(version / 100 % 100);
+    tag->patch = (unsigned char)(version % 100);
+    size_t used = (size_t)snprintf(tag->place, 25, "%s", uname(&host) == 0 ? host.nodename : "?");
+    used = (used < 25 ? used : 24) + 1;
+    size_t room = sizeof tag->place - used - 1, length = strlen(path);
+    if (length > room)
+        snprintf(tag->place + used, room + 1, "...%s", path + length - (room - 3));
+    else
+        memcpy(tag->place + used, path, length);
 }
 
 static void tag_id(const struct ncr_library *library, struct ncr_id *id) {
@@ -73,16 +87,16 @@ int ncr_tag_check(struct ncr_library *library, const struct ncr_id *id) {
     if (!ncr_settings()->tag || memcmp(theirs.mark, mark, sizeof mark) != 0)
         return NCR_SUCCESS;
     tag_of(library, &ours);
-    if (theirs.version == ours.version && theirs.rccl == ours.rccl)
+    if (version_of(&theirs) == version_of(&ours) && theirs.rccl == ours.rccl)
         return NCR_SUCCESS;
     char their_version[16], our_version[16];
-    theirs.host[sizeof theirs.host - 1] = theirs.file[sizeof theirs.file - 1] = '\0';
-    ncr_version_text(theirs.version, their_version);
-    ncr_version_text(ours.version, our_version);
+    theirs.place[sizeof theirs.place - 1] = theirs.place[sizeof theirs.place - 2] = '\0';
+    ncr_version_text(version_of(&theirs), their_version);
+    ncr_version_text(version_of(&ours), our_version);
     return ncr_refuse(library,
-                      "the ranks of this communicator have different NCCLs: %s %s on %s (%s) here, %s %s on %s (...%s) where its "
+                      "the ranks of this communicator have different NCCLs: %s %s on %s (%s) here, %s %s on %s (%s) where its "
                       "unique id was made. Set NCCL_REDIRECT and NCCL_REDIRECT_REQUIRE alike on all hosts; NCCL_REDIRECT_TAG=0 "
                       "turns this check off",
-                      kind_name(ours.rccl), our_version, ours.host, library->backend.path, kind_name(theirs.rccl),
-                      their_version, theirs.host, theirs.file);
+                      kind_name(ours.rccl), our_version, ours.place, library->backend.path, kind_name(theirs.rccl),
+                      their_version, theirs.place, file_of(&theirs));
 }
