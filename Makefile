@@ -9,16 +9,16 @@ Q := $(if $(filter 0,$(V)),@)
 say = $(if $(filter 0,$(V)),@printf '  %-8s %s\n' $(1) $(2))
 
 OUR_CFLAGS := -std=gnu11 -fPIC -fvisibility=hidden -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
-              -Iloader -Ishim -Ibridge -D_GNU_SOURCE -MMD -MP
+              -Iloader -Ishim -Ibridge -Iroute -Iinclude -D_GNU_SOURCE -MMD -MP
 SHIM_LDFLAGS := -shared -Wl,--version-script=shim/exports.map -Wl,-z,defs -Wl,-z,relro -Wl,--hash-style=gnu -Wl,-O1
 
 LOADER := $(patsubst %.c,$(BUILD)/%.o,$(wildcard loader/*.c))
-SHIM := $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard shim/*.c shim/*.S bridge/*.c)))
+SHIM := $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard shim/*.c shim/*.S bridge/*.c route/*.c)))
 # binding.c alone knows for which family the shim is.
 SHIM_RCCL := $(subst shim/binding.o,shim/binding-rccl.o,$(SHIM))
 
 .DEFAULT_GOAL := all
-.PHONY: all tool bench check check-abi clean help test-parts check-gpu
+.PHONY: all tool bench check check-abi clean help install uninstall test-parts FORCE check-gpu
 
 all: $(BUILD)/libnccl_redirect.so $(BUILD)/librccl_redirect.so ## Build the preload libraries (needs a C compiler and make)
 
@@ -38,6 +38,11 @@ $(BUILD)/shim/%.o: shim/%.S
 	$(Q)$(CC) $(OUR_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
 $(BUILD)/bridge/%.o: bridge/%.c
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(OUR_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+$(BUILD)/route/%.o: route/%.c
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(OUR_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
@@ -149,7 +154,7 @@ build/nccl/%/lib/libnccl.so.2:
 	scripts/fetch-nccl $*
 
 test-parts: all $(PROGRAMS) $(LIBRARIES) $(HOSTMEM) $(WHEEL_FILES)
-	@scripts/setup libcmocka-dev libcmocka0
+	@scripts/setup libcmocka-dev libcmocka0 strace libjemalloc2 libtcmalloc-minimal4 libfakeroot
 	@$(MAKE) --no-print-directory $(TESTS)
 
 check: test-parts ## All tests that need no GPU (fetches cmocka and real NCCLs first)
@@ -177,6 +182,44 @@ $(BENCH): $(BUILD)/bench/%: all
 bench: $(BENCH) $(lastword $(WHEEL_FILES)) ## Measure the cost of a call, of a process and of binding against direct use
 	@scripts/setup valgrind strace binutils
 	@bench/run $(BUILD) $(lastword $(WHEEL_FILES))
+
+# ---- install ----
+
+PREFIX ?= /usr/local
+OWN := lib/nccl-redirect
+BOTH := libnccl_redirect.so librccl_redirect.so
+CPU := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+
+# What 32-bit children of a job get: a library with nothing in it. Where the compiler cannot make one they print a line.
+$(BUILD)/stub-32.so:
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -m32 -nostdlib -shared -Wl,-z,noexecstack -x c /dev/null -o $@ || echo "install: no 32-bit stub (gcc -m32 failed)"
+
+# The loader replaces $LIB by lib/TRIPLET on Debian and Ubuntu, by lib64 (32-bit: lib) on Red Hat and SUSE, by lib (32-bit:
+# lib32) on Arch and NixOS. `lib` alone is ambiguous: it is for 32-bit programs if the loader here says lib64 for 64-bit ones.
+SAYS_LIB64 = $(shell t=$$(mktemp -d) && ln -s $(abspath $(BUILD)) $$t/lib64 && \
+                 LD_PRELOAD=$$t/\$$LIB/libnccl_redirect.so env 2>&1 >/dev/null | grep -q . || echo yes; rm -r $$t)
+STUB = $(if $(filter x86_64,$(CPU)),$(shell ls $(BUILD)/stub-32.so 2>/dev/null))
+LIB_FOLDERS = $(foreach l,$(BOTH),link:../../$l:$(OWN)/lib/$(CPU)-linux-gnu/$l link:../$l:$(OWN)/lib64/$l \
+                  $(if $(and $(STUB),$(SAYS_LIB64)),644:$(STUB),link:../$l):$(OWN)/lib/$l \
+                  $(if $(STUB),644:$(STUB):$(OWN)/lib/i386-linux-gnu/$l 644:$(STUB):$(OWN)/lib32/$l))
+TO_INSTALL = $(foreach l,$(BOTH),644:$(BUILD)/$l:$(OWN)/$l) $(LIB_FOLDERS) \
+             755:scripts/container-entrypoint:$(OWN)/container-entrypoint \
+             $(addprefix 755:,$(addsuffix :bin/nccl-redirect,$(shell ls $(BUILD)/nccl-redirect 2>/dev/null))) \
+             $(foreach h,$(wildcard include/*.h),644:$h:include/$(notdir $h)) \
+             $(foreach m,$(wildcard docs/*.1 docs/*.7),644:$m:share/man/man$(patsubst .%,%,$(suffix $m))/$(notdir $m)) \
+             644:$(BUILD)/nccl-redirect.pc:share/pkgconfig/nccl-redirect.pc
+
+$(BUILD)/nccl-redirect.pc: scripts/nccl-redirect.pc.in FORCE
+	@sed -e 's|@PREFIX@|$(PREFIX)|' -e "s|@VERSION@|$$(awk -F '"' '/define NCR_VERSION / {print $$2}' loader/loader.h)|" $< >$@
+
+install: all $(if $(filter x86_64,$(CPU)),$(BUILD)/stub-32.so) $(BUILD)/nccl-redirect.pc ## Install under DESTDIR and PREFIX (/usr/local)
+	@scripts/install "$(DESTDIR)$(PREFIX)" $(TO_INSTALL)
+	@echo "installed; LD_PRELOAD=$(PREFIX)/$(OWN)/libnccl_redirect.so"
+
+uninstall: ## Remove exactly what install put there
+	@scripts/install --remove "$(DESTDIR)$(PREFIX)"
 
 clean: ## Remove what was built, keep what was downloaded
 	rm -rf $(filter-out $(BUILD)/nccl $(BUILD)/wheels $(BUILD)/torch,$(wildcard $(BUILD)/*))

@@ -55,7 +55,7 @@ static const struct bridge {
     LACKED(ncclMemFree, ncclGetVersion, ncr_mem_free)
     LACKED(ncclCommRegister, ncclGetVersion, ncr_comm_register)
     LACKED(ncclCommDeregister, ncclGetVersion, ncr_comm_deregister)
-    OLDER(ncclCommWindowRegister, 22902, ncr_window_register)
+    ALWAYS(ncclCommWindowRegister, ncr_window_register)
     LACKED(ncclCommWindowRegister, ncclGetVersion, ncr_window_register)
     OLDER(ncclCommWindowDeregister, 22902, ncr_window_deregister)
     LACKED(ncclCommWindowDeregister, ncclGetVersion, ncr_window_deregister)
@@ -90,6 +90,18 @@ static void share_spellings(struct ncr_library *library) {
         for (int twin = 0; twin < 2; twin++)
             library->entries[2 * NCR_ROW_ncclAlltoAll + twin] = library->entries[2 * NCR_ROW_ncclAllToAll + twin] =
                 *nccl ? nccl[twin] : rccl[twin];
+}
+
+/** The bridge of a function that creates communicators; it serves every library. */
+void *ncr_create_bridge(unsigned row) {
+    union {
+        code *code;
+        void *address;
+    } bridge = {NULL};
+    for (size_t i = 0; i < sizeof bridges / sizeof *bridges; i++)
+        if (bridges[i].row == row)
+            bridge.code = bridges[i].code;
+    return bridge.address;
 }
 
 /** Put bridges into library->entries where the library needs them, and close its own calls off from the shim. */

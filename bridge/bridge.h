@@ -97,6 +97,7 @@ void ncr_bridge(struct ncr_library *library);
 int ncr_invalid(const struct ncr_library *library, const char *text);
 void ncr_reset_debug_init(void);
 int ncr_group_end_unsimulated(void *info);
+void *ncr_create_bridge(unsigned row);
 
 /* ---- isolate.c: the library's calls to its own functions stay inside it ---- */
 

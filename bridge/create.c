@@ -9,14 +9,24 @@
 /** ncclCommInitRank. */
 int ncr_comm_init_rank(ncr_comm *comm, int ranks, struct ncr_id id, int rank) {
     struct ncr_library *library = ncr_library_to_create(__builtin_return_address(0), NULL);
-    int code = ncr_tag_check(library, &id);
-    return code ? code : NCR_OWN(library, ncclCommInitRank)(comm, ranks, id, rank);
+    int code = library ? ncr_tag_check(library, &id) : NCR_SYSTEM_ERROR;
+    if (code)
+        return code;
+    ncr_expect(library, comm);
+    return ncr_made(library, NCR_COMMUNICATORS, comm, NCR_OWN(library, ncclCommInitRank)(comm, ranks, id, rank));
 }
 
 /** ncclCommInitAll. */
 int ncr_comm_init_all(ncr_comm *comms, int devices, const int *list) {
     struct ncr_library *library = ncr_library_to_create(__builtin_return_address(0), NULL);
-    return NCR_OWN(library, ncclCommInitAll)(comms, devices, list);
+    int code = NCR_SYSTEM_ERROR;
+    for (int i = 0; library && comms && i < devices; i++)
+        ncr_expect(library, &comms[i]);
+    if (library)
+        code = NCR_OWN(library, ncclCommInitAll)(comms, devices, list);
+    for (int i = 0; library && comms && i < devices; i++)
+        ncr_made(library, NCR_COMMUNICATORS, &comms[i], code);
+    return code;
 }
 
 /* ncclCommInitRankConfig before 2.14: a communicator with all defaults is the same thing; a non-blocking one is not. */
@@ -28,8 +38,10 @@ static int init_rank_config(struct ncr_library *library, ncr_comm *comm, int ran
         int blocking;
     } first = {.blocking = 1};
     void *fitted = ncr_config_fit(library, config, &copy);
+    ncr_expect(library, comm);
     if (library->targets[2 * NCR_ROW_ncclCommInitRankConfig])
-        return NCR_OWN(library, ncclCommInitRankConfig)(comm, ranks, id, rank, fitted);
+        return ncr_made(library, NCR_COMMUNICATORS, comm,
+                        NCR_OWN(library, ncclCommInitRankConfig)(comm, ranks, id, rank, fitted));
     if (config)
         memcpy(&first.head.size, config, sizeof first.head.size);
     if (config && first.head.size >= sizeof first)
@@ -39,13 +51,13 @@ static int init_rank_config(struct ncr_library *library, ncr_comm *comm, int ran
                                     "NCCL_CONFIG_INITIALIZER");
     if (first.blocking == 0)
         return ncr_refuse_lacking(library, "ncclCommInitRankConfig", " of a non-blocking communicator", 21403);
-    return NCR_OWN(library, ncclCommInitRank)(comm, ranks, id, rank);
+    return ncr_made(library, NCR_COMMUNICATORS, comm, NCR_OWN(library, ncclCommInitRank)(comm, ranks, id, rank));
 }
 
 /** ncclCommInitRankConfig. */
 int ncr_comm_init_rank_config(ncr_comm *comm, int ranks, struct ncr_id id, int rank, void *config) {
     struct ncr_library *library = ncr_library_to_create(__builtin_return_address(0), config);
-    int code = ncr_tag_check(library, &id);
+    int code = library ? ncr_tag_check(library, &id) : NCR_SYSTEM_ERROR;
     return code ? code : init_rank_config(library, comm, ranks, id, rank, config);
 }
 
@@ -53,14 +65,18 @@ int ncr_comm_init_rank_config(ncr_comm *comm, int ranks, struct ncr_id id, int r
 int ncr_comm_init_rank_scalable(ncr_comm *comm, int ranks, int rank, int id_count, struct ncr_id *ids, void *config) {
     struct ncr_library *library = ncr_library_to_create(__builtin_return_address(0), config);
     struct ncr_config_copy copy;
+    if (!library)
+        return NCR_SYSTEM_ERROR;
     for (int i = 0; ids && i < id_count; i++) {
         int code = ncr_tag_check(library, &ids[i]);
         if (code)
             return code;
     }
+    ncr_expect(library, comm);
     if (library->targets[2 * NCR_ROW_ncclCommInitRankScalable])
-        return NCR_OWN(library, ncclCommInitRankScalable)(comm, ranks, rank, id_count, ids,
-                                                          ncr_config_fit(library, config, &copy));
+        return ncr_made(library, NCR_COMMUNICATORS, comm,
+                        NCR_OWN(library, ncclCommInitRankScalable)(comm, ranks, rank, id_count, ids,
+                                                                   ncr_config_fit(library, config, &copy)));
     if (!ids || id_count < 1)
         return ncr_invalid(library, "ncclCommInitRankScalable: there is no unique id");
     if (id_count > 1)
@@ -72,7 +88,10 @@ int ncr_comm_init_rank_scalable(ncr_comm *comm, int ranks, int rank, int id_coun
 int ncr_comm_split(ncr_comm comm, int color, int key, ncr_comm *new_comm, void *config) {
     struct ncr_library *library = ncr_library_of(comm);
     struct ncr_config_copy copy;
-    return NCR_OWN(library, ncclCommSplit)(comm, color, key, new_comm, ncr_config_fit(library, config, &copy));
+    void *fitted = ncr_config_fit(library, config, &copy);
+    ncr_expect(library, new_comm);
+    return ncr_made(library, NCR_COMMUNICATORS, new_comm,
+                    NCR_OWN(library, ncclCommSplit)(comm, color, key, new_comm, fitted));
 }
 
 /** ncclCommShrink. */
@@ -80,7 +99,9 @@ int ncr_comm_shrink(ncr_comm comm, int *excluded, int count, ncr_comm *new_comm,
     struct ncr_library *library = ncr_library_of(comm);
     struct ncr_config_copy copy;
     void *fitted = ncr_config_fit(library, config, &copy);
-    return NCR_OWN(library, ncclCommShrink)(comm, excluded, count, new_comm, fitted, flags);
+    ncr_expect(library, new_comm);
+    return ncr_made(library, NCR_COMMUNICATORS, new_comm,
+                    NCR_OWN(library, ncclCommShrink)(comm, excluded, count, new_comm, fitted, flags));
 }
 
 /** ncclCommGrow; on a joining rank there is no communicator yet, and the id decides whether it may join. */
@@ -88,9 +109,17 @@ int ncr_comm_grow(ncr_comm comm, int ranks, const struct ncr_id *id, int rank, n
     struct ncr_library *library =
         comm ? ncr_library_of(comm) : ncr_library_to_create(__builtin_return_address(0), config);
     struct ncr_config_copy copy;
+    if (!library)
+        return NCR_SYSTEM_ERROR;
+    if (!library->targets[2 * NCR_ROW_ncclCommGrow])
+        return ncr_refuse_lacking(library, "ncclCommGrow", "", 22902);
     int code = id ? ncr_tag_check(library, id) : NCR_SUCCESS;
     void *fitted = ncr_config_fit(library, config, &copy);
-    return code ? code : NCR_OWN(library, ncclCommGrow)(comm, ranks, id, rank, new_comm, fitted);
+    if (code)
+        return code;
+    ncr_expect(library, new_comm);
+    return ncr_made(library, NCR_COMMUNICATORS, new_comm,
+                    NCR_OWN(library, ncclCommGrow)(comm, ranks, id, rank, new_comm, fitted));
 }
 
 /** ncclCommFinalize before 2.14: ncclCommDestroy does the work there. NULL is allowed (v2.14.3:init.cc:1378). */

@@ -27,6 +27,7 @@ struct tables {
         const Elf64_Rela *first;
         size_t size; /* in bytes */
     } relocations[2]; /* of calls, of data */
+    size_t relative;  /* so many of the data's come first and name no symbol */
     uintptr_t base;
     uintptr_t read_only_start, read_only_end; /* the pages that the loader has made so after relocating */
 };
@@ -74,6 +75,8 @@ static int find_tables(struct dl_phdr_info *info, size_t size, void *arg) {
             t->relocations[1].first = (const Elf64_Rela *)d->d_un.d_ptr;
         else if (d->d_tag == DT_RELASZ)
             t->relocations[1].size = d->d_un.d_val;
+        else if (d->d_tag == DT_RELACOUNT)
+            t->relative = d->d_un.d_val;
     }
     return 1;
 }
@@ -82,10 +85,8 @@ static void *own_function(const struct ncr_library *library, const char *name) {
     unsigned twin = name[0] == 'p';
     if (strncmp(name + twin, "nccl", 4) != 0)
         return NULL;
-    for (unsigned row = 0; row < NCR_ROWS; row++)
-        if (strcmp(ncr_functions[row].name, name + twin) == 0)
-            return library->targets[2 * row + twin];
-    return NULL;
+    int row = ncr_row(name + twin);
+    return row < 0 ? NULL : library->targets[2 * (unsigned)row + twin];
 }
 
 /* False if the system does not let a read-only page be changed. */
@@ -118,6 +119,8 @@ void ncr_isolate(const struct ncr_library *library) {
     for (int i = 0; i < 2; i++) {
         const Elf64_Rela *r = tables.relocations[i].first;
         const Elf64_Rela *end = r ? r + tables.relocations[i].size / sizeof *r : r;
+        if (r && i == 1)
+            r += tables.relative;
         for (; r < end; r++) {
             uint32_t type = (uint32_t)ELF64_R_TYPE(r->r_info);
             if (type != JUMP_SLOT && type != GLOB_DAT)

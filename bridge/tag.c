@@ -65,6 +65,8 @@ static void tag_id(const struct ncr_library *library, struct ncr_id *id) {
 /** ncclGetUniqueId, and the tag of the library that makes the id. */
 int ncr_get_unique_id(struct ncr_id *id) {
     struct ncr_library *library = ncr_library_to_create(__builtin_return_address(0), NULL);
+    if (!library)
+        return NCR_SYSTEM_ERROR;
     int code = NCR_OWN(library, ncclGetUniqueId)(id);
     if (code == NCR_SUCCESS)
         tag_id(library, id);

@@ -16,7 +16,6 @@
 
 /* Written under the lock; published by `state`, which is stored last. */
 static struct ncr_config config;
-static struct ncr_library library;
 static _Atomic enum ncr_state state;
 /* Why there is none, as a sentence; of the newest attempt. Kept for ever: a program may hold the pointer. */
 static _Atomic(const char *) disabled;
@@ -33,8 +32,8 @@ static void read_environment(void) {
 
 static void publish(void) {
     for (unsigned slot = 0; slot < 2 * NCR_ROWS; slot++)
-        if (library.entries[slot] && ncr_functions[slot / 2].route != NCR_WHY)
-            atomic_store_explicit(&ncr_slots[slot], library.entries[slot], memory_order_release);
+        if (ncr_library_at(0)->entries[slot] && ncr_functions[slot / 2].route != NCR_WHY)
+            atomic_store_explicit(&ncr_slots[slot], ncr_library_at(0)->entries[slot], memory_order_release);
 }
 
 static void *open_backend(const char *file, int mode) {
@@ -49,7 +48,7 @@ static void disable(const struct ncr_backend *found) {
     ncr_text_add(&text, "NCCL is disabled by nccl-redirect: %s", ncr_text_get(&found->why));
     atomic_store(&disabled, ncr_text_get(&text));
     if (atomic_load(&state) == NCR_UNBOUND)
-        library.backend.reported = found->reported;
+        ncr_library_at(0)->backend.reported = found->reported;
     atomic_store(&state, NCR_DISABLED);
 }
 
@@ -66,8 +65,8 @@ static void decide(const char *requested) {
         ncr_text_free(&found.why);
         return;
     }
-    library.backend = found;
-    ncr_library_fill(&library);
+    ncr_library_at(0)->backend = found;
+    ncr_library_fill(ncr_library_at(0));
     publish();
     ncr_log(NCR_DEBUG, "%u file system calls to find it", ncr_file_calls());
     atomic_store(&state, NCR_BOUND);
@@ -105,23 +104,9 @@ const struct ncr_config *ncr_settings(void) {
     return &config;
 }
 
-/** The library that made a communicator. */
-struct ncr_library *ncr_library_of(const void *communicator) {
-    (void)communicator;
-    return &library;
-}
-
-/** The library that makes the next communicator or unique id, for a call from `caller`. */
-struct ncr_library *ncr_library_to_create(const void *caller, const void *communicator_config) {
-    (void)caller;
-    (void)communicator_config;
-    ncr_look_for_second();
-    return &library;
-}
-
 /** The backend. Valid once ncr_state() is not NCR_UNBOUND. */
 const struct ncr_backend *ncr_backend(void) {
-    return &library.backend;
+    return &ncr_library_at(0)->backend;
 }
 
 /** Why there is no backend, as a sentence. Valid once ncr_state() is NCR_DISABLED. */
@@ -129,14 +114,14 @@ const char *ncr_disabled(void) {
     return atomic_load(&disabled);
 }
 
-/** The backend's own address for a slot, or NULL. */
-void *ncr_target(unsigned slot) {
-    return ncr_state() == NCR_BOUND ? library.targets[slot] : NULL;
-}
-
-/** Is this address inside the backend's own code? */
+/** Is this address inside the code or data of an opened library? */
 bool ncr_in_backend(const void *address) {
-    return ncr_state() == NCR_BOUND && (uintptr_t)address >= library.start && (uintptr_t)address < library.end;
+    for (unsigned i = 0; i < ncr_library_count(); i++) {
+        const struct ncr_library *library = ncr_library_at(i);
+        if ((uintptr_t)address >= library->start && (uintptr_t)address < library->end)
+            return true;
+    }
+    return false;
 }
 
 /* A constructor of the library that is being opened calls NCCL's functions: its own. */
@@ -155,7 +140,7 @@ void *ncr_first_use(unsigned slot) {
     if (ncr_lock_is_mine())
         target = function_while_opening(slot);
     else
-        target = ncr_bind(NULL) == NCR_BOUND ? library.entries[slot] : NULL;
+        target = ncr_bind(NULL) == NCR_BOUND ? ncr_library_at(0)->entries[slot] : NULL;
     errno = error;
     return target;
 }

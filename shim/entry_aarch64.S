@@ -87,6 +87,60 @@ unbound:
     .cfi_endproc
     .size unbound, . - unbound
 
+/* ---- where a slot points once a second library is open: 16 bytes each, so that route/route.c can count ---- */
+    .set slot, 0
+    .p2align 4
+    .globl ncr_routed_start
+    .hidden ncr_routed_start
+ncr_routed_start:
+    .macro routed_stub
+    .p2align 4
+    mov w17, #slot
+    b routed
+    .set slot, slot + 1
+    .endm
+#define XX(name, since, result, route) routed_stub; routed_stub;
+#include "nccl_api.def"
+
+/*
+ * Ask ncr_route() for the address in the library that this call belongs to. No NCCL function has an argument in a vector register,
+ * so those are not kept.
+ */
+    .type routed, %function
+routed:
+    .cfi_startproc
+    stp x29, x30, [sp, #-96]!
+    .cfi_def_cfa_offset 96
+    .cfi_offset x29, -96
+    .cfi_offset x30, -88
+    mov x29, sp
+    stp x0, x1, [sp, #16]
+    stp x2, x3, [sp, #32]
+    stp x4, x5, [sp, #48]
+    stp x6, x7, [sp, #64]
+    stp x8, x17, [sp, #80]
+    mov w0, w17
+    add x1, sp, #16
+    add x2, sp, #96
+    bl ncr_route
+    mov x16, x0
+    ldp x8, x17, [sp, #80]
+    ldp x6, x7, [sp, #64]
+    ldp x4, x5, [sp, #48]
+    ldp x2, x3, [sp, #32]
+    ldp x0, x1, [sp, #16]
+    ldp x29, x30, [sp], #96
+    .cfi_restore x29
+    .cfi_restore x30
+    .cfi_def_cfa_offset 0
+    cbz x16, 1f
+    br x16
+1:
+    mov w0, w17
+    b ncr_answer
+    .cfi_endproc
+    .size routed, . - routed
+
 /*
  * dlopen: ncr_on_dlopen() answers, or names where to jump with the program's own return address in x30: the real dlopen
  * tells by it whose RUNPATH counts.

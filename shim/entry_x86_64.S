@@ -106,6 +106,68 @@ unbound:
     .cfi_endproc
     .size unbound, . - unbound
 
+/* ---- where a slot points once a second library is open: 16 bytes each, so that route/route.c can count ---- */
+    .set slot, 0
+    .p2align 4
+    .globl ncr_routed_start
+    .hidden ncr_routed_start
+ncr_routed_start:
+    .macro routed_stub
+    .p2align 4
+    pushq $slot
+    jmp routed
+    .set slot, slot + 1
+    .endm
+#define XX(name, since, result, route) routed_stub; routed_stub;
+#include "nccl_api.def"
+
+/*
+ * Ask ncr_route() for the address in the library that this call belongs to. No NCCL function has an argument in a vector register,
+ * so those are not kept.
+ */
+    .type routed, @function
+routed:
+    .cfi_startproc
+    .cfi_adjust_cfa_offset 8 /* the slot's number */
+    pushq %rbp
+    .cfi_adjust_cfa_offset 8
+    .cfi_rel_offset %rbp, 0
+    movq %rsp, %rbp
+    .cfi_def_cfa_register %rbp
+    subq $56, %rsp
+    movq %rdi, 0(%rsp)
+    movq %rsi, 8(%rsp)
+    movq %rdx, 16(%rsp)
+    movq %rcx, 24(%rsp)
+    movq %r8, 32(%rsp)
+    movq %r9, 40(%rsp)
+    movl 8(%rbp), %edi
+    movq %rsp, %rsi
+    leaq 24(%rbp), %rdx
+    call ncr_route
+    movq %rax, %r11
+    movq 40(%rsp), %r9
+    movq 32(%rsp), %r8
+    movq 24(%rsp), %rcx
+    movq 16(%rsp), %rdx
+    movq 8(%rsp), %rsi
+    movq 0(%rsp), %rdi
+    leave
+    .cfi_def_cfa %rsp, 16
+    .cfi_restore %rbp
+    testq %r11, %r11
+    jz 1f
+    leaq 8(%rsp), %rsp
+    .cfi_adjust_cfa_offset -8
+    jmp *%r11
+1:
+    .cfi_def_cfa_offset 16
+    popq %rdi
+    .cfi_adjust_cfa_offset -8
+    jmp ncr_answer
+    .cfi_endproc
+    .size routed, . - routed
+
 /*
  * dlopen: ncr_on_dlopen() answers, or names where to jump with the program's own return address on the stack: the real
  * dlopen tells by it whose RUNPATH counts.

@@ -77,9 +77,9 @@ void *ncr_open_self(int mode) {
 
 /* dlerror's text can be set by a failing dlopen only, and names the file: so the reason is put into the file's name. A slash in
  * it keeps the loader from searching for it. */
-static void *fail(const char *file) {
+static void *fail(const char *file, const char *why) {
     struct ncr_text name = {0};
-    ncr_text_add(&name, "%s%s: %s", strchr(file, '/') ? "" : "./", file, ncr_disabled());
+    ncr_text_add(&name, "%s%s: %s", strchr(file, '/') ? "" : "./", file, why);
     void *handle = ncr_real_dlopen()(ncr_text_get(&name), RTLD_LAZY);
     ncr_text_free(&name);
     return handle;
@@ -102,6 +102,12 @@ static bool is_from_backend(const char *file, const void *caller) {
     return true;
 }
 
+/* A rule says that this file means that very library: its own handle, so that its own functions are found. */
+static struct ncr_dlopen_answer open_library(const struct ncr_library *library, int mode) {
+    void *handle = ncr_real_dlopen()(library->backend.path, (mode & (RTLD_LAZY | RTLD_NOW)) | RTLD_NOLOAD);
+    return (struct ncr_dlopen_answer){handle, NULL};
+}
+
 /**
  * Decide one dlopen, called from entry_*.S with the program's return address. A NCCL opened by the backend itself (one that
  * wraps another) is really opened. With RTLD_NOLOAD the question is whether a NCCL is loaded: asking does not bind.
@@ -113,7 +119,11 @@ struct ncr_dlopen_answer ncr_on_dlopen(const char *file, int mode, const void *c
         dlerror(); /* "not loaded" is no error, and an older one is not this call's */
         return (struct ncr_dlopen_answer){NULL, NULL};
     }
-    if (ncr_bind(file) == NCR_BOUND)
+    bool bound = ncr_bind(file) == NCR_BOUND;
+    struct ncr_library *library = NULL;
+    if (ncr_library_wanted_for_file(file, &library))
+        return library ? open_library(library, mode) : (struct ncr_dlopen_answer){fail(file, ncr_last_error(NULL)), NULL};
+    if (bound)
         return (struct ncr_dlopen_answer){ncr_open_self(mode), NULL};
-    return (struct ncr_dlopen_answer){fail(file), NULL};
+    return (struct ncr_dlopen_answer){fail(file, ncr_disabled()), NULL};
 }

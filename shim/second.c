@@ -10,8 +10,8 @@
 #include <string.h>
 
 static bool is_ours_or_chosen(uintptr_t start, uintptr_t end) {
-    uintptr_t self = (uintptr_t)ncr_trampolines_start, chosen = (uintptr_t)ncr_target(0);
-    return (self >= start && self < end) || (chosen >= start && chosen < end) || ncr_in_backend((const void *)start);
+    uintptr_t self = (uintptr_t)ncr_trampolines_start;
+    return (self >= start && self < end) || ncr_in_backend((const void *)start);
 }
 
 static bool find_second(void *arg, const struct ncr_object *object) {
@@ -53,7 +53,7 @@ void ncr_look_for_second(void) {
     if (atomic_flag_test_and_set(&looked) || ncr_backend_wraps())
         return;
     /* Two copies of this shim in a chain: the next one has the backend, and looks itself. */
-    if (dlsym(ncr_backend()->handle, "nccl_redirect_version"))
+    if (ncr_backend()->handle && dlsym(ncr_backend()->handle, "nccl_redirect_version"))
         return;
     char *other = NULL;
     if (!ncr_objects(find_second, &other))

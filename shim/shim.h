@@ -23,6 +23,8 @@ struct ncr_library {
     void *targets[2 * NCR_ROWS]; /* its own function for each slot, NULL where it has none */
     void *entries[2 * NCR_ROWS]; /* what the slot gets: that function, a bridge in its place, or NULL */
     uintptr_t start, end;        /* its code and data */
+    unsigned index;              /* 0: the process's default */
+    _Atomic(const char *) build_id, missing; /* of nccl_redirect_info(), made when asked for */
 };
 
 void ncr_library_fill(struct ncr_library *library);
@@ -50,15 +52,28 @@ enum ncr_state {
 };
 
 const struct ncr_config *ncr_settings(void);
-struct ncr_library *ncr_library_of(const void *communicator);
-struct ncr_library *ncr_library_to_create(const void *caller, const void *config);
 enum ncr_state ncr_bind(const char *requested);
 enum ncr_state ncr_state(void);
 const struct ncr_backend *ncr_backend(void);
 const char *ncr_disabled(void);
-void *ncr_target(unsigned slot);
 bool ncr_in_backend(const void *address);
+bool ncr_bound_at_start(void);
 void *ncr_first_use(unsigned slot);
+
+/* ---- route/: the library that a call belongs to ---- */
+
+enum ncr_kind { NCR_COMMUNICATORS, NCR_WINDOWS, NCR_MEMORIES, NCR_KINDS };
+
+struct ncr_library *ncr_library_at(unsigned index);
+struct ncr_library *ncr_library_of(const void *communicator);
+struct ncr_library *ncr_library_to_create(const void *caller, const void *config);
+struct ncr_library *ncr_last_library(void);
+unsigned ncr_library_count(void);
+void ncr_set_last_library(const struct ncr_library *library);
+bool ncr_library_wanted_for_file(const char *file, struct ncr_library **library);
+void ncr_expect(struct ncr_library *library, void **handle);
+int ncr_made(struct ncr_library *library, enum ncr_kind kind, void **handle, int code);
+bool ncr_routing(void);
 
 /* ---- answers.c ---- */
 
@@ -68,7 +83,14 @@ struct ncr_answer {
 };
 
 struct ncr_answer ncr_answer(unsigned slot);
+const char *ncr_tell_disabled(void);
+
+/* ---- errors.c ---- */
+
 const char *ncr_last_error(const void *communicator);
+void ncr_set_error(const struct ncr_library *library, const char *text);
+void ncr_text_add_needs(struct ncr_text *text, const struct ncr_backend *backend, const char *function, const char *how,
+                        int since);
 void ncr_poison_group(const struct ncr_library *library);
 int ncr_fail_group(const struct ncr_library *library, int code);
 int ncr_fail(int code, const char *format, ...) NCR_PRINTF(2, 3);

@@ -7,10 +7,17 @@
 __attribute__((visibility("default"))) extern const char nccl_redirect_version[];
 const char nccl_redirect_version[] = "nccl-redirect " NCR_VERSION;
 
+static bool at_start; /* written by the constructor, before any other thread */
+
+/** Was the library opened by the constructor? */
+bool ncr_bound_at_start(void) {
+    return at_start;
+}
+
 __attribute__((constructor)) static void start(void) {
     int error = errno;
     enum ncr_bind when = ncr_config_bind();
     if (when == NCR_BIND_START || (when == NCR_BIND_AUTO && ncr_objects_need_nccl()))
-        ncr_bind(NULL);
+        at_start = ncr_bind(NULL) == NCR_BOUND;
     errno = error;
 }

@@ -1,0 +1,102 @@
+/*
+ * nccl_redirect.h: ask which NCCL serves, and choose one per communicator. For C, C++ and, through the plain functions below, ctypes.
+ *
+ * Nothing has to be linked: the functions are looked up at run time in the preloaded library, and a program runs without it
+ * too (then nccl_redirect_present() is 0, available() is 0, info() and use() fail with ncclInvalidUsage). In Python:
+ *
+ *   lib = ctypes.CDLL(None); lib.nccl_redirect_use(b"system")
+ *
+ * All functions may be called from any thread. None is allowed between ncclGroupStart and ncclGroupEnd.
+ */
+#ifndef NCCL_REDIRECT_H
+#define NCCL_REDIRECT_H
+
+#include <dlfcn.h>
+#include <stddef.h>
+#include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Who serves. Set `size` to sizeof(struct nccl_redirect_info) before the call: the library fills in the fields that fit, and newer
+ * versions append fields. Strings belong to the library and stay valid as long as the process.
+ */
+struct nccl_redirect_info {
+    size_t size;
+    int version;            /* the backend's own answer: major * 10000 + minor * 100 + patch; 0 if NCCL is disabled */
+    int backends;           /* how many NCCLs are open in this process */
+    const char *kind;       /* "torch", "system", "program" (the file that it opened), "path", or "none" */
+    const char *path;       /* of the library file, "" if there is none */
+    const char *build_id;   /* hexadecimal, "" if the file has none */
+    const char *bound_when; /* "start", "first-use", "chosen" (by nccl_redirect_use or a rule), or "never" */
+    const char *missing;    /* functions of the ABI that it has not, separated by spaces (some of them are emulated) */
+    const char *why;        /* if NCCL is disabled: every path that was tried, and the reason */
+};
+
+/*
+ * Can this backend be used here? `backend` is "torch", "system" or an absolute path. Opens nothing. Returns 1 or 0; the reason of a
+ * 0, or the path that would be opened, goes to `reason` (at most `size` bytes with the NUL; may be NULL).
+ */
+typedef int nccl_redirect_available_fn(const char *backend, char *reason, size_t size);
+
+/*
+ * Who serves this communicator (an ncclComm_t), or, with NULL, what the calling thread's next one would get. Returns 0
+ * (ncclSuccess) or 4 (ncclInvalidArgument: no info, or `size` not set).
+ */
+typedef int nccl_redirect_info_fn(const void *communicator, struct nccl_redirect_info *info);
+
+/*
+ * What the calling thread's next unique ids and communicators use: "torch", "system", an absolute path, or NULL for the process's
+ * default. Opens the backend at its first use. Without fallback: returns 0 (ncclSuccess), or 2 (ncclSystemError: it cannot
+ * be opened), 4 (ncclInvalidArgument: no such choice); ncclGetLastError tells why, and the choice is as before.
+ */
+typedef int nccl_redirect_use_fn(const char *backend);
+
+#ifndef NCCL_REDIRECT_IMPLEMENTATION /* the library itself declares the functions instead */
+
+static inline void *nccl_redirect_find_(const char *name) {
+    return dlsym(RTLD_DEFAULT, name);
+}
+
+/* memcpy instead of a cast: ISO C has none from an object to a function pointer. */
+static inline int nccl_redirect_available(const char *backend, char *reason, size_t size) {
+    void *found = nccl_redirect_find_("nccl_redirect_available");
+    nccl_redirect_available_fn *function;
+    memcpy(&function, &found, sizeof function);
+    if (found)
+        return function(backend, reason, size);
+    if (reason && size > 0) {
+        strncpy(reason, "nccl-redirect is not loaded", size - 1);
+        reason[size - 1] = '\0';
+    }
+    return 0;
+}
+
+static inline int nccl_redirect_info(const void *communicator, struct nccl_redirect_info *info) {
+    void *found = nccl_redirect_find_("nccl_redirect_info");
+    nccl_redirect_info_fn *function;
+    memcpy(&function, &found, sizeof function);
+    return found ? function(communicator, info) : 5; /* ncclInvalidUsage */
+}
+
+static inline int nccl_redirect_use(const char *backend) {
+    void *found = nccl_redirect_find_("nccl_redirect_use");
+    nccl_redirect_use_fn *function;
+    memcpy(&function, &found, sizeof function);
+    return found ? function(backend) : 5; /* ncclInvalidUsage */
+}
+
+/* Is the program preloaded with nccl-redirect? */
+static inline int nccl_redirect_present(void) {
+    return nccl_redirect_find_("nccl_redirect_use") != NULL;
+}
+
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

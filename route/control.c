@@ -1,0 +1,192 @@
+/* The functions of include/nccl_redirect.h, for programs that ask or choose. */
+#define NCCL_REDIRECT_IMPLEMENTATION
+#include "nccl_redirect.h"
+#include "route.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <link.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PUBLIC __attribute__((visibility("default"))) extern
+
+PUBLIC nccl_redirect_available_fn nccl_redirect_available;
+PUBLIC nccl_redirect_info_fn nccl_redirect_info;
+PUBLIC nccl_redirect_use_fn nccl_redirect_use;
+
+static const char allowed[] = "use torch, system or the absolute path of a libnccl.so";
+
+/* Returns false for what is no choice. */
+static bool read_choice(const char *backend, enum ncr_choice *choice) {
+    if (strcmp(backend, "torch") == 0)
+        *choice = NCR_CHOOSE_TORCH;
+    else if (strcmp(backend, "system") == 0)
+        *choice = NCR_CHOOSE_SYSTEM;
+    else if (backend[0] == '/')
+        *choice = NCR_CHOOSE_PATH;
+    else
+        return false;
+    return true;
+}
+
+/* ---- available ---- */
+
+struct trial {
+    struct ncr_seen seen;
+    struct ncr_text refusals;
+    char *accepted;
+    const struct ncr_config *config;
+};
+
+static bool judge(void *arg, const struct ncr_candidate *candidate) {
+    struct trial *trial = arg;
+    struct ncr_verdict verdict;
+    enum ncr_outcome outcome = ncr_consider(&trial->seen, candidate->path, trial->config, &verdict);
+    if (outcome == NCR_FIT)
+        trial->accepted = strdup(candidate->path);
+    else if (outcome == NCR_REFUSED || candidate->method == NCR_BY_PATH)
+        ncr_text_add(&trial->refusals, "%s%s %s", trial->refusals.length ? "; " : "", candidate->path,
+                     verdict.refusal ? verdict.refusal : "does not exist");
+    ncr_verdict_free(&verdict);
+    return outcome == NCR_FIT;
+}
+
+static void answer(char *reason, size_t size, const char *text) {
+    if (reason && size > 0)
+        snprintf(reason, size, "%s", text);
+}
+
+int nccl_redirect_available(const char *backend, char *reason, size_t size) {
+    struct ncr_config config;
+    int error = errno;
+    ncr_config_read(&config);
+    struct trial trial = {.config = &config};
+    struct ncr_search search = {.config = &config, .visit = judge, .arg = &trial};
+    if (!backend || !read_choice(backend, &config.choice)) {
+        answer(reason, size, allowed);
+    } else {
+        free(config.path);
+        config.path = strdup(backend);
+        config.fallback = false;
+        ncr_candidates(&search);
+        if (!trial.accepted && search.notes.length)
+            ncr_text_add(&trial.refusals, "%s", ncr_text_get(&search.notes) + (trial.refusals.length ? 0 : 2));
+        answer(reason, size,
+               trial.accepted             ? trial.accepted
+               : trial.refusals.length > 0 ? trial.refusals.data
+                                           : "no NCCL is where this method looks");
+    }
+    int available = trial.accepted != NULL;
+    free(trial.accepted);
+    ncr_text_free(&trial.refusals);
+    ncr_text_free(&search.notes);
+    ncr_config_free(&config);
+    errno = error;
+    return available;
+}
+
+/* ---- info ---- */
+
+struct build_id {
+    uintptr_t inside;
+    struct ncr_text text;
+};
+
+static void read_notes(struct build_id *id, const char *notes, size_t size) {
+    while (size >= sizeof(Elf64_Nhdr)) {
+        const Elf64_Nhdr *note = (const Elf64_Nhdr *)notes;
+        size_t name = (note->n_namesz + 3u) & ~3u, value = (note->n_descsz + 3u) & ~3u;
+        if (sizeof *note + name + value > size)
+            return;
+        if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && memcmp(note + 1, "GNU", 4) == 0)
+            for (unsigned i = 0; i < note->n_descsz; i++)
+                ncr_text_add(&id->text, "%02x", ((const unsigned char *)(note + 1))[name + i]);
+        notes += sizeof *note + name + value;
+        size -= sizeof *note + name + value;
+    }
+}
+
+static int find_build_id(struct dl_phdr_info *info, size_t size, void *arg) {
+    struct build_id *id = arg;
+    bool here = false;
+    (void)size;
+    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+        const Elf64_Phdr *p = &info->dlpi_phdr[i];
+        uintptr_t start = info->dlpi_addr + p->p_vaddr;
+        here |= p->p_type == PT_LOAD && id->inside >= start && id->inside < start + p->p_memsz;
+    }
+    for (unsigned i = 0; here && i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_type == PT_NOTE)
+            read_notes(id, (const char *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr), info->dlpi_phdr[i].p_memsz);
+    return here;
+}
+
+/* Made once per library; two threads may make the same, one is lost. */
+static const char *build_id_of(struct ncr_library *library) {
+    const char *known = atomic_load(&library->build_id);
+    struct build_id id = {.inside = (uintptr_t)library->targets[0]};
+    if (known || !id.inside)
+        return known ? known : "";
+    dl_iterate_phdr(find_build_id, &id);
+    atomic_store(&library->build_id, ncr_text_get(&id.text));
+    return ncr_text_get(&id.text);
+}
+
+static const char *missing_of(struct ncr_library *library) {
+    const char *known = atomic_load(&library->missing);
+    struct ncr_text text = {0};
+    if (known)
+        return known;
+    for (unsigned row = 0; row < NCR_ROWS; row++)
+        if (!library->targets[2 * row] && (!ncr_functions[row].rccl || library->backend.rccl))
+            ncr_text_add(&text, "%s%s", text.length ? " " : "", ncr_functions[row].name);
+    atomic_store(&library->missing, ncr_text_get(&text));
+    return ncr_text_get(&text);
+}
+
+int nccl_redirect_info(const void *communicator, struct nccl_redirect_info *info) {
+    if (!info || info->size < sizeof info->size)
+        return ncr_fail(NCR_INVALID_ARGUMENT, "nccl_redirect_info: info->size is not set");
+    enum ncr_state state = ncr_bind(NULL);
+    struct ncr_library *library = communicator ? ncr_library_of(communicator) : ncr_chosen_library();
+    bool open = library->backend.handle != NULL;
+    struct nccl_redirect_info all = {
+        .size = info->size,
+        .version = open ? library->backend.version : 0,
+        .backends = (int)ncr_library_count() - (state == NCR_BOUND ? 0 : 1),
+        .kind = open ? ncr_method_name(library->backend.method) : "none",
+        .path = open ? library->backend.path : "",
+        .build_id = open ? build_id_of(library) : "",
+        .bound_when = !open ? "never" : library->index > 0 ? "chosen" : ncr_bound_at_start() ? "start" : "first-use",
+        .missing = open ? missing_of(library) : "",
+        .why = open ? "" : ncr_disabled(),
+    };
+    memcpy(info, &all, info->size < sizeof all ? info->size : sizeof all);
+    return NCR_SUCCESS;
+}
+
+/* ---- use ---- */
+
+int nccl_redirect_use(const char *backend) {
+    enum ncr_choice choice;
+    struct ncr_text why = {0};
+    if (!backend) {
+        ncr_choose_library(NULL);
+        return NCR_SUCCESS;
+    }
+    if (!read_choice(backend, &choice))
+        return ncr_fail(NCR_INVALID_ARGUMENT, "nccl_redirect_use(\"%s\"): no such backend; %s", backend, allowed);
+    int error = errno;
+    char *decided_by = ncr_path("nccl_redirect_use(\"%s\")", backend);
+    struct ncr_library *library = ncr_library_open(choice, backend, decided_by, &why);
+    int code = NCR_SUCCESS;
+    if (library)
+        ncr_choose_library(library);
+    else
+        code = ncr_fail(NCR_SYSTEM_ERROR, "nccl_redirect_use(\"%s\"): %s", backend, ncr_text_get(&why));
+    free(decided_by);
+    ncr_text_free(&why);
+    errno = error;
+    return code;
+}

@@ -1,0 +1,46 @@
+/*
+ * Several NCCLs in one process: calls go to the library that made the communicator, window or memory. Off until a second library is
+ * opened (nccl_redirect_use(), a rule); from then on the slots lead through routed stubs (shim/entry_*.S) to ncr_route().
+ * What is not known to belong to another library belongs to the process's default, so only the others are remembered.
+ */
+#ifndef NCR_ROUTE_H
+#define NCR_ROUTE_H
+
+#include "bridge.h"
+
+/* ---- owners.c: which library made this handle ---- */
+
+void ncr_own(enum ncr_kind kind, const void *handle, struct ncr_library *library);
+void ncr_disown(enum ncr_kind kind, const void *handle);
+struct ncr_library *ncr_owner(enum ncr_kind kind, const void *handle);
+void ncr_own_later(enum ncr_kind kind, void **where, struct ncr_library *library, const void *group);
+void ncr_settle_later(const void *ended);
+
+/* ---- libraries.c: the opened libraries, and who chooses among them ---- */
+
+enum { NCR_MOST_LIBRARIES = 16 };
+
+struct ncr_library *ncr_library_open(enum ncr_choice choice, const char *path, const char *decided_by, struct ncr_text *why);
+struct ncr_library *ncr_chosen_library(void);
+void ncr_choose_library(struct ncr_library *library);
+
+/* ---- rules.c: NCCL_REDIRECT_RULES ---- */
+
+/* True if a rule matched; *library is NULL if it cannot be met (the error is set). */
+bool ncr_rule_for_caller(const void *address, struct ncr_library **library);
+bool ncr_rule_for_name(const void *config, struct ncr_library **library);
+
+/* ---- group.c: ncclGroupStart and ncclGroupEnd across libraries ---- */
+
+int ncr_group_start(void);
+int ncr_group_end(void);
+int ncr_group_simulate_end(void *info);
+void ncr_group_join(struct ncr_library *library);
+const void *ncr_group_of_thread(void);
+
+/* ---- route.c: where a call goes ---- */
+
+void ncr_route_all(void);
+void *ncr_route(unsigned slot, const uintptr_t *registers, const uintptr_t *stack);
+
+#endif
