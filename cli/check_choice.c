@@ -17,11 +17,12 @@ static bool visit_site(void *arg, const char *origin, const char *folder) {
     return torch->folder != NULL;
 }
 
-/* "2.11.0+cu130" from `__version__ = '2.11.0+cu130'` in torch/version.py, or NULL. */
-static const char *python_value(const char *text, const char *name) {
-    const char *line = text ? strstr(text, name) : NULL;
-    const char *start = line ? line + strcspn(line, "'\"\n") : NULL;
-    return start && *start && *start != '\n' ? make("%.*s", (int)strcspn(start + 1, "'\"\n"), start + 1) : NULL;
+/* "2.11.0+cu130" from the line `__version__ = '2.11.0+cu130'` of torch/version.py, or NULL. */
+static const char *torch_version(const char *folder) {
+    const char *text = ncr_file_text(make("%s/version.py", folder), 8192);
+    const char *line = text ? strstr(text, "\n__version__") : NULL;
+    const char *start = line ? line + 1 + strcspn(line + 1, "'\"\n") : "";
+    return *start && *start != '\n' ? make("%.*s", (int)strcspn(start + 1, "'\"\n"), start + 1) : NULL;
 }
 
 static const char *reach_of(const struct elf_info *info) {
@@ -33,7 +34,7 @@ static const char *reach_of(const struct elf_info *info) {
 
 static void check_torch_in(struct doctor *doctor, const char *folder) {
     static const char *const libraries[][2] = {{"libtorch_cuda.so", "CUDA"}, {"libtorch_hip.so", "ROCm"}};
-    const char *version = python_value(ncr_file_text(make("%s/version.py", folder), 8192), "__version__");
+    const char *version = torch_version(folder);
     const char *name = version ? make("torch %s", version) : "torch";
     for (int i = 0; i < 2; i++) {
         const char *path = make("%s/lib/%s", folder, libraries[i][0]);

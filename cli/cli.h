@@ -102,6 +102,8 @@ struct elf_info {
     struct names wanted;  /* NCCL functions that it imports */
     struct names defined; /* NCCL functions that it has inside, exported or not */
     struct names exported;
+    struct names bound;   /* NCCL functions that it calls through a table of the loader, its own ones among them */
+    const char *version_text; /* "2.28.9+cuda13.0" among its texts */
     struct names asked;   /* names of NCCL functions among its texts, to be looked up at run time */
     struct names opened;  /* texts such as libnccl.so.2 */
     struct names plugins; /* net plugin interfaces: what a plugin exports, what a NCCL asks for: ncclNetPlugin_v8 */
@@ -217,6 +219,32 @@ struct catalogue {
 
 void catalogue_read(struct catalogue *catalogue, const struct ncr_config *config, const struct ncr_subject *subject);
 const char *owner_text(const struct owners *owners);
+
+/* ---- reach.c: how a file reaches NCCL ---- */
+
+enum reach {
+    REACH_NONE,
+    REACH_LINKED,   /* it has a NCCL among its DT_NEEDED */
+    REACH_THROUGH,  /* a library that it is linked with has */
+    REACH_OPENED,   /* it opens one at run time */
+    REACH_EXPORTED, /* it has one inside, and calls it so that a preload can take the calls */
+    REACH_STATIC,   /* it has one inside, out of reach */
+    REACH_NCCL,     /* it is one */
+    REACH_SHIM,     /* it is nccl-redirect */
+    REACH_SCRIPT    /* text that names one, such as ctypes code */
+};
+
+struct reached {
+    const char *path;
+    enum reach reach;
+    const char *how;     /* in words */
+    const char *version; /* of the NCCL inside, as far as it is known */
+    struct names needs;  /* NCCL functions: imported, or asked for by name */
+    struct names via;    /* libraries through which it is linked */
+};
+
+void reach_of_file(const char *path, bool with_dependencies, struct reached *reached);
+const char *reach_word(enum reach reach);
 
 /* ---- process.c: what runs, by /proc ---- */
 

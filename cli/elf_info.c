@@ -77,18 +77,27 @@ static void read_text(const char *text, size_t length, struct elf_info *info) {
     const char *function = length < 64 ? function_of(text) : NULL;
     if (function)
         add_once(&info->asked, function);
+    else if (strncmp(text, "NCCL version 2.", 15) == 0 && strchr(text, '+') && !info->version_text)
+        info->version_text = make("%.*s", (int)strcspn(text + 13, " "), text + 13);
     else if (strncmp(text, "ncclNetPlugin_v", 15) == 0)
         add_once(&info->plugins, text);
     else if (length < 512 && ncr_is_nccl_name(text) && !strchr(text, ' ') && !strchr(text, '%'))
         add_once(&info->opened, text);
 }
 
+/* The next "ccl" (nccl, rccl, mscclpp) or "NCCL version ". */
+static const char *next_hit(const char *at, const char *end) {
+    const char *lower = memmem(at, (size_t)(end - at), "ccl", 3);
+    const char *upper = memmem(at, (size_t)((lower ? lower : end) - at), "NCCL version ", 13);
+    return upper ? upper : lower;
+}
+
 static void read_texts(Elf_Scn *section, struct elf_info *info) {
     Elf_Data *data = elf_getdata(section, NULL);
     const char *at = data ? data->d_buf : NULL, *end = at ? at + data->d_size : NULL;
-    /* Every text of interest holds "nccl" or "mscc" or "rccl"; texts end with a NUL. */
+    /* Every text of interest holds one of these; texts end with a NUL. */
     while (at && at < end) {
-        const char *hit = memmem(at, (size_t)(end - at), "ccl", 3);
+        const char *hit = next_hit(at, end);
         if (!hit)
             return;
         const char *start = hit, *stop = memchr(hit, '\0', (size_t)(end - hit));
@@ -98,6 +107,26 @@ static void read_texts(Elf_Scn *section, struct elf_info *info) {
             start--;
         read_text(start, (size_t)(stop - start), info);
         at = stop + 1;
+    }
+}
+
+/* Calls to NCCL functions that go through a table that the loader fills: another object's function can take their place. */
+static void read_relocations(Elf *elf, Elf_Scn *section, const GElf_Shdr *header, struct elf_info *info) {
+    Elf_Scn *symbols = elf_getscn(elf, header->sh_link);
+    GElf_Shdr symbols_header;
+    Elf_Data *data = elf_getdata(section, NULL), *table = symbols ? elf_getdata(symbols, NULL) : NULL;
+    if (!data || !table || !gelf_getshdr(symbols, &symbols_header) || symbols_header.sh_type != SHT_DYNSYM)
+        return;
+    for (size_t i = 0; header->sh_entsize && i < header->sh_size / header->sh_entsize; i++) {
+        GElf_Rela entry;
+        GElf_Sym symbol;
+        if (!gelf_getrela(data, (int)i, &entry) || !GELF_R_SYM(entry.r_info) ||
+            !gelf_getsym(table, (int)GELF_R_SYM(entry.r_info), &symbol))
+            continue;
+        const char *name = elf_strptr(elf, symbols_header.sh_link, symbol.st_name);
+        const char *function = name && strstr(name, "ccl") ? function_of(name) : NULL;
+        if (function)
+            add_once(&info->bound, function);
     }
 }
 
@@ -124,6 +153,8 @@ static void read_section(Elf *elf, size_t names, Elf_Scn *section, int depth, st
         read_build_id(section, info);
     else if (depth >= ELF_SYMBOLS && (header.sh_type == SHT_DYNSYM || header.sh_type == SHT_SYMTAB))
         read_symbols(elf, section, &header, info);
+    else if (depth >= ELF_SYMBOLS && header.sh_type == SHT_RELA)
+        read_relocations(elf, section, &header, info);
     else if (depth >= ELF_TEXTS && name && strncmp(name, ".rodata", 7) == 0 && header.sh_type == SHT_PROGBITS)
         read_texts(section, info);
 }

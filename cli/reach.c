@@ -1,0 +1,123 @@
+/* How a file reaches NCCL: linked, opened at run time, inside itself, or not at all; and which functions it needs. */
+#include "cli.h"
+
+#include <string.h>
+
+const char *reach_word(enum reach reach) {
+    static const char *const words[] = {"none", "linked", "through", "opened", "exported", "static", "nccl", "shim", "script"};
+    return words[reach];
+}
+
+static const char *joined(const struct names *names) {
+    struct ncr_text text = {0};
+    for (unsigned i = 0; i < names->count; i++)
+        ncr_text_add(&text, "%s%s", i ? ", " : "", names->list[i]);
+    return ncr_text_get(&text);
+}
+
+static void add_all(struct names *to, const struct names *from) {
+    for (unsigned i = 0; i < from->count; i++)
+        if (!names_have(to, from->list[i]))
+            names_add(to, from->list[i]);
+}
+
+static const char *linked_name(const struct elf_info *info) {
+    for (unsigned i = 0; i < info->needed.count; i++)
+        if (ncr_is_nccl_name(info->needed.list[i]))
+            return info->needed.list[i];
+    return NULL;
+}
+
+static bool is_nccl(const char *path, enum reach *reach) {
+    struct ncr_config any = {.choice = NCR_CHOOSE_AUTO};
+    struct ncr_verdict verdict;
+    ncr_judge(path, &any, &verdict);
+    bool yes = !verdict.refusal && strncmp(ncr_basename(path), "libtorch", 8) != 0;
+    ncr_verdict_free(&verdict);
+    *reach = yes ? REACH_NCCL : is_shim(path) ? REACH_SHIM : REACH_NONE;
+    return *reach != REACH_NONE;
+}
+
+/* A NCCL inside: reachable only where the file exports its functions and calls them through a table of the loader. */
+static void judge_inside(struct reached *reached, const struct elf_info *info) {
+    unsigned open = 0;
+    for (unsigned i = 0; i < info->exported.count; i++)
+        open += names_have(&info->bound, info->exported.list[i]);
+    const char *version = info->version_text ? make(" (%s)", info->version_text) : "";
+    reached->version = info->version_text;
+    if (open && names_have(&info->bound, "ncclAllReduce")) {
+        reached->reach = REACH_EXPORTED;
+        reached->how = make("a NCCL%s is linked into it; it exports the functions and calls %u of them through the loader's table, so a "
+                            "preload takes these calls", version, open);
+    } else {
+        reached->reach = REACH_STATIC;
+        reached->how = make("a NCCL%s is linked into it%s: its calls are out of reach of any preload. To redirect it, build it with the "
+                            "shared libnccl (-lnccl)", version, info->defined.count ? "" : ", names stripped");
+    }
+}
+
+static void look_through(struct reached *reached) {
+    struct ncr_object *objects;
+    unsigned count;
+    dependencies(reached->path, &objects, &count);
+    for (unsigned i = 1; i < count; i++) {
+        struct elf_info info;
+        if (!objects[i].needs_nccl)
+            continue;
+        names_add(&reached->via, objects[i].path);
+        elf_info_read(objects[i].path, ELF_SYMBOLS, &info);
+        add_all(&reached->needs, &info.wanted);
+    }
+    if (reached->via.count && reached->reach == REACH_NONE) {
+        reached->reach = REACH_THROUGH;
+        reached->how = make("linked with NCCL through %s", joined(&reached->via));
+    }
+}
+
+static void judge_elf(struct reached *reached, const struct elf_info *info, bool with_dependencies) {
+    const char *linked = linked_name(info);
+    bool inside = names_have(&info->defined, "ncclAllReduce") || (info->version_text && !linked && !info->opened.count);
+    add_all(&reached->needs, &info->wanted);
+    if (linked) {
+        reached->reach = REACH_LINKED;
+        reached->how = make("linked with %s: redirected from its start%s", linked,
+                            info->dynamic ? "" : " (but it is static, so it is not)");
+    } else if (inside) {
+        judge_inside(reached, info);
+    } else if (info->opened.count || info->wanted.count) {
+        reached->reach = REACH_OPENED;
+        add_all(&reached->needs, &info->asked);
+        reached->how = info->opened.count ? make("opens %s at run time: redirected when it does", joined(&info->opened))
+                                          : "needs NCCL functions of whoever loads it: redirected";
+    }
+    if (with_dependencies)
+        look_through(reached);
+    if (reached->reach == REACH_NONE)
+        reached->how = info->dynamic ? "does not reach NCCL" : "does not reach NCCL (linked statically)";
+}
+
+static void judge_text(struct reached *reached) {
+    char *text = ncr_file_text(reached->path, 4 << 20);
+    bool names = text && (strstr(text, "libnccl.so") || strstr(text, "librccl.so"));
+    reached->reach = names ? REACH_SCRIPT : REACH_NONE;
+    reached->how = names ? "text that names libnccl.so: if it opens it (ctypes, cffi), it is redirected when it does"
+                         : "not a program or library, and it names no NCCL";
+}
+
+/** Describe one file. `with_dependencies` follows what it is linked with, too. */
+void reach_of_file(const char *path, bool with_dependencies, struct reached *reached) {
+    struct elf_info info;
+    *reached = (struct reached){.path = path};
+    elf_info_read(path, ELF_TEXTS, &info);
+    if (!info.is_elf) {
+        judge_text(reached);
+        return;
+    }
+    if (is_nccl(path, &reached->reach)) {
+        reached->version = info.version_text;
+        reached->how = reached->reach == REACH_SHIM ? "it is nccl-redirect's preload"
+                                                    : make("it is a NCCL (%s)", info.version_text ? info.version_text : "version unknown");
+        return;
+    }
+    judge_elf(reached, &info, with_dependencies);
+}
