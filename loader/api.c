@@ -11,17 +11,25 @@ const struct ncr_function ncr_functions[NCR_ROWS] = {
 #include "nccl_api.def"
 };
 
+/** The row of a function, by its name without the p of a twin, or -1. Asked for every export of every candidate. */
+int ncr_row(const char *name) {
+    static const unsigned char lengths[NCR_ROWS] = {
+#define XX(name, since, result, route) sizeof #name - 1,
+#include "nccl_api.def"
+    };
+    size_t length = strlen(name);
+    const unsigned char *at = lengths, *end = lengths + NCR_ROWS;
+    for (; length < 256 && (at = memchr(at, (int)length, (size_t)(end - at))); at++)
+        if (memcmp(ncr_functions[at - lengths].name, name, length) == 0)
+            return (int)(at - lengths);
+    return -1;
+}
+
 /** Is this exported symbol a row of the table, or the twin of one? */
 bool ncr_is_api_name(const char *symbol) {
     bool twin = *symbol == 'p';
-    const char *name = symbol + twin;
-    /* Names share the prefix "nccl": compare from behind it, so that a mismatch costs one byte. */
-    for (unsigned i = 0; i < NCR_ROWS; i++) {
-        const struct ncr_function *f = &ncr_functions[i];
-        if (f->name[4] == name[4] && strcmp(f->name, name) == 0)
-            return !twin || f->twin;
-    }
-    return false;
+    int row = ncr_row(symbol + twin);
+    return row >= 0 && (!twin || ncr_functions[row].twin);
 }
 
 /** ncclGetVersion's code as major * 10000 + minor * 100 + patch: up to 2.8 NCCL used major * 1000. */

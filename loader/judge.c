@@ -24,16 +24,14 @@ static void count_export(struct exports *seen, const char *name) {
         seen->shim = true;
     if (strncmp(name, "nccl", 4) != 0 && strncmp(name, "mscc", 4) != 0)
         return;
-    for (unsigned i = 0; i < NCR_ROWS; i++) {
-        const struct ncr_function *f = &ncr_functions[i];
-        if (f->name[4] != name[4] || strcmp(f->name, name) != 0)
-            continue;
-        seen->found[i] = true;
-        seen->known++;
-        seen->core += f->since <= NCR_CORE_SINCE;
+    int row = ncr_row(name);
+    if (row < 0) {
+        seen->unknown += name[4] >= 'A' && name[4] <= 'Z';
         return;
     }
-    seen->unknown += name[4] >= 'A' && name[4] <= 'Z';
+    seen->found[row] = true;
+    seen->known++;
+    seen->core += ncr_functions[row].since <= NCR_CORE_SINCE;
 }
 
 static char *core_problem(const struct exports *seen) {

@@ -73,6 +73,7 @@ enum {
 
 extern const struct ncr_function ncr_functions[NCR_ROWS];
 
+int ncr_row(const char *name);
 bool ncr_is_api_name(const char *symbol);
 int ncr_version_from_nccl(int code);
 void ncr_version_text(int version, char text[16]);
