@@ -11,7 +11,11 @@ report() { # report ok|FAIL|SKIP NAME [detail]
 
 report_failed() { # report_failed NAME LOG detail
     report FAIL "$1" "$3"
-    tail -n 25 "$2" | sed 's/^/      /'
+    {
+        grep -m 6 -E 'Error|ERROR|error:' "$2"
+        echo ...
+        tail -n 15 "$2"
+    } | sed 's/^/      /'
 }
 
 # within SECONDS COMMAND...: the process group is ended after the limit
@@ -80,7 +84,7 @@ chosen() { # chosen NAME BACKEND PROOFS SECONDS COMMAND...
     if [ -n "$fault" ]; then
         report_failed "$name" "$log" "$fault"
     else
-        report ok "$name" "NCCL ${version[$backend]} alone in $wanted proofs"
+        report ok "$name" "NCCL ${version[$backend]} alone, proofs: $wanted, banner: $(banner "$log")"
     fi
 }
 

@@ -4,12 +4,16 @@
  * (and under the shim the whole binding) happens inside the capture. The capture must stay valid
  * and its graph must run.
  *
- *   first_in_capture thread-local|global|relaxed ncclGetVersion|ncclGetUniqueId
+ *   first_in_capture thread-local|global ncclGetVersion|ncclGetUniqueId call|dlopen
+ *
+ * call: find the function as a library of the process would, and open libnccl.so.2 only if it is
+ * not there; dlopen: open it.
  */
 #include "proof.h"
 
 #include <cuda_runtime.h>
 #include <dlfcn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,8 +29,8 @@ static void check(cudaError_t code, const char *what) {
 
 typedef int nccl_function(void *result);
 
-static nccl_function *look_up(const char *name) {
-    void *symbol = dlsym(RTLD_DEFAULT, name);
+static nccl_function *look_up(const char *name, bool open) {
+    void *symbol = open ? NULL : dlsym(RTLD_DEFAULT, name);
     if (!symbol) {
         void *nccl = dlopen("libnccl.so.2", RTLD_NOW);
         if (!nccl) {
@@ -43,7 +47,7 @@ static nccl_function *look_up(const char *name) {
 static enum cudaStreamCaptureMode mode_named(const char *name) {
     if (strcmp(name, "thread-local") == 0)
         return cudaStreamCaptureModeThreadLocal;
-    return strcmp(name, "global") == 0 ? cudaStreamCaptureModeGlobal : cudaStreamCaptureModeRelaxed;
+    return cudaStreamCaptureModeGlobal;
 }
 
 /* Set 0x01 bytes by the captured work before the call, and copy them after it. */
@@ -65,9 +69,10 @@ static const char *run_graph(cudaStream_t stream, const char *from, char *to, si
 }
 
 int main(int argc, char **argv) {
-    if (argc != 3)
+    if (argc != 4)
         return 2;
     enum { SIZE = 4096 };
+    bool open = strcmp(argv[3], "dlopen") == 0;
     char *from, *to;
     cudaStream_t stream;
     CUDA(cudaMalloc((void **)&from, SIZE));
@@ -81,7 +86,7 @@ int main(int argc, char **argv) {
         int version;
         char id[128];
     } answer = {0};
-    int code = look_up(argv[2])(&answer);
+    int code = look_up(argv[2], open)(&answer);
     int mapped_after = strcmp(proof_maps(), "none") != 0;
     enum cudaStreamCaptureStatus status;
     CUDA(cudaStreamIsCapturing(stream, &status));
@@ -90,7 +95,7 @@ int main(int argc, char **argv) {
     const char *capture = run_graph(stream, from, to, SIZE);
 
     int version = 0;
-    look_up("ncclGetVersion")(&version);
+    look_up("ncclGetVersion", open)(&version);
     int good = code == 0 && !mapped_before && mapped_after && strcmp(capture, "valid") == 0;
     proof(version, "result=%s call=%d loaded-in-capture=%s capture=%s", good ? "right" : "wrong",
           code, !mapped_before && mapped_after ? "yes" : "no", capture);
