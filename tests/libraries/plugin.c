@@ -1,0 +1,5 @@
+/* Stands in for a NCCL plugin, or for any library that is no NCCL. */
+int plugin_answer(void);
+int plugin_answer(void) {
+    return 4711;
+}

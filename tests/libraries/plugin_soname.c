@@ -1,0 +1,2 @@
+/* A plugin that was built with the SONAME of a NCCL. */
+#include "plugin.c"
