@@ -18,7 +18,7 @@ SHIM := $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard shim/*.c shim/*.S bridge
 SHIM_RCCL := $(subst shim/binding.o,shim/binding-rccl.o,$(SHIM))
 
 .DEFAULT_GOAL := all
-.PHONY: all tool bench check check-abi clean help install uninstall test-parts FORCE check-gpu
+.PHONY: all tool bench check check-abi clean help install uninstall test-parts FORCE check-gpu demo
 
 all: $(BUILD)/libnccl_redirect.so $(BUILD)/librccl_redirect.so ## Build the preload libraries (needs a C compiler and make)
 
@@ -86,6 +86,14 @@ tool: ## Build the command-line tool (fetches libelf, cJSON and libmd first)
 	@$(MAKE) --no-print-directory $(BUILD)/nccl-redirect
 
 all: $(if $(TOOL_READY),$(BUILD)/nccl-redirect)
+
+$(BUILD)/demo/all_reduce: examples/all_reduce.c $(BUILD)/libnccl_redirect.so
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $< -o $@ $(BUILD)/libnccl_redirect.so -ldl
+
+demo: all $(BUILD)/demo/all_reduce $(BUILD)/hostmem/plain/libnccl.so.2 build/nccl/cu12-2.21.5/lib/libnccl.so.2 ## Run one unmodified program under every NCCL of this machine
+	@scripts/demo $(BUILD)
 
 # ---- tests ----
 
