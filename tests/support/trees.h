@@ -36,7 +36,7 @@ const char *folder_with(const char *name,
     "nccl = ctypes.CDLL('libnccl.so.2')\n"                                                         \
     "version = ctypes.c_int()\n"                                                                   \
     "nccl.ncclGetVersion(ctypes.byref(version))\n"                                                 \
-    "print('version=%d' % version.value)\n"
+    "print('version=' + str(version.value))\n"
 
 /* Assert that a text has so many lines. */
 #define assert_lines(text, count) assert_lines_at(text, count, __FILE__, __LINE__)
