@@ -95,8 +95,8 @@ static void read_pyvenv(struct python *python) {
 }
 
 /* "python3.11": from the interpreter's real name, else from the newest such folder in lib. */
-static char *version_folder(const char *real, const char *prefix) {
-    const char *name = real ? ncr_basename(real) : "";
+static char *version_folder(const char *executable, const char *prefix) {
+    const char *name = ncr_basename(executable);
     if (strncmp(name, "python3.", 8) == 0)
         return strdup(name);
     char *lib = ncr_path("%s/lib", prefix);
@@ -120,7 +120,7 @@ static bool describe(struct python *python, char *executable, const char *origin
         free(python->prefix);
         python->prefix = ncr_parent(real, 2);
     }
-    python->version = python->prefix ? version_folder(real, python->prefix) : NULL;
+    python->version = python->prefix ? version_folder(real ? real : executable, python->prefix) : NULL;
     free(real);
     return python->version;
 }

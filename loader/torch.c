@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where one torch is. `folder` is its own (…/torch), `site` the package folder that it lies in, or NULL for a libtorch. */
+/* Where one torch is: `folder` has its libraries; `site` is the package folder that it lies in, or NULL for a libtorch. */
 struct torch {
     struct ncr_search *search;
     const char *folder;
@@ -41,7 +41,7 @@ static char *conda_prefix(const struct torch *torch) {
 }
 
 static bool has_gpu_library(const char *folder) {
-    return exists(ncr_path("%s/lib/libtorch_cuda.so", folder)) || exists(ncr_path("%s/lib/libtorch_hip.so", folder));
+    return exists(ncr_path("%s/libtorch_cuda.so", folder)) || exists(ncr_path("%s/libtorch_hip.so", folder));
 }
 
 /* The wheel of NCCL may lie in another package folder of the same Python than torch. */
@@ -62,24 +62,33 @@ static bool offer_libraries(struct torch *torch, const char *prefix) {
         return true;
     static const char *const bundled[] = {"libnccl.so.2", "libnccl.so", "librccl.so.1", "librccl.so"};
     for (int i = 0; i < 4; i++)
-        if (offer(torch, ncr_path("%s/lib/%s", folder, bundled[i])))
+        if (offer(torch, ncr_path("%s/%s", folder, bundled[i])))
             return true;
     if (prefix && offer(torch, ncr_path("%s/lib/libnccl.so.2", prefix)))
         return true;
     if (site && ncr_python_folders(torch->search->subject, offer_wheel_in, torch))
         return true;
     /* Linked statically into torch and exported from there. */
-    return offer(torch, ncr_path("%s/lib/libtorch_cuda.so", folder)) ||
-           offer(torch, ncr_path("%s/lib/libtorch_hip.so", folder)) ||
+    return offer(torch, ncr_path("%s/libtorch_cuda.so", folder)) ||
+           offer(torch, ncr_path("%s/libtorch_hip.so", folder)) ||
            (prefix && offer(torch, ncr_path("%s/lib/libtorch_cuda.so", prefix)));
 }
 
-/* Offer the NCCLs of the torch in `folder`, which has no slash at its end. */
+static char *package_folder(const char *libraries) {
+    char *own = ncr_parent(libraries, 0), *package = own ? ncr_parent(own, 1) : NULL, *site = NULL;
+    if (package && strcmp(ncr_basename(package), "torch") == 0 && strcmp(ncr_basename(own), "lib") == 0)
+        site = ncr_parent(package, 1);
+    free(package);
+    free(own);
+    return site;
+}
+
+/* Offer the NCCLs of the torch whose libraries lie in `folder`. */
 static bool offer_torch(struct torch *torch, const char *origin, const char *folder) {
     torch->found = true;
     torch->origin = origin;
     torch->folder = folder;
-    torch->site = strcmp(ncr_basename(folder), "torch") == 0 ? ncr_parent(folder, 1) : NULL;
+    torch->site = package_folder(folder);
     char *prefix = conda_prefix(torch);
     bool gpu = has_gpu_library(folder) || (prefix && exists(ncr_path("%s/lib/libtorch_cuda.so", prefix)));
     bool stop = gpu && offer_libraries(torch, prefix);
@@ -98,7 +107,7 @@ static bool find_mapped_torch(void *arg, const struct ncr_object *object) {
     const char *base = ncr_basename(object->path);
     if (strcmp(base, "libtorch_cuda.so") != 0 && strcmp(base, "libtorch_hip.so") != 0)
         return false;
-    *found = ncr_parent(object->path, 2);
+    *found = ncr_parent(object->path, 1);
     return *found != NULL;
 }
 
@@ -140,28 +149,30 @@ static void note_without(struct torch *torch, const char *folder) {
 /* Python passes over a folder called torch that is no package, such as one of sources in PYTHONPATH. */
 static bool visit_site(void *arg, const char *origin, const char *folder) {
     struct visit *visit = arg;
-    char *torch = ncr_path("%s/torch", folder);
-    visit->found = torch && exists(ncr_path("%s/__init__.py", torch));
+    char *libraries = ncr_path("%s/torch/lib", folder);
+    visit->found = libraries && exists(ncr_path("%s/torch/__init__.py", folder));
     if (visit->found)
-        visit->stop = offer_torch(visit->torch, origin, torch);
+        visit->stop = offer_torch(visit->torch, origin, libraries);
     else
         note_without(visit->torch, folder);
-    free(torch);
+    free(libraries);
     return visit->found;
 }
 
 /* What NCCL_REDIRECT_TORCH names: package folder, torch's own folder, or that of a libtorch. */
 static bool offer_named(struct torch *torch, const char *named) {
-    char *own = ncr_parent(named, 0), *inside = ncr_path("%s/torch", own ? own : named);
+    char *folder = ncr_parent(named, 0);
+    char *inside = folder ? ncr_path("%s/torch/lib", folder) : NULL, *own = folder ? ncr_path("%s/lib", folder) : NULL;
     bool stop = false;
     if (inside && ncr_file_exists(inside))
         stop = offer_torch(torch, "NCCL_REDIRECT_TORCH", inside);
-    else if (own && exists(ncr_path("%s/lib", own)))
+    else if (own && ncr_file_exists(own))
         stop = offer_torch(torch, "NCCL_REDIRECT_TORCH", own);
     else
         note_without(torch, named);
-    free(inside);
     free(own);
+    free(inside);
+    free(folder);
     return stop;
 }
 
@@ -172,10 +183,8 @@ static bool visit_library_folder(void *arg, const char *origin, const char *fold
     struct visit *visit = arg;
     if (!exists(ncr_path("%s/libtorch.so", folder)))
         return false;
-    char *torch = ncr_parent(folder, 1);
     visit->found = true;
-    visit->stop = torch && offer_torch(visit->torch, origin, torch);
-    free(torch);
+    visit->stop = offer_torch(visit->torch, origin, folder);
     return true;
 }
 
