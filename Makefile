@@ -18,7 +18,7 @@ SHIM := $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard shim/*.c shim/*.S bridge
 SHIM_RCCL := $(subst shim/binding.o,shim/binding-rccl.o,$(SHIM))
 
 .DEFAULT_GOAL := all
-.PHONY: all tool bench check check-abi clean help install uninstall test-parts FORCE check-gpu demo
+.PHONY: all tool docs bench check check-abi clean help install uninstall test-parts FORCE check-gpu demo
 
 all: $(BUILD)/libnccl_redirect.so $(BUILD)/librccl_redirect.so ## Build the preload libraries (needs a C compiler and make)
 
@@ -86,6 +86,9 @@ tool: ## Build the command-line tool (fetches libelf, cJSON and libmd first)
 	@$(MAKE) --no-print-directory $(BUILD)/nccl-redirect
 
 all: $(if $(TOOL_READY),$(BUILD)/nccl-redirect)
+
+docs: tool ## Write the tool's tables into its manual pages and completions
+	@scripts/make-docs $(BUILD)/nccl-redirect
 
 $(BUILD)/demo/all_reduce: examples/all_reduce.c $(BUILD)/libnccl_redirect.so
 	$(call say,CC,$<)
@@ -218,7 +221,9 @@ TO_INSTALL = $(foreach l,$(BOTH),644:$(BUILD)/$l:$(OWN)/$l) $(LIB_FOLDERS) \
              755:scripts/container-entrypoint:$(OWN)/container-entrypoint \
              $(addprefix 755:,$(addsuffix :bin/nccl-redirect,$(shell ls $(BUILD)/nccl-redirect 2>/dev/null))) \
              $(foreach h,$(wildcard include/*.h),644:$h:include/$(notdir $h)) \
-             $(foreach m,$(wildcard docs/*.1 docs/*.7),644:$m:share/man/man$(patsubst .%,%,$(suffix $m))/$(notdir $m)) \
+             $(foreach m,$(wildcard docs/man/*.1 docs/man/*.7),644:$m:share/man/man$(patsubst .%,%,$(suffix $m))/$(notdir $m)) \
+             644:cli/completion/nccl-redirect.bash:share/bash-completion/completions/nccl-redirect \
+             644:cli/completion/_nccl-redirect:share/zsh/site-functions/_nccl-redirect \
              644:$(BUILD)/nccl-redirect.pc:share/pkgconfig/nccl-redirect.pc
 
 $(BUILD)/nccl-redirect.pc: scripts/nccl-redirect.pc.in FORCE

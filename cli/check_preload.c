@@ -112,14 +112,19 @@ static void check_log_file(struct doctor *doctor) {
                "NCCL_REDIRECT_LOG_FILE=%s: its folder cannot be written here, lines go to stderr", file);
 }
 
+static void report_lines(struct doctor *doctor, enum level level, const char *lines) {
+    for (const char *line = lines; *line; line += strcspn(line, "\n") + 1)
+        report(doctor, level, "variables", NULL, "%.*s", (int)strcspn(line, "\n"), line);
+}
+
 void check_variables(struct doctor *doctor) {
     const struct ncr_config *config = &doctor->config;
     unsigned before = doctor->count;
     if (config->problem.length)
         report(doctor, FAILURE, "variables", "correct the value, or unset it", "%s. NCCL is disabled in every redirected process",
                ncr_text_get(&config->problem));
-    for (const char *line = ncr_text_get(&config->warnings); *line; line += strcspn(line, "\n") + 1)
-        report(doctor, WARNING, "variables", NULL, "%.*s", (int)strcspn(line, "\n"), line);
+    report_lines(doctor, FAILURE, ncr_text_get(&config->errors));
+    report_lines(doctor, WARNING, ncr_text_get(&config->warnings));
     check_log_file(doctor);
     if (doctor->count == before)
         report(doctor, FINE, "variables", NULL, "%s%s%s", config->decided_by,

@@ -40,8 +40,7 @@ struct verb {
 };
 
 struct option_row {
-    const char *name; /* with dashes */
-    const char *key;  /* as in the table */
+    const char *key; /* with underscores */
     const char *argument, *meaning;
 };
 
@@ -63,6 +62,7 @@ bool verb_has_option(const struct verb *verb, const struct option_row *option);
 void request_parse(const struct verb *verb, int argc, char **argv, struct request *request);
 void verb_help(const struct verb *verb, FILE *to);
 void apply_choice(const struct request *request);
+const char *option_name(const struct option_row *option); /* with dashes */
 
 #define VERB(name, takes, arguments, options, summary, text) int verb_##name(struct request *request);
 #include "verbs.def"
@@ -90,6 +90,10 @@ cJSON *json_lines(const char *lines); /* each ends in \n */
 void complain(const char *format, ...) NCR_PRINTF(1, 2);           /* "nccl-redirect: …" on stderr */
 const char *size_text(uint64_t bytes);
 const char *version_text(int version);
+
+/* ---- generate.c: what is made from the table ---- */
+
+int generate(int argc, char **argv);
 
 /* ---- elf_info.c: a file by libelf: what it needs and defines ---- */
 
@@ -257,6 +261,7 @@ struct process {
     struct names nccls;   /* real NCCLs that it maps */
     bool listed;          /* the shim is in its LD_PRELOAD */
     const char *redirect; /* its NCCL_REDIRECT, or NULL */
+    bool rules;           /* it has NCCL_REDIRECT_RULES: several NCCLs are meant */
     bool lost;            /* a process above it has the shim, and it has not */
     bool deaf;            /* statically linked, 32-bit or set-uid: a preload has no effect */
     int version;          /* of the only or chosen NCCL that it maps */

@@ -90,12 +90,14 @@ static void show_candidates(const struct decision *decision, bool all) {
         printf("\n%u more places hold nothing, or a file named above (--all lists them)\n", hidden);
 }
 
+static void show_lines(const char *word, const char *lines) {
+    for (const char *line = lines; *line; line += strcspn(line, "\n") + 1)
+        put(0, "%s: %.*s", word, (int)strcspn(line, "\n"), line);
+}
+
 static void show_remarks(const struct command *command, const struct decision *decision) {
-    for (const char *line = ncr_text_get(&decision->config.warnings); *line;) {
-        int length = (int)strcspn(line, "\n");
-        put(0, "%s: %.*s", tinted(DOUBTFUL, "warning"), length, line);
-        line += length + 1;
-    }
+    show_lines(tinted(BAD, "error"), ncr_text_get(&decision->config.errors));
+    show_lines(tinted(DOUBTFUL, "warning"), ncr_text_get(&decision->config.warnings));
     if (*decision->notes && decision->chosen && decision->config.choice != NCR_CHOOSE_SYSTEM)
         put(0, "note: %s", decision->notes);
     if (command->is_static || command->set_uid || command->narrow)
@@ -118,6 +120,7 @@ static void show_json(const struct command *command, const struct decision *deci
     json_text(object, "note", *decision->notes ? decision->notes : NULL);
     cJSON_AddBoolToObject(object, "linked_with_nccl", linked_with_nccl(command));
     cJSON_AddBoolToObject(object, "preload_has_effect", !command->is_static && !command->set_uid && !command->narrow);
+    cJSON_AddItemToObject(object, "errors", json_lines(ncr_text_get(&config->errors)));
     cJSON_AddItemToObject(object, "warnings", json_lines(ncr_text_get(&config->warnings)));
     for (unsigned i = 0; i < decision->count; i++)
         cJSON_AddItemToArray(list, considered_json(&decision->list[i]));

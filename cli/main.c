@@ -64,6 +64,8 @@ int main(int argc, char **argv) {
     }
     if (strcmp(word, "is-preloaded") == 0) /* doctor starts itself with the preload, and asks */
         return dlsym(RTLD_DEFAULT, "nccl_redirect_version") ? EXIT_FINE : EXIT_FINDING;
+    if (strcmp(word, "generate") == 0) /* make docs */
+        return generate(argc - 1, argv + 1);
     const struct verb *verb = verb_named(word);
     if (!verb)
         return unknown(word);

@@ -20,7 +20,7 @@ enum option_key {
 };
 
 const struct option_row option_rows[OPTION_COUNT] = {
-#define OPTION(name, argument, meaning) {NULL, #name, argument, meaning},
+#define OPTION(name, argument, meaning) {#name, argument, meaning},
 #include "verbs.def"
 };
 
@@ -35,7 +35,7 @@ bool verb_has_option(const struct verb *verb, const struct option_row *option) {
     return strstr(verb->options, make(" %s ", option->key)) != NULL;
 }
 
-static const char *option_name(const struct option_row *option) {
+const char *option_name(const struct option_row *option) {
     char *name = (char *)make("%s", option->key);
     for (char *c = name; (c = strchr(c, '_'));)
         *c = '-';

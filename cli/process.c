@@ -64,6 +64,7 @@ static void read_environment(struct process *process, const char *path) {
     char *text = read_all(path, MOST_ENVIRONMENT, &size);
     const char *redirect = text ? variable(text, size, "NCCL_REDIRECT") : NULL;
     process->listed = text && shim_listed(variable(text, size, "LD_PRELOAD"));
+    process->rules = text && variable(text, size, "NCCL_REDIRECT_RULES");
     process->redirect = redirect ? make("%s", redirect) : NULL;
     free(text);
 }
@@ -135,7 +136,7 @@ static const struct process *redirected_ancestor(const struct processes *process
 static void judge(const struct processes *processes, struct process *process) {
     const struct process *above = process->shim ? NULL : redirected_ancestor(processes, process);
     process->lost = above && !process->deaf;
-    if (process->shim && process->nccls.count > 1) {
+    if (process->shim && process->nccls.count > 1 && !process->rules) {
         process->finding = make("maps %u NCCLs: one serves, whoever opened another by its own handle uses that one, and the "
                                 "first collective can fail or hang", process->nccls.count);
         process->cure = "LD_DEBUG=files tells which library loads it; load it through libnccl.so.2";

@@ -1,0 +1,65 @@
+# bash completion of nccl-redirect
+
+_nccl_redirect() {
+    local word=${COMP_WORDS[COMP_CWORD]} option=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]}
+    local verbs='' options='' values='' takes='' i
+    COMPREPLY=()
+    # bash takes --use=sys apart into --use, = and sys.
+    if [ "$word" = = ]; then
+        word=
+    elif [ "$option" = = ]; then
+        option=${COMP_WORDS[COMP_CWORD - 2]}
+    fi
+    # make docs: bash
+    verbs='run explain list inspect doctor ps fingerprint env'
+    case $verb in
+    run) takes=command options='--use= --require= --strict --log= --no-check --help' ;;
+    explain) takes=command options='--use= --require= --strict --all --json --help' ;;
+    list) takes=nothing options='--json --help' ;;
+    inspect) takes=names options='--all --json --help' ;;
+    doctor) takes=command options='--use= --require= --strict --json --help' ;;
+    ps) takes=names options='--all --json --help' ;;
+    fingerprint) takes=names options='--use= --require= --strict --json --merge --help' ;;
+    env) takes=nothing options='--use= --require= --strict --log= --format= --help' ;;
+    esac
+    case $option in
+    --use) values='auto torch system' ;;
+    --log) values='off error warn info debug' ;;
+    --format) values='sh mpirun srun docker k8s ray cdi json' ;;
+    esac
+    # make docs: end
+    if [ "$COMP_CWORD" = 1 ] || [ "$verb" = help ]; then
+        mapfile -t COMPREPLY < <(compgen -W "$verbs help --help --version" -- "$word")
+        return
+    fi
+    # A command behind the options is completed as a command line of its own.
+    for ((i = 2; i < COMP_CWORD; i++)); do
+        [ "$takes" = command ] || break
+        case ${COMP_WORDS[i]} in
+        --) i=$((i + 1)) ;;
+        -* | =) continue ;;
+        *) [ "${COMP_WORDS[i - 1]}" = = ] && continue ;;
+        esac
+        if declare -F _command_offset >/dev/null; then
+            _command_offset "$i"
+        elif [ "$i" = "$COMP_CWORD" ]; then
+            mapfile -t COMPREPLY < <(compgen -c -- "$word")
+        else
+            mapfile -t COMPREPLY < <(compgen -f -- "$word")
+        fi
+        return
+    done
+    if [ -n "$values" ]; then
+        mapfile -t COMPREPLY < <(compgen -W "$values" -- "$word"; [ "$option" = --use ] && compgen -f -- "$word")
+    elif [[ $word == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
+        [[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace 2>/dev/null
+    elif [ "$takes" = command ]; then
+        mapfile -t COMPREPLY < <(compgen -c -- "$word")
+    elif [ "$verb" = ps ]; then
+        mapfile -t COMPREPLY < <(compgen -W "$(cd /proc && echo [0-9]*)" -- "$word")
+    elif [ "$takes" = names ]; then
+        mapfile -t COMPREPLY < <(compgen -f -- "$word")
+    fi
+}
+complete -o filenames -F _nccl_redirect nccl-redirect
