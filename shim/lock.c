@@ -55,10 +55,17 @@ static void after_fork(void) {
         unlock();
 }
 
+/* What glibc's pthread_atfork calls. Weak, because musl has no such function, and would end every program that inherits a
+ * preload with a name that is missing. */
+typedef void fork_handler(void);
+extern int __register_atfork(fork_handler *, fork_handler *, fork_handler *, void *library) __attribute__((weak));
+extern __attribute__((visibility("hidden"))) void *__dso_handle;
+
 static void make_forks_wait(void) {
     static atomic_bool registered;
     if (!atomic_load(&registered)) {
-        pthread_atfork(before_fork, after_fork, after_fork);
+        if (__register_atfork)
+            __register_atfork(before_fork, after_fork, after_fork, __dso_handle);
         atomic_store(&registered, true);
     }
 }
