@@ -14,11 +14,38 @@ static bool is_ours_or_chosen(uintptr_t start, uintptr_t end) {
     return (self >= start && self < end) || ncr_in_backend((const void *)start);
 }
 
-static bool find_second(void *arg, const struct ncr_object *object) {
-    if (!object->is_nccl || is_ours_or_chosen(object->start, object->end))
-        return false;
-    *(char **)arg = strdup(object->path);
-    return true;
+/* Paths that look like one. Judged only after the walk, which must not touch files. */
+struct suspects {
+    char *paths[8];
+    unsigned count;
+};
+
+static bool suspect(void *arg, const struct ncr_object *object) {
+    struct suspects *suspects = arg;
+    if (object->is_nccl && !is_ours_or_chosen(object->start, object->end))
+        suspects->paths[suspects->count++] = strdup(object->path);
+    return suspects->count == sizeof suspects->paths / sizeof *suspects->paths;
+}
+
+/* Another copy of this shim has the SONAME of a NCCL, and is none. */
+static bool is_shim(const char *path) {
+    struct ncr_verdict verdict;
+    ncr_judge(path, ncr_settings(), &verdict);
+    ncr_verdict_free(&verdict);
+    return verdict.shim;
+}
+
+static char *second_in_list(void) {
+    struct suspects suspects = {.count = 0};
+    char *second = NULL;
+    ncr_objects(suspect, &suspects);
+    for (unsigned i = 0; i < suspects.count; i++) {
+        if (!second && suspects.paths[i] && !is_shim(suspects.paths[i]))
+            second = suspects.paths[i];
+        else
+            free(suspects.paths[i]);
+    }
+    return second;
 }
 
 /* One line of /proc/self/maps: "start-end rwxp offset device inode   path". The path of a NCCL's code, or NULL. */
@@ -31,7 +58,7 @@ static char *second_in_line(char *line) {
     if (!path || line[2] != 'x' || !ncr_is_nccl_name(path) || is_ours_or_chosen(range[0], range[1]))
         return NULL;
     path[strcspn(path, "\n")] = '\0';
-    return strdup(path);
+    return is_shim(path) ? NULL : strdup(path);
 }
 
 /* What dlmopen has mapped is not in the loader's list of this namespace. */
@@ -55,8 +82,8 @@ void ncr_look_for_second(void) {
     /* Two copies of this shim in a chain: the next one has the backend, and looks itself. */
     if (ncr_backend()->handle && dlsym(ncr_backend()->handle, "nccl_redirect_version"))
         return;
-    char *other = NULL;
-    if (!ncr_objects(find_second, &other))
+    char *other = second_in_list();
+    if (!other)
         other = second_in_maps();
     if (other)
         ncr_log(NCR_WARN,

@@ -29,10 +29,18 @@ static unsigned count;
 /* These look at their arguments in every version (bridge/bridge.c): tests/test_abi_structs.c has
  * their prototypes. */
 static bool is_bridged(const char *name) {
-    static const char *const bridged[] = {
-        "ncclGetUniqueId", "ncclCommGetUniqueId",    "ncclCommInitRank",
-        "ncclCommInitAll", "ncclCommInitRankConfig", "ncclCommInitRankScalable",
-        "ncclCommSplit",   "ncclCommShrink",         "ncclCommGrow"};
+    static const char *const bridged[] = {"ncclGetUniqueId",
+                                          "ncclCommGetUniqueId",
+                                          "ncclCommInitRank",
+                                          "ncclCommInitAll",
+                                          "ncclCommInitRankConfig",
+                                          "ncclCommInitRankScalable",
+                                          "ncclCommSplit",
+                                          "ncclCommShrink",
+                                          "ncclCommGrow",
+                                          "ncclCommWindowRegister",
+                                          "ncclLsaBarrierCreateRequirement",
+                                          "ncclLLA2ACreateRequirement"};
     for (size_t i = 0; i < sizeof bridged / sizeof *bridged; i++)
         if (strcmp(bridged[i], name + (*name == 'p')) == 0)
             return true;

@@ -1,0 +1,48 @@
+/* A backend that wraps another NCCL reaches it: its own dlopen is not redirected, and the second
+ * NCCL is no matter of warning. */
+#include "support.h"
+
+static void check(const char *early) {
+    struct result result = run(WITH_SHIM,
+                               ENV(text("NCCL_REDIRECT=%s", library("wrapper")),
+                                   text("WRAPS=%s", real_nccl("cu12-2.21.5")), early),
+                               CMD(program("linked_create")));
+    assert_string_equal(result.out, "version=0,22105 id=0 text=wrapped\n");
+    assert_string_equal(result.err, "before\nbetween\n");
+    assert_int_equal(result.status, 0);
+    result_free(&result);
+}
+
+static void at_its_first_call(void **state) {
+    (void)state;
+    check("A=");
+}
+
+static void in_its_constructor(void **state) {
+    (void)state;
+    check("WRAPS_EARLY=1");
+}
+
+/* The program's own dlopen of that very file is redirected all the same. */
+static void the_program_gets_the_wrapper(void **state) {
+    (void)state;
+    const char *real = real_nccl("cu12-2.21.5");
+    struct result result =
+        run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", library("wrapper")), text("WRAPS=%s", real)),
+            CMD(program("open_later"), real));
+    assert_contains(result.out, "code=0 version=22105\n");
+    result_free(&result);
+    result = run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", library("wrapper")), "WRAPS=/nowhere"),
+                 CMD(program("open_later"), real));
+    assert_contains(result.out, "code=3 version=-1\n");
+    result_free(&result);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(at_its_first_call),
+        cmocka_unit_test(in_its_constructor),
+        cmocka_unit_test(the_program_gets_the_wrapper),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
