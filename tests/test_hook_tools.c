@@ -18,7 +18,6 @@ static void no_tool(void **state) {
     check(WITH_SHIM, "A=", done);
 }
 
-/* ncclBcast calls ncclBroadcast inside NCCL: that one is not the program's. */
 static void by_the_next_definition(void **state) {
     (void)state;
     check(WITH_SHIM, text("LD_PRELOAD=%s", library("next_tool")),
@@ -37,6 +36,22 @@ static void both(void **state) {
           text("tool: 3 reductions, 0 broadcasts\ntwin tool: 3 reductions\n%s", done));
 }
 
+/* ncclBcast calls ncclBroadcast inside NCCL: that one is not the program's. Without the shim the
+ * tool sees it. */
+static void what_nccl_calls_itself_is_not_the_programs(void **state) {
+    (void)state;
+    const char *real = real_nccl("cu12-2.21.5"),
+               *tool = text("LD_PRELOAD=%s", library("next_tool"));
+    struct result result =
+        run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", real), tool), CMD(program("linked_bcast")));
+    assert_string_equal(result.out, "tool: 0 reductions, 0 broadcasts\ncode=4\n");
+    result_free(&result);
+    const char *path = text("LD_LIBRARY_PATH=%s/cu12-2.21.5/lib", built("nccl"));
+    result = run(WITHOUT_SHIM, ENV(path, tool), CMD(program("linked_bcast")));
+    assert_string_equal(result.out, "tool: 0 reductions, 1 broadcasts\ncode=4\n");
+    result_free(&result);
+}
+
 /* A tool behind the shim is not on the way: the shim has the names already. */
 static void a_tool_below_sees_nothing(void **state) {
     (void)state;
@@ -50,6 +65,7 @@ int main(void) {
         cmocka_unit_test(by_the_next_definition),
         cmocka_unit_test(by_the_twin),
         cmocka_unit_test(both),
+        cmocka_unit_test(what_nccl_calls_itself_is_not_the_programs),
         cmocka_unit_test(a_tool_below_sees_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

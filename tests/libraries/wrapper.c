@@ -1,6 +1,6 @@
 /*
  * A backend that wraps another NCCL: opens the file in WRAPS by its absolute path, in its
- * constructor (WRAPS_EARLY) or at the first call, and answers with what that one answers.
+ * constructor (WRAPS_EARLY) or when it is asked for a unique id, and answers with that one's.
  */
 #define OWN_ncclGetVersion 1
 #define OWN_ncclGetUniqueId 1
@@ -24,9 +24,8 @@ static void *wrapped(const char *name) {
 }
 
 int ncclGetVersion(int *version) {
-    int (*real)(int *);
-    *(void **)&real = wrapped("ncclGetVersion");
-    return real ? real(version) : 3;
+    *version = 22105;
+    return 0;
 }
 
 int ncclGetUniqueId(void *id) {
@@ -47,5 +46,5 @@ const char *ncclGetLastError(void *comm) {
 
 __attribute__((constructor)) static void start(void) {
     if (getenv("WRAPS_EARLY"))
-        wrapped("ncclGetVersion");
+        wrapped("ncclGetUniqueId");
 }
