@@ -175,7 +175,7 @@ static bool right(int times) {
 /* Capture one all-reduce on every rank's stream and replay it. A communicator cannot be destroyed
  * before its graphs. */
 static void replay(void) {
-    void *captured;
+    void *captured[MOST_RANKS];
     for (struct rank *rank = ranks; rank < ranks + rank_count; rank++) {
         use(rank);
         CUDA(cuStreamBeginCapture_v2, rank->stream, THREAD_LOCAL);
@@ -183,9 +183,13 @@ static void replay(void) {
     all_reduce();
     for (struct rank *rank = ranks; rank < ranks + rank_count; rank++) {
         use(rank);
-        CUDA(cuStreamEndCapture, rank->stream, &captured);
-        CUDA(cuGraphInstantiateWithFlags, &rank->graph, captured, 0);
-        CUDA(cuGraphDestroy, captured);
+        CUDA(cuStreamEndCapture, rank->stream, &captured[rank - ranks]);
+    }
+    /* Only now: a graph cannot be instantiated while the thread captures on another stream. */
+    for (struct rank *rank = ranks; rank < ranks + rank_count; rank++) {
+        use(rank);
+        CUDA(cuGraphInstantiateWithFlags, &rank->graph, captured[rank - ranks], 0);
+        CUDA(cuGraphDestroy, captured[rank - ranks]);
     }
     for (int i = 0; i < REPLAYS; i++)
         for (struct rank *rank = ranks; rank < ranks + rank_count; rank++) {

@@ -148,6 +148,10 @@ static void capture(void) {
         device_use(r->rank);
         r->graph = device_end_capture(r->stream);
     }
+    EACH(r) {
+        device_use(r->rank);
+        r->graph = device_instantiate(r->graph);
+    }
 }
 
 /* Launch the graph of every rank `times` times; returns the microseconds of one. */

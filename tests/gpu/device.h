@@ -23,7 +23,8 @@ void device_wait(void *stream);
 /* Capture in thread-local mode: what other threads do cannot break it. In plain memory there are no
  * graphs: device_end_capture returns NULL, and what was enqueued in between has run. */
 void device_begin_capture(void *stream);
-void *device_end_capture(void *stream); /* instantiated */
+void *device_end_capture(void *stream);
+void *device_instantiate(void *captured); /* not while the thread captures on any stream; NULL stays NULL */
 void device_launch(void *graph, void *stream);
 void device_delete_graph(void *graph);
 

@@ -61,10 +61,14 @@ void device_begin_capture(void *stream) {
 
 void *device_end_capture(void *stream) {
     cudaGraph_t graph;
-    cudaGraphExec_t executable;
     CUDA(cudaStreamEndCapture(stream, &graph));
-    CUDA(cudaGraphInstantiateWithFlags(&executable, graph, 0));
-    CUDA(cudaGraphDestroy(graph));
+    return graph;
+}
+
+void *device_instantiate(void *captured) {
+    cudaGraphExec_t executable;
+    CUDA(cudaGraphInstantiateWithFlags(&executable, captured, 0));
+    CUDA(cudaGraphDestroy(captured));
     return executable;
 }
 

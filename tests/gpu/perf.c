@@ -147,6 +147,10 @@ static void capture(int side) {
         device_use(r);
         graphs[side][r] = device_end_capture(streams[r]);
     }
+    for (int r = 0; r < ranks; r++) {
+        device_use(r);
+        graphs[side][r] = device_instantiate(graphs[side][r]);
+    }
 }
 
 static int ascending(const void *a, const void *b) {
