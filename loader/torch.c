@@ -66,6 +66,9 @@ static bool offer_libraries(struct torch *torch, const char *prefix) {
             return true;
     if (prefix && offer(torch, ncr_path("%s/lib/libnccl.so.2", prefix)))
         return true;
+    /* A wheel beside torch is torch's, usable or not: what lies further away belongs to something else. */
+    if (site && exists(ncr_path("%s/nvidia/nccl/lib/libnccl.so.2", site)))
+        return false;
     if (site && ncr_python_folders(torch->search->subject, offer_wheel_in, torch))
         return true;
     /* Linked statically into torch and exported from there. */
