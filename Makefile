@@ -157,7 +157,7 @@ $(BUILD)/hostmem/no-pnccl/%: HOSTMEM_FLAGS := -DHOSTMEM_NO_PNCCL -DHOSTMEM_VERSI
 $(BUILD)/hostmem/extra/%: HOSTMEM_FLAGS := -DHOSTMEM_EXTRA
 $(BUILD)/hostmem/fail-init/%: HOSTMEM_FLAGS := -DHOSTMEM_FAIL_INIT
 $(BUILD)/hostmem/newest/%: HOSTMEM_FLAGS := -DHOSTMEM_VERSION=23203
-$(BUILD)/hostmem/rccl/%: HOSTMEM_FLAGS := -DHOSTMEM_RCCL
+$(BUILD)/hostmem/rccl/%: HOSTMEM_FLAGS := -DHOSTMEM_RCCL -DHOSTMEM_VERSION=22806
 
 $(HOSTMEM): $(wildcard tests/backend/*) shim/nccl_api.def
 	$(call say,CC,"$(@:$(BUILD)/%=%)")
