@@ -18,7 +18,7 @@ SHIM := $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard shim/*.c shim/*.S bridge
 SHIM_RCCL := $(subst shim/binding.o,shim/binding-rccl.o,$(SHIM))
 
 .DEFAULT_GOAL := all
-.PHONY: all tool docs bench check check-abi clean help install uninstall test-parts FORCE check-gpu demo
+.PHONY: all tool docs bench check check-abi clean help install uninstall test-parts FORCE check-gpu check-torch demo
 
 all: $(BUILD)/libnccl_redirect.so $(BUILD)/librccl_redirect.so ## Build the preload libraries (needs a C compiler and make)
 
@@ -181,6 +181,9 @@ check-abi: all ## Compare the table of functions with real NCCLs, the newest pub
 
 check-gpu: all ## The tests that need GPUs; STEPS="c graph" for some (tests/gpu/run --list)
 	@NCR_BUILD=$(abspath $(BUILD)) tests/gpu/run $(STEPS)
+
+check-torch: all ## A real torch without a GPU: discovery, an older NCCL under it, libtorch (installs torch into build/torch)
+	@NCR_BUILD=$(abspath $(BUILD)) tests/torch/run
 
 # ---- benchmark ----
 
