@@ -126,6 +126,8 @@ $(BUILD)/tests/programs/linked_early_user: private LINKS = -Wl,--no-as-needed $(
 $(BUILD)/tests/libraries/plugin_soname.so: private LINKS = -Wl,-soname,libnccl.so.2
 $(BUILD)/tests/programs/by_path: $(BUILD)/tests/libraries/libnccl.so.stub.so
 $(BUILD)/tests/programs/by_path: private LINKS = $(abspath $(BUILD)/tests/libraries/libnccl.so.stub.so)
+$(BUILD)/tests/programs/linked_future: $(BUILD)/hostmem/extra/libnccl.so.2
+$(BUILD)/tests/programs/linked_future: private LINKS = -Wl,-z,lazy $(BUILD)/hostmem/extra/libnccl.so.2
 $(BUILD)/tests/libraries/runpath_user.so: private LINKS = -Wl,--enable-new-dtags,-rpath,'$$ORIGIN/sub'
 $(BUILD)/tests/programs/linked_runpath: private LINKS = -Wl,-rpath,'$$ORIGIN/own'
 $(BUILD)/tests/programs/linked_secure: private LINKS = -Wl,-rpath,$(abspath $(BUILD))/tests/as_nccl
