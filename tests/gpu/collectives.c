@@ -176,7 +176,7 @@ static void report_graph(size_t before, int replays, int version) {
     for (int b = 0; b < BATCHES; b++)
         each[b] = replay(replays / BATCHES);
     const char *result = result_after(1 + captured_ran + replays / BATCHES * BATCHES);
-    double memory = (memory_used() - before) / 1048576.0;
+    double memory = ((double)memory_used() - (double)before) / 1048576;
     EACH(r)
     device_delete_graph(r->graph); /* a communicator cannot be destroyed before its graphs */
     qsort(each, BATCHES, sizeof *each, ascending);

@@ -36,7 +36,7 @@ find_python() {
 count_gpus() {
     "$python" -c 'import ctypes
 driver, count = ctypes.CDLL("libcuda.so.1"), ctypes.c_int()
-print(count.value if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) else count.value)' 2>/dev/null || echo 0
+print(0 if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) else count.value)' 2>/dev/null || echo 0
 }
 
 # The version that a library file answers with; it is opened by its path, without the shim.
