@@ -121,6 +121,9 @@ $(BUILD)/tests/programs/%: tests/programs/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(TEST_CFLAGS) $(CFLAGS) $< -o $@ $(LINKS) -ldl
 
+# These check by themselves, in ranks, what the preload makes of an older NCCL; -rdynamic: they are their own CUDA runtime.
+$(BUILD)/tests/programs/bridge_%: private LINKS = -rdynamic -L$(PACKAGES_LIB) -Wl,-rpath,$(CURDIR)/$(PACKAGES_LIB) -lcmocka
+
 $(BUILD)/tests/programs/linked_early_user: $(BUILD)/tests/libraries/linked_early.so
 $(BUILD)/tests/programs/linked_early_user: private LINKS = -Wl,--no-as-needed $(abspath $(BUILD)/tests/libraries/linked_early.so)
 $(BUILD)/tests/libraries/plugin_soname.so: private LINKS = -Wl,-soname,libnccl.so.2
@@ -150,7 +153,8 @@ $(BUILD)/tests/test_%: tests/test_%.c $(wildcard tests/support/*.[ch]) $(BUILD)/
 
 # The NCCL over host memory, plain and with one fault or one property each (tests/backend/hostmem.h lists the knobs). The last
 # one is the whole NCCL inside a torch, as in wheels that link it statically.
-HOSTMEM := $(patsubst %,$(BUILD)/hostmem/%/libnccl.so.2,plain old lacks-split lacks-core no-pnccl extra fail-init newest) \
+HOSTMEM := $(patsubst %,$(BUILD)/hostmem/%/libnccl.so.2,plain old lacks-split lacks-core no-pnccl extra fail-init newest \
+               v20403 v20804 v21304 v22403 v22703) \
            $(BUILD)/hostmem/rccl/librccl.so.1 $(BUILD)/hostmem/torch/libtorch_cuda.so
 $(BUILD)/hostmem/old/%: HOSTMEM_FLAGS := -DHOSTMEM_VERSION=21803
 $(BUILD)/hostmem/lacks-split/%: HOSTMEM_FLAGS := -DHOSTMEM_LACKS=ncclCommSplit
@@ -160,6 +164,7 @@ $(BUILD)/hostmem/extra/%: HOSTMEM_FLAGS := -DHOSTMEM_EXTRA
 $(BUILD)/hostmem/fail-init/%: HOSTMEM_FLAGS := -DHOSTMEM_FAIL_INIT
 $(BUILD)/hostmem/newest/%: HOSTMEM_FLAGS := -DHOSTMEM_VERSION=23203
 $(BUILD)/hostmem/rccl/%: HOSTMEM_FLAGS := -DHOSTMEM_RCCL -DHOSTMEM_VERSION=22806
+$(BUILD)/hostmem/v%: HOSTMEM_FLAGS = -DHOSTMEM_VERSION=$(patsubst v%,%,$(notdir $(@D)))
 
 $(HOSTMEM): $(wildcard tests/backend/*) shim/nccl_api.def
 	$(call say,CC,"$(@:$(BUILD)/%=%)")
