@@ -1,0 +1,14 @@
+/* What the recording backend of the bridge tests saw; got by ncclGetErrorString(4711). */
+#ifndef BRIDGE_RECORDER_H
+#define BRIDGE_RECORDER_H
+
+#include <stddef.h>
+
+struct recorded {
+    const char *function;         /* of the last call, NULL: none since this was read */
+    const void *config;           /* as it was passed */
+    unsigned char bytes[256];     /* what it points to, as far as its size says */
+    const void *from, *arguments; /* other pointers of the call */
+};
+
+#endif
