@@ -124,6 +124,7 @@ $(BUILD)/tests/programs/%: tests/programs/%.c
 # These check by themselves, in ranks, what the preload makes of an older NCCL; -rdynamic: they are their own CUDA runtime.
 $(BUILD)/tests/programs/bridge_%: private LINKS = -rdynamic -L$(PACKAGES_LIB) -Wl,-rpath,$(CURDIR)/$(PACKAGES_LIB) -lcmocka
 
+$(BUILD)/tests/libraries/bridge_self_calls.so: private LINKS = -Wl,-z,relro -Wl,-z,now
 $(BUILD)/tests/programs/linked_early_user: $(BUILD)/tests/libraries/linked_early.so
 $(BUILD)/tests/programs/linked_early_user: private LINKS = -Wl,--no-as-needed $(abspath $(BUILD)/tests/libraries/linked_early.so)
 $(BUILD)/tests/libraries/plugin_soname.so: private LINKS = -Wl,-soname,libnccl.so.2
@@ -154,7 +155,7 @@ $(BUILD)/tests/test_%: tests/test_%.c $(wildcard tests/support/*.[ch]) $(BUILD)/
 # The NCCL over host memory, plain and with one fault or one property each (tests/backend/hostmem.h lists the knobs). The last
 # one is the whole NCCL inside a torch, as in wheels that link it statically.
 HOSTMEM := $(patsubst %,$(BUILD)/hostmem/%/libnccl.so.2,plain old lacks-split lacks-core no-pnccl extra fail-init newest \
-               v20403 v20804 v21304 v22403 v22703) \
+               v20403 v20804 v21304 v22403 v22703 v22902) \
            $(BUILD)/hostmem/rccl/librccl.so.1 $(BUILD)/hostmem/torch/libtorch_cuda.so
 $(BUILD)/hostmem/old/%: HOSTMEM_FLAGS := -DHOSTMEM_VERSION=21803
 $(BUILD)/hostmem/lacks-split/%: HOSTMEM_FLAGS := -DHOSTMEM_LACKS=ncclCommSplit

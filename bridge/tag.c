@@ -30,7 +30,8 @@ static int version_of(const struct tag *tag) {
 }
 
 static const char *file_of(const struct tag *tag) {
-    return tag->place + strlen(tag->place) + 1;
+    size_t host = strlen(tag->place);
+    return host + 1 < sizeof tag->place ? tag->place + host + 1 : "";
 }
 
 /* The file takes the room that the host, cut at 24 characters, leaves; of a longer path the end. */
@@ -92,7 +93,7 @@ int ncr_tag_check(struct ncr_library *library, const struct ncr_id *id) {
     if (version_of(&theirs) == version_of(&ours) && theirs.rccl == ours.rccl)
         return NCR_SUCCESS;
     char their_version[16], our_version[16];
-    theirs.place[sizeof theirs.place - 1] = theirs.place[sizeof theirs.place - 2] = '\0';
+    theirs.place[sizeof theirs.place - 1] = '\0'; /* it came over the network */
     ncr_version_text(version_of(&theirs), their_version);
     ncr_version_text(version_of(&ours), our_version);
     return ncr_refuse(library,
