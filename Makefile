@@ -155,7 +155,7 @@ $(BUILD)/tests/test_%: tests/test_%.c $(wildcard tests/support/*.[ch]) $(BUILD)/
 # The NCCL over host memory, plain and with one fault or one property each (tests/backend/hostmem.h lists the knobs). The last
 # one is the whole NCCL inside a torch, as in wheels that link it statically.
 HOSTMEM := $(patsubst %,$(BUILD)/hostmem/%/libnccl.so.2,plain old lacks-split lacks-core no-pnccl extra fail-init newest \
-               v20403 v20804 v21304 v22403 v22703 v22902) \
+               v20403 v20804 v21304 v22403 v22703 v22806 v22902) \
            $(BUILD)/hostmem/rccl/librccl.so.1 $(BUILD)/hostmem/torch/libtorch_cuda.so
 $(BUILD)/hostmem/old/%: HOSTMEM_FLAGS := -DHOSTMEM_VERSION=21803
 $(BUILD)/hostmem/lacks-split/%: HOSTMEM_FLAGS := -DHOSTMEM_LACKS=ncclCommSplit
