@@ -232,6 +232,7 @@ struct ncr_search {
     ncr_visitor *visit;
     void *arg;
     struct ncr_text notes; /* what a method could not find, one clause per method */
+    struct ncr_text torch; /* the folder with the libraries of the first torch that was found */
 };
 
 bool ncr_candidates(struct ncr_search *search);

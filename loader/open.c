@@ -209,6 +209,7 @@ void ncr_choose(struct ncr_backend *backend, const struct ncr_config *config, bo
     else
         report_failure(&choosing, &search);
     ncr_text_free(&search.notes);
+    ncr_text_free(&search.torch);
     ncr_text_free(&choosing.absent);
     ncr_text_free(&choosing.named_fault);
 }

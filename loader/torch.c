@@ -88,6 +88,8 @@ static char *package_folder(const char *libraries) {
 
 /* Offer the NCCLs of the torch whose libraries lie in `folder`. */
 static bool offer_torch(struct torch *torch, const char *origin, const char *folder) {
+    if (!torch->search->torch.length)
+        ncr_text_add(&torch->search->torch, "%s", folder);
     torch->found = true;
     torch->origin = origin;
     torch->folder = folder;
