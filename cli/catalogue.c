@@ -16,8 +16,9 @@ static struct nccl *known_file(struct catalogue *catalogue, const struct ncr_ver
     return NULL;
 }
 
-static void remark(struct nccl *nccl, const char *text) {
+static void remark(struct nccl *nccl, const char *text, const char *cure) {
     names_add(&nccl->remarks, text);
+    names_add(&nccl->cures, cure);
 }
 
 static void read_file(struct nccl *nccl) {
@@ -44,10 +45,10 @@ static void compare_with_owners(struct nccl *nccl) {
         if (!owners->list[i].other_size)
             writer = &owners->list[i];
     if (owners->count > 1) {
-        remark(nccl, make("%u packages own this one file; %s%s%s. Uninstalling either removes it for both: keep one "
-                          "(uninstall both, then install the one that torch asks for)",
-                          owners->count, writer ? "it is the one of " : "it is the one that was installed last",
-                          writer ? writer->name : "", writer ? make(" %s", writer->version) : ""));
+        remark(nccl, make("%u packages own this one file; %s%s%s. Uninstalling one removes it for the others", owners->count,
+                          writer ? "it is the one of " : "it is the one that was installed last", writer ? writer->name : "",
+                          writer ? make(" %s", writer->version) : ""),
+               "uninstall all of them, then install the one that torch asks for");
         return;
     }
     const struct owner *owner = owners->count ? &owners->list[0] : NULL;
@@ -58,10 +59,11 @@ static void compare_with_owners(struct nccl *nccl) {
     if (strstr(owner->name, "nccl") && ncr_version_parse(owner->version, &version, &end) && nccl->version &&
         version != nccl->version)
         remark(nccl, make("the wheel says %s, the file is %s: it was replaced after the wheel was installed", owner->version,
-                          version_text(nccl->version)));
+                          version_text(nccl->version)),
+               "pip install --force-reinstall that wheel, if it is the one that you want");
     else if (owner->other_size)
         remark(nccl, make("its size is not what %s %s installed: it was replaced, or copied in part", owner->name,
-                          owner->version));
+                          owner->version), "install that package again");
 }
 
 static void take(struct gathering *gathering, const char *method, const char *origin, const char *path) {
@@ -117,6 +119,37 @@ void catalogue_read(struct catalogue *catalogue, const struct ncr_config *config
         catalogue->notes = make("%s", search.notes.data + 2);
     for (unsigned i = 0; i < catalogue->count; i++)
         if (strcmp(catalogue->list[i].method, "none") == 0)
-            remark(&catalogue->list[i], make("no torch stands beside it, so neither torch nor system finds it; to use it: --use "
-                                             "%s", catalogue->list[i].path));
+            remark(&catalogue->list[i], make("no torch stands beside it, so neither torch nor system finds it"),
+                   make("to use it: --use %s", catalogue->list[i].path));
+}
+
+/* ---- functions ---- */
+
+/** Which of these functions does the NCCL in `path` not export? */
+struct names lacking(const struct names *needs, const char *path) {
+    struct elf_info info;
+    struct names lacks = {NULL, 0};
+    elf_info_read(path, ELF_SYMBOLS, &info);
+    for (unsigned i = 0; i < needs->count; i++)
+        if (!names_have(&info.exported, needs->list[i]))
+            names_add(&lacks, needs->list[i]);
+    return lacks;
+}
+
+static const char *since_text(const char *name) {
+    for (unsigned i = 0; i < NCR_ROWS; i++)
+        if (strcmp(ncr_functions[i].name, name) == 0)
+            return ncr_functions[i].rccl ? make("%s (RCCL)", name) : make("%s (%s)", name, version_text(ncr_functions[i].since));
+    return name;
+}
+
+/** A list of functions with the version that has each first; shortened unless `all`. */
+const char *functions_text(const struct names *lacks, bool all) {
+    struct ncr_text text = {0};
+    unsigned most = all || lacks->count <= 8 ? lacks->count : 6;
+    for (unsigned i = 0; i < most; i++)
+        ncr_text_add(&text, "%s%s", i ? ", " : "", since_text(lacks->list[i]));
+    if (most < lacks->count)
+        ncr_text_add(&text, " and %u more (--all)", lacks->count - most);
+    return ncr_text_get(&text);
 }

@@ -4,22 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct torch {
-    const char *folder; /* …/torch, or NULL */
-};
-
-static bool visit_site(void *arg, const char *origin, const char *folder) {
-    struct torch *torch = arg;
-    const char *path = make("%s/torch", folder);
-    (void)origin;
-    if (ncr_file_exists(path))
-        torch->folder = path;
-    return torch->folder != NULL;
-}
-
 /* "2.11.0+cu130" from the line `__version__ = '2.11.0+cu130'` of torch/version.py, or NULL. */
 static const char *torch_version(const char *folder) {
-    const char *text = ncr_file_text(make("%s/version.py", folder), 8192);
+    const char *text = ncr_file_text(make("%s/../version.py", folder), 8192);
     const char *line = text ? strstr(text, "\n__version__") : NULL;
     const char *start = line ? line + 1 + strcspn(line + 1, "'\"\n") : "";
     return *start && *start != '\n' ? make("%.*s", (int)strcspn(start + 1, "'\"\n"), start + 1) : NULL;
@@ -37,7 +24,7 @@ static void check_torch_in(struct doctor *doctor, const char *folder) {
     const char *version = torch_version(folder);
     const char *name = version ? make("torch %s", version) : "torch";
     for (int i = 0; i < 2; i++) {
-        const char *path = make("%s/lib/%s", folder, libraries[i][0]);
+        const char *path = make("%s/%s", folder, libraries[i][0]);
         struct elf_info info;
         if (!ncr_file_exists(path))
             continue;
@@ -52,33 +39,26 @@ static void check_torch_in(struct doctor *doctor, const char *folder) {
                    "%s in %s is built for %s without NCCL, as far as %s shows", name, folder, libraries[i][1], libraries[i][0]);
         else
             report(doctor, FINE, "torch", NULL, "%s in %s: built for %s, %s", name, folder, libraries[i][1], reach);
+        doctor->torch_needs = info.wanted;
         return;
     }
     report(doctor, WARNING, "torch", "install a torch for CUDA or ROCm, if this job should use GPUs",
            "%s in %s has no GPU library (a CPU build): it brings no NCCL and uses none", name, folder);
 }
 
-void check_torch(struct doctor *doctor) {
-    const char *named = doctor->config.torch;
-    struct torch torch = {NULL};
-    if (named)
-        visit_site(&torch, "", named);
-    if (named && !torch.folder && ncr_file_exists(make("%s/lib", named)))
-        torch.folder = named;
-    if (!named)
-        ncr_python_folders(&doctor->command.subject, visit_site, &torch);
-    if (torch.folder)
-        check_torch_in(doctor, torch.folder);
-    else if (named)
-        report(doctor, FAILURE, "torch", "correct or unset NCCL_REDIRECT_TORCH", "NCCL_REDIRECT_TORCH=%s holds no torch", named);
+static void check_torch(struct doctor *doctor, const struct decision *decision) {
+    const struct ncr_config *config = &doctor->config;
+    if (decision->torch)
+        check_torch_in(doctor, decision->torch);
+    else if (config->torch)
+        report(doctor, FAILURE, "torch", "correct or unset NCCL_REDIRECT_TORCH", "NCCL_REDIRECT_TORCH=%s holds no torch", config->torch);
     else
-        report(doctor, doctor->config.choice == NCR_CHOOSE_TORCH ? WARNING : FINE, "torch", NULL,
-               "none here: %s. Fine for a program that needs no torch",
-               *doctor->catalogue.notes ? doctor->catalogue.notes : "no Python was found");
+        report(doctor, config->choice == NCR_CHOOSE_TORCH ? WARNING : FINE, "torch", NULL,
+               "none here: %s. Fine for a program that needs no torch", *decision->notes ? decision->notes : "no Python was found");
 }
 
 static void check_method(struct doctor *doctor, enum ncr_choice choice) {
-    struct decision decision;
+    struct decision decision; /* as if this method alone were asked for */
     struct ncr_config config = doctor->config;
     const char *name = choice == NCR_CHOOSE_TORCH ? "use torch" : "use system";
     bool asked = doctor->config.choice == choice;
@@ -86,6 +66,8 @@ static void check_method(struct doctor *doctor, enum ncr_choice choice) {
     config.fallback = false;
     config.decided_by = (char *)make("NCCL_REDIRECT=%s", name + 4);
     decide(&decision, &config, &doctor->command.subject);
+    if (choice == NCR_CHOOSE_TORCH)
+        check_torch(doctor, &decision);
     for (unsigned i = 0; i < decision.count; i++)
         if (decision.list[i].outcome == NCR_REFUSED && strncmp(ncr_basename(decision.list[i].candidate.path), "libtorch", 8) != 0)
             report(doctor, WARNING, name, "repair or remove it; the next one is used instead, if there is one", "%s (from %s) %s",
@@ -108,7 +90,7 @@ void check_choice(struct doctor *doctor) {
         return; /* the variables have failed already */
     if (!chosen && doctor->config.choice == NCR_CHOOSE_AUTO)
         report(doctor, FAILURE, "choice", decision_cure(&doctor->decision), "auto finds no NCCL here; only one that the program brings itself "
-               "could serve");
+               "can serve");
     else if (!chosen)
         report(doctor, FAILURE, "choice", decision_cure(&doctor->decision), "%s", decision_failure(&doctor->decision));
     else
@@ -118,6 +100,20 @@ void check_choice(struct doctor *doctor) {
     if (chosen && doctor->config.choice == NCR_CHOOSE_TORCH && chosen->candidate.method != NCR_BY_TORCH)
         report(doctor, WARNING, "choice", "set NCCL_REDIRECT_TORCH to torch's folder, or NCCL_REDIRECT_FALLBACK=0 to make this an error",
                "%s asks for torch's NCCL, and gets the system's, since no NCCL of torch can be used", doctor->config.decided_by);
+}
+
+void check_functions(struct doctor *doctor) {
+    const struct names *needs = &doctor->torch_needs;
+    const struct considered *chosen = doctor->decision.chosen;
+    if (!chosen || !needs->count)
+        return;
+    struct names lacks = lacking(needs, chosen->candidate.path);
+    if (lacks.count)
+        report(doctor, WARNING, "functions", "choose a newer NCCL if the job uses them (nccl-redirect list)",
+               "torch can call %s, which NCCL %s lacks: a call that nccl-redirect cannot replace exactly returns ncclInvalidUsage, all "
+               "others work", functions_text(&lacks, false), version_text(chosen->version));
+    else
+        report(doctor, FINE, "functions", NULL, "the chosen NCCL has all %u that torch is linked with", needs->count);
 }
 
 void check_fallback(struct doctor *doctor) {
@@ -139,7 +135,7 @@ void check_fallback(struct doctor *doctor) {
                    trial.error);
     } else {
         report(doctor, FINE, "fallback", NULL, "none: if that one cannot be opened, NCCL calls return ncclSystemError%s",
-               doctor->config.choice == NCR_CHOOSE_AUTO ? ", unless the program brings its own" : ", as asked for");
+               doctor->config.choice == NCR_CHOOSE_AUTO ? ", unless the program brings its own" : "");
     }
 }
 
@@ -160,7 +156,8 @@ void check_second(struct doctor *doctor) {
     for (unsigned i = 0; i < doctor->catalogue.count; i++) {
         const struct nccl *nccl = &doctor->catalogue.list[i];
         for (unsigned j = 0; strcmp(nccl->method, "none") != 0 && j < nccl->remarks.count; j++)
-            report(doctor, WARNING, "packages", NULL, "%s (%s): %s", nccl->path, owner_text(&nccl->owners), nccl->remarks.list[j]);
+            report(doctor, WARNING, "packages", nccl->cures.list[j], "%s (%s): %s", nccl->path, owner_text(&nccl->owners),
+                   nccl->remarks.list[j]);
     }
     if (chosen && other && strcmp(chosen->real_path, other->real_path) != 0 &&
         strcmp(other->origin, "LD_LIBRARY_PATH") == 0)

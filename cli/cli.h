@@ -172,6 +172,7 @@ struct decision {
     unsigned count;
     struct considered *chosen; /* or NULL */
     const char *notes;
+    const char *torch; /* the folder with torch's libraries, if the search came by one, or NULL */
 };
 
 void decide(struct decision *decision, const struct ncr_config *config, const struct ncr_subject *subject);
@@ -212,7 +213,8 @@ struct nccl {
     const char *build_id;
     struct owners owners;
     struct names also; /* other paths of the same file */
-    struct names remarks; /* what a user should know about it */
+    struct names remarks; /* what a user should know about it, and */
+    struct names cures;   /* what to do about each; "" is nothing */
 };
 
 struct catalogue {
@@ -223,6 +225,8 @@ struct catalogue {
 
 void catalogue_read(struct catalogue *catalogue, const struct ncr_config *config, const struct ncr_subject *subject);
 const char *owner_text(const struct owners *owners);
+struct names lacking(const struct names *needs, const char *path);  /* functions that the file does not export */
+const char *functions_text(const struct names *functions, bool all); /* "ncclCommSplit (2.18.1), …" */
 
 /* ---- reach.c: how a file reaches NCCL ---- */
 
@@ -288,6 +292,7 @@ struct doctor {
     struct ncr_config config;
     struct decision decision;   /* as configured */
     struct catalogue catalogue; /* all that there is */
+    struct names torch_needs;   /* functions that torch is linked with */
     struct check {
         enum level level;
         const char *name, *text, *cure;
@@ -301,9 +306,9 @@ void report(struct doctor *doctor, enum level level, const char *name, const cha
 void check_preload(struct doctor *doctor);
 void check_list(struct doctor *doctor);
 void check_variables(struct doctor *doctor);
-void check_torch(struct doctor *doctor);
-void check_methods(struct doctor *doctor);
+void check_methods(struct doctor *doctor); /* torch first */
 void check_choice(struct doctor *doctor);
+void check_functions(struct doctor *doctor);
 void check_fallback(struct doctor *doctor);
 void check_second(struct doctor *doctor);
 void check_driver(struct doctor *doctor);

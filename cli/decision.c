@@ -24,7 +24,7 @@ static bool worth_a_trial(const char *path) {
     return strncmp(ncr_basename(path), "libtorch", 8) != 0;
 }
 
-static void try_first(struct deciding *deciding, struct considered *one) {
+static void try_first(struct considered *one) {
     struct trial trial = {.opened = true};
     if (worth_a_trial(one->candidate.path))
         try_open(one->candidate.path, "ncclGetVersion", &trial);
@@ -35,7 +35,6 @@ static void try_first(struct deciding *deciding, struct considered *one) {
         one->outcome = NCR_REFUSED;
         one->why = make("cannot be opened (%s)", trial.error);
     }
-    (void)deciding;
 }
 
 static bool consider(void *arg, const struct ncr_candidate *candidate) {
@@ -54,7 +53,7 @@ static bool consider(void *arg, const struct ncr_candidate *candidate) {
         for (unsigned i = 0; i < decision->count; i++)
             first &= !decision->list[i].chosen;
         if (first)
-            try_first(deciding, &one);
+            try_first(&one);
     }
     ncr_verdict_free(&verdict);
     decision->list = grow(decision->list, decision->count, sizeof *decision->list);
@@ -73,6 +72,8 @@ void decide(struct decision *decision, const struct ncr_config *config, const st
     for (unsigned i = 0; i < decision->count; i++)
         if (decision->list[i].chosen)
             decision->chosen = &decision->list[i];
+    if (search.torch.length)
+        decision->torch = search.torch.data;
     if (search.notes.length)
         decision->notes = make("%s", search.notes.data + 2);
 }
@@ -90,7 +91,7 @@ const char *decision_failure(const struct decision *decision) {
     struct ncr_text text = {0};
     if (config->choice == NCR_CHOOSE_NOTHING)
         return ncr_text_get(&config->problem);
-    ncr_text_add(&text, "%s cannot be met: ", config->decided_by);
+    ncr_text_add(&text, config->choice == NCR_CHOOSE_AUTO ? "auto finds no NCCL: " : "%s cannot be met: ", config->decided_by);
     size_t start = text.length;
     for (unsigned i = 0; i < decision->count; i++) {
         const struct considered *one = &decision->list[i];
@@ -105,9 +106,27 @@ const char *decision_failure(const struct decision *decision) {
     return ncr_text_get(&text);
 }
 
+/* What can be done about a file that is there and was refused, or NULL. */
+static const char *cure_of_refusal(const struct decision *decision) {
+    for (unsigned i = 0; i < decision->count; i++) {
+        const struct considered *one = &decision->list[i];
+        if (one->outcome != NCR_REFUSED || strncmp(ncr_basename(one->candidate.path), "libtorch", 8) == 0)
+            continue;
+        if (strstr(one->why, "outside NCCL_REDIRECT_REQUIRE"))
+            return "widen the range, or offer a NCCL inside it: install one, or name a file with --use "
+                   "/path/libnccl.so.2; `nccl-redirect list` shows what this machine has";
+        return make("repair %s (install its package again), or name another file: --use /path/libnccl.so.2; "
+                    "`nccl-redirect list` shows what this machine has", one->candidate.path);
+    }
+    return NULL;
+}
+
 /** What to do about it. */
 const char *decision_cure(const struct decision *decision) {
     const struct ncr_config *config = &decision->config;
+    const char *cure = cure_of_refusal(decision);
+    if (cure)
+        return cure;
     switch (config->choice) {
     case NCR_CHOOSE_TORCH:
         if (config->torch)

@@ -90,9 +90,9 @@ int verb_doctor(struct request *request) {
     check_preload(&doctor);
     check_list(&doctor);
     check_variables(&doctor);
-    check_torch(&doctor);
     check_methods(&doctor);
     check_choice(&doctor);
+    check_functions(&doctor);
     check_fallback(&doctor);
     check_second(&doctor);
     check_driver(&doctor);

@@ -11,9 +11,12 @@ static bool linked_with_nccl(const struct command *command) {
 }
 
 static const char *subject_text(const struct command *command) {
+    struct ncr_text text = {0};
     if (!command->argv || !*command->argv)
         return "a process of this environment";
-    return command->launcher ? make("%s (behind %s)", command->program, command->launcher) : command->program;
+    for (char **at = command->argv; *at; at++)
+        ncr_text_add(&text, "%s%s", at == command->argv ? "" : " ", *at);
+    return ncr_text_get(&text);
 }
 
 static const char *order_text(const struct ncr_config *config) {
@@ -56,6 +59,11 @@ static void show_choice(const struct command *command, const struct decision *de
         put_pair(13, "because", "%s", decision_failure(decision));
         put_pair(13, "to do", "%s", decision_cure(decision));
     }
+    if (command->program)
+        put_pair(13, "program", "%s%s", command->program, strcmp(command->program, command->started_as) == 0
+                 ? "" : make(", started as %s", command->started_as));
+    if (command->launcher)
+        put_pair(13, "launcher", "%s: what it starts here decides for itself", command->launcher);
     put_pair(13, "decided by", "%s", config->decided_by);
     put_pair(13, "order", "%s", order_text(config));
     if (config->require_text)

@@ -73,12 +73,6 @@ static int inspect(const char *name) {
 
 /* ---- what the NCCLs lack ---- */
 
-static void read_exports(const char *path, struct names *exports) {
-    struct elf_info info;
-    elf_info_read(path, ELF_SYMBOLS, &info);
-    *exports = info.exported;
-}
-
 static struct names all_needs(void) {
     struct names needs = {NULL, 0};
     for (unsigned i = 0; i < results.count; i++)
@@ -86,32 +80,6 @@ static struct names all_needs(void) {
             if (!names_have(&needs, results.list[i].needs.list[j]))
                 names_add(&needs, results.list[i].needs.list[j]);
     return needs;
-}
-
-static struct names lacking(const struct names *needs, const char *path) {
-    struct names exports, lacks = {NULL, 0};
-    read_exports(path, &exports);
-    for (unsigned i = 0; i < needs->count; i++)
-        if (!names_have(&exports, needs->list[i]))
-            names_add(&lacks, needs->list[i]);
-    return lacks;
-}
-
-static const char *since_text(const char *name) {
-    for (unsigned i = 0; i < NCR_ROWS; i++)
-        if (strcmp(ncr_functions[i].name, name) == 0)
-            return ncr_functions[i].rccl ? make("%s (RCCL)", name) : make("%s (%s)", name, version_text(ncr_functions[i].since));
-    return name;
-}
-
-static const char *lacks_text(const struct names *lacks, bool all) {
-    struct ncr_text text = {0};
-    unsigned most = all || lacks->count <= 8 ? lacks->count : 6;
-    for (unsigned i = 0; i < most; i++)
-        ncr_text_add(&text, "%s%s", i ? ", " : "", since_text(lacks->list[i]));
-    if (most < lacks->count)
-        ncr_text_add(&text, " and %u more (--all)", lacks->count - most);
-    return ncr_text_get(&text);
 }
 
 /* ---- output ---- */
@@ -136,7 +104,7 @@ static void show_file(const struct reached *reached, bool all) {
 static void show_library(const struct nccl *nccl, const struct names *needs, const struct names *lacks, bool all) {
     const char *name = make("NCCL %s, %s, ", nccl->version ? version_text(nccl->version) : "?", nccl->path);
     if (lacks->count)
-        put(2, "%s%s", name, make("%s %s", tinted(DOUBTFUL, "lacks"), lacks_text(lacks, all)));
+        put(2, "%s%s", name, make("%s %s", tinted(DOUBTFUL, "lacks"), functions_text(lacks, all)));
     else
         put(2, "%s%s", name, make("%s all %u", tinted(GOOD, "has"), needs->count));
 }

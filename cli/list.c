@@ -20,7 +20,7 @@ static void show(const struct nccl *nccl) {
     if (nccl->refusal)
         put_pair(10, tinted(BAD, "refused"), "it %s", nccl->refusal);
     for (unsigned i = 0; i < nccl->remarks.count; i++)
-        put_pair(10, tinted(DOUBTFUL, "note"), "%s", nccl->remarks.list[i]);
+        put_pair(10, tinted(DOUBTFUL, "note"), "%s. To do: %s", nccl->remarks.list[i], nccl->cures.list[i]);
 }
 
 static cJSON *owners_json(const struct owners *owners) {

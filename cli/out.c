@@ -63,31 +63,35 @@ static unsigned columns(const char *text, size_t length) {
 
 /* Write words from column `at` on; a line that would pass WIDTH goes on below, at `indent`. A word is never cut: a path that
  * was cut could not be copied. */
-static void wrap(unsigned at, unsigned indent, const char *text) {
+static void wrap_to(FILE *to, unsigned at, unsigned indent, const char *text) {
     bool first = true;
     while (*text) {
         size_t length = strcspn(text, " \n");
         unsigned width = columns(text, length);
         if (!first && at + 1 + width > WIDTH) {
-            printf("\n%*s", (int)indent, "");
+            fprintf(to, "\n%*s", (int)indent, "");
             at = indent;
         } else if (!first) {
-            putchar(' ');
+            putc(' ', to);
             at++;
         }
-        fwrite(text, 1, length, stdout);
+        fwrite(text, 1, length, to);
         at += width;
         first = false;
         text += length;
         if (*text == '\n') {
-            printf("\n%*s", (int)indent, "");
+            fprintf(to, "\n%*s", (int)indent, "");
             at = indent;
             first = true;
             text++;
         }
         text += strspn(text, " ");
     }
-    putchar('\n');
+    putc('\n', to);
+}
+
+static void wrap(unsigned at, unsigned indent, const char *text) {
+    wrap_to(stdout, at, indent, text);
 }
 
 void put(unsigned indent, const char *format, ...) {
@@ -135,7 +139,13 @@ cJSON *json_lines(const char *lines) {
 void complain(const char *format, ...) {
     va_list list;
     va_start(list, format);
-    fprintf(stderr, "nccl-redirect: %s\n", format_list(format, list));
+    const char *text = format_list(format, list);
+    /* One line in logs, where lines of many ranks mix; wrapped for people. */
+    fputs("nccl-redirect: ", stderr);
+    if (isatty(STDERR_FILENO))
+        wrap_to(stderr, 15, 15, text);
+    else
+        fprintf(stderr, "%s\n", text);
     va_end(list);
 }
 

@@ -45,10 +45,11 @@ static void judge_inside(struct reached *reached, const struct elf_info *info) {
         open += names_have(&info->bound, info->exported.list[i]);
     const char *version = info->version_text ? make(" (%s)", info->version_text) : "";
     reached->version = info->version_text;
-    if (open && names_have(&info->bound, "ncclAllReduce")) {
+    if (names_have(&info->exported, "ncclAllReduce")) {
         reached->reach = REACH_EXPORTED;
-        reached->how = make("a NCCL%s is linked into it; it exports the functions and calls %u of them through the loader's table, so a "
-                            "preload takes these calls", version, open);
+        reached->how = make("a NCCL%s is linked into it and exported, so it can serve. %s", version,
+                            open ? make("Its own calls of %u functions go through the loader's table: redirected", open)
+                                 : "Its own calls stay inside: not redirected");
     } else {
         reached->reach = REACH_STATIC;
         reached->how = make("a NCCL%s is linked into it%s: its calls are out of reach of any preload. To redirect it, build it with the "
