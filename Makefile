@@ -177,8 +177,8 @@ build/nccl/%/lib/libnccl.so.2:
 	scripts/fetch-nccl $*
 
 test-parts: all $(PROGRAMS) $(LIBRARIES) $(HOSTMEM) $(WHEEL_FILES)
-	@scripts/setup libcmocka-dev libcmocka0 strace libjemalloc2 libtcmalloc-minimal4 libfakeroot
-	@$(MAKE) --no-print-directory $(TESTS)
+	@scripts/setup $(TOOL_PACKAGES) libcmocka-dev libcmocka0 strace libjemalloc2 libtcmalloc-minimal4 libfakeroot
+	@$(MAKE) --no-print-directory $(BUILD)/nccl-redirect $(TESTS)
 
 check: test-parts ## All tests that need no GPU (fetches cmocka and real NCCLs first)
 	@NCR_BUILD=$(abspath $(BUILD)) NCR_TEST_HOSTMEM=$(abspath $(BUILD))/hostmem/plain/libnccl.so.2 \
