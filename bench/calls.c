@@ -1,6 +1,6 @@
 /*
- * Linked with NCCL: calls ncclGetVersion COUNT times and prints the nanoseconds of one call. Without COUNT it calls once and
- * prints nothing: the smallest program that uses NCCL.
+ * Linked with NCCL: calls ncclGetVersion COUNT times and prints the nanoseconds of one call.
+ * Without COUNT it calls once and prints nothing: the smallest program that uses NCCL.
  *
  * usage: calls [COUNT]
  */
@@ -17,7 +17,7 @@ static double now(void) {
 }
 
 int main(int argc, char **argv) {
-    long count = argc > 1 ? atol(argv[1]) : 1;
+    long count = argc > 1 ? strtol(argv[1], NULL, 10) : 1;
     int version = 0, failed = 0;
     double start = now();
     for (long i = 0; i < count; i++)
