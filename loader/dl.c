@@ -39,7 +39,7 @@ static void *in_libdl(const char *name) {
         handle = __libc_dlopen_mode("libdl.so.2", (int)(RTLD_NOW | RTLD_BY_LIBC));
         atomic_store(&libdl, handle);
     }
-    return handle ? __libc_dlsym(handle, name) : NULL;
+    return handle && __libc_dlsym ? __libc_dlsym(handle, name) : NULL;
 }
 
 /** dlsym, called from this library in any case: RTLD_NEXT is what comes behind it. */

@@ -134,7 +134,7 @@ struct dynamic {
 
 static bool read_dynamic(const struct ncr_elf *elf, struct dynamic *found) {
     const Elf64_Phdr *segment = elf->segments;
-    for (unsigned i = 0; i < elf->segment_count; i++) {
+    for (unsigned i = 0; segment && i < elf->segment_count; i++) {
         void *table;
         if (segment[i].p_type != PT_DYNAMIC || !read_table(elf, &table, segment[i].p_filesz, segment[i].p_offset))
             continue;
