@@ -22,19 +22,20 @@ void check_driver(struct doctor *doctor) {
         return;
     }
     try_open("libcuda.so.1", "cuDriverGetVersion", &trial);
-    int major = nccl && nccl->cuda ? atoi(nccl->cuda) : 0;
+    const char *cuda = nccl ? nccl->cuda : NULL;
+    int major = cuda ? atoi(cuda) : 0;
     if (!trial.opened)
         report(doctor, WARNING, "GPU driver", "fine on a login node; in a container, start it with the GPUs (--gpus all)",
                "libcuda.so.1 cannot be opened: no NVIDIA driver here, NCCL finds no GPU");
     else if (trial.version && major > trial.version / 1000)
         report(doctor, FAILURE, "GPU driver", make("use a NCCL for CUDA %d, or a newer driver", trial.version / 1000),
                "the driver is for CUDA up to %d.%d, the chosen NCCL is built for CUDA %s", trial.version / 1000,
-               trial.version % 1000 / 10, nccl->cuda);
+               trial.version % 1000 / 10, cuda);
     else if (!trial.version)
         report(doctor, WARNING, "GPU driver", "nvidia-smi tells more", "libcuda.so.1 is there and does not answer: no GPU is visible");
     else
         report(doctor, FINE, "GPU driver", NULL, "CUDA up to %d.%d%s", trial.version / 1000, trial.version % 1000 / 10,
-               nccl && nccl->cuda ? make("; the chosen NCCL is built for CUDA %s", nccl->cuda) : "");
+               cuda ? make("; the chosen NCCL is built for CUDA %s", cuda) : "");
 }
 
 struct plugin {

@@ -103,7 +103,7 @@ static void read_program(struct process *process) {
 int nccl_version_of(const char *path) {
     static struct names paths;
     static int *versions;
-    for (unsigned i = 0; i < paths.count; i++)
+    for (unsigned i = 0; versions && i < paths.count; i++)
         if (strcmp(paths.list[i], path) == 0)
             return versions[i];
     struct ncr_elf elf;
