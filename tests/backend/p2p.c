@@ -107,10 +107,10 @@ ncclResult_t hostmem_ncclAllToAllv(const void *sendbuff, const size_t sendcounts
 
 static ncclResult_t all_to_all(ncclComm_t comm, const void *sendbuff, void *recvbuff, size_t count,
                                size_t size) {
-    size_t *counts = malloc(2 * (size_t)comm->nranks * sizeof *counts),
-           *displs = counts + comm->nranks;
+    size_t *counts = malloc(2 * (size_t)comm->nranks * sizeof *counts);
     if (!counts)
         return fail(ncclSystemError, "out of memory for the counts of %d ranks", comm->nranks);
+    size_t *displs = counts + comm->nranks;
     for (int peer = 0; peer < comm->nranks; peer++) {
         counts[peer] = count;
         displs[peer] = (size_t)peer * count;
