@@ -18,7 +18,7 @@ SHIM := $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard shim/*.c shim/*.S bridge
 SHIM_RCCL := $(subst shim/binding.o,shim/binding-rccl.o,$(SHIM))
 
 .DEFAULT_GOAL := all
-.PHONY: all tool docs bench check check-abi clean help install uninstall test-parts FORCE check-gpu check-torch demo
+.PHONY: all tool docs bench check check-abi lint format clean help install uninstall test-parts FORCE check-gpu check-torch demo
 
 all: $(BUILD)/libnccl_redirect.so $(BUILD)/librccl_redirect.so ## Build the preload libraries (needs a C compiler and make)
 
@@ -248,6 +248,16 @@ install: all $(if $(filter x86_64,$(CPU)),$(BUILD)/stub-32.so) $(BUILD)/nccl-red
 
 uninstall: ## Remove exactly what install put there
 	@scripts/install --remove "$(DESTDIR)$(PREFIX)"
+
+# ---- the sources ----
+
+lint: tool ## What tools can check about the sources (CHECKS="format tidy" for some)
+	@scripts/setup clang-format clang-tidy cppcheck shellcheck
+	@scripts/lint $(BUILD) $(CHECKS)
+
+format: ## Bring the C sources into form
+	@scripts/setup clang-format
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
 
 clean: ## Remove what was built, keep what was downloaded
 	rm -rf $(filter-out $(BUILD)/nccl $(BUILD)/wheels $(BUILD)/torch,$(wildcard $(BUILD)/*))
