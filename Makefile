@@ -18,7 +18,7 @@ SHIM := $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard shim/*.c shim/*.S bridge
 SHIM_RCCL := $(subst shim/binding.o,shim/binding-rccl.o,$(SHIM))
 
 .DEFAULT_GOAL := all
-.PHONY: all tool docs bench check check-abi lint format clean help install uninstall test-parts FORCE check-gpu check-torch demo
+.PHONY: all tool docs bench check check-abi lint format clean help install uninstall test-parts FORCE check-gpu check-torch check-containers check-launchers demo
 
 all: $(BUILD)/libnccl_redirect.so $(BUILD)/librccl_redirect.so ## Build the preload libraries (needs a C compiler and make)
 
@@ -190,6 +190,10 @@ check-abi: all ## Compare the table of functions with real NCCLs, the newest pub
 check-gpu: all ## The tests that need GPUs; STEPS="c graph" for some (tests/gpu/run --list)
 	@NCR_BUILD=$(abspath $(BUILD)) tests/gpu/run $(STEPS)
 
+check-containers: all $(WHEEL_FILES) ## The container entrypoint in root file systems of other distributions (as root, by debootstrap)
+	@mkdir -p $(BUILD)/tests
+	@NCR_BUILD=$(abspath $(BUILD)) NCR_TEST_LIMIT=600 tests/run tests/containers/*
+
 check-torch: all ## A real torch without a GPU: discovery, an older NCCL under it, libtorch (installs torch into build/torch)
 	@NCR_BUILD=$(abspath $(BUILD)) tests/torch/run
 
@@ -260,9 +264,9 @@ format: ## Bring the C sources into form
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 
 clean: ## Remove what was built, keep what was downloaded
-	rm -rf $(filter-out $(BUILD)/nccl $(BUILD)/wheels $(BUILD)/torch,$(wildcard $(BUILD)/*))
+	rm -rf $(filter-out $(BUILD)/nccl $(BUILD)/wheels $(BUILD)/torch $(BUILD)/roots,$(wildcard $(BUILD)/*))
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 -include $(TOOL_OBJECTS:.o=.d) $(LOADER:.o=.d) $(SHIM:.o=.d) $(SHIM_RCCL:.o=.d) $(TESTS:%=%.d) $(PROGRAMS:%=%.d) $(LIBRARIES:.so=.d)
