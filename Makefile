@@ -146,11 +146,13 @@ $(BUILD)/tests/libraries/%.so: tests/libraries/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(TEST_CFLAGS) $(CFLAGS) -fPIC -shared $< -o $@ $(LINKS) -ldl
 
+$(BUILD)/tests/test_cli_%: private TEST_LIBS = -lcjson
+
 $(BUILD)/tests/test_%: tests/test_%.c $(wildcard tests/support/*.[ch]) $(BUILD)/loader.a
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(TEST_CFLAGS) -Iloader -Ishim $(CFLAGS) $< $(wildcard tests/support/*.c) $(BUILD)/loader.a -o $@ \
-	    -Lbuild/packages/usr/lib/$(shell $(CC) -dumpmachine) -Wl,-rpath,$(CURDIR)/build/packages/usr/lib/$(shell $(CC) -dumpmachine) -lcmocka -ldl
+	    -Lbuild/packages/usr/lib/$(shell $(CC) -dumpmachine) -Wl,-rpath,$(CURDIR)/build/packages/usr/lib/$(shell $(CC) -dumpmachine) -lcmocka $(TEST_LIBS) -ldl
 
 # The NCCL over host memory, plain and with one fault or one property each (tests/backend/hostmem.h lists the knobs). The last
 # one is the whole NCCL inside a torch, as in wheels that link it statically.

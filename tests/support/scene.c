@@ -122,6 +122,12 @@ struct scene scene_make(const char *name) {
 }
 
 void scene_set(struct scene *scene, const char *setting) {
+    size_t name = strcspn(setting, "=") + 1;
+    for (unsigned i = 0; i < scene->variables; i++)
+        if (strncmp(scene->environment[i], setting, name) == 0) {
+            scene->environment[i] = setting;
+            return;
+        }
     scene->environment[scene->variables++] = setting;
 }
 
