@@ -297,6 +297,7 @@ struct ncr_backend {
     enum ncr_method method;
     int version; /* the backend's own answer, 0 if it gave none */
     bool rccl;
+    unsigned unknown;    /* functions that it has and the table lacks */
     struct ncr_text why; /* every candidate that was refused, and what was not found */
     bool reported;       /* an error line has told it already */
 };

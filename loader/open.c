@@ -86,6 +86,7 @@ static bool open_candidate(struct choosing *choosing, const struct ncr_candidate
     backend->origin = strdup(candidate->origin);
     backend->method = candidate->method;
     backend->rccl = verdict->rccl;
+    backend->unknown = verdict->unknown;
     backend->version = ask_version(handle);
     choosing->device = verdict->device;
     choosing->inode = verdict->inode;
@@ -162,6 +163,12 @@ static void report_success(const struct choosing *choosing) {
     ncr_log(config->announce ? NCR_ANNOUNCE : NCR_INFO, "%s %s serves this process%s: %s (%s, from %s; decided by %s)",
             backend->rccl ? "RCCL" : "NCCL", version, config->additional ? " too" : "", backend->path,
             ncr_method_name(backend->method), backend->origin, config->decided_by);
+    if (backend->unknown)
+        ncr_log(NCR_WARN,
+                "%s %s (%s) has %u function%s that this nccl-redirect " NCR_VERSION " does not know. What is linked with them works if "
+                "it is loaded after the backend (NCCL_REDIRECT_BIND=start); found by name in a library that was opened they are "
+                "not. A newer nccl-redirect knows them; `make check-abi` prints what to add to this one",
+                backend->rccl ? "RCCL" : "NCCL", version, backend->path, backend->unknown, backend->unknown > 1 ? "s" : "");
 }
 
 /* What the user asked for by name is missed at once. Else a program may only ask whether there is a NCCL, and the error waits

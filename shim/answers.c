@@ -22,15 +22,32 @@ static void describe_lacking(struct ncr_text *text, const struct ncr_backend *ba
                      backend->path, since);
 }
 
-/* Refuse a function that the library lacks. Logged once per function. */
+static const char *outcome(enum ncr_result result) {
+    switch (result) {
+    case NCR_NUMBER:
+        return "The call returns -1";
+    case NCR_TEAM:
+        return "The call returns an empty team";
+    case NCR_NONE:
+        return "The call does nothing";
+    case NCR_CODE:
+    case NCR_TEXT:
+        break;
+    }
+    return "The call returns ncclInvalidUsage";
+}
+
+/* Refuse a function that the library lacks. Logged once per function. Only a code that is lost spoils the group: NCCL's functions
+ * without one report no errors (v2.30.7:nccl_device/core.cc:22). */
 static void refuse_row(const struct ncr_library *library, unsigned row) {
     static _Atomic(const char *) texts[NCR_ROWS]; /* of the default library, made once; two threads make the same */
     const char *known = library->index == 0 ? atomic_load(&texts[row]) : NULL;
     struct ncr_text text = {0};
-    ncr_poison_group(library);
+    if (ncr_functions[row].result == NCR_CODE)
+        ncr_poison_group(library);
     if (!known) {
         describe_lacking(&text, &library->backend, &ncr_functions[row]);
-        ncr_log(NCR_WARN, "%s. The call returns ncclInvalidUsage", ncr_text_get(&text));
+        ncr_log(NCR_WARN, "%s. %s", ncr_text_get(&text), outcome(ncr_functions[row].result));
         known = ncr_text_get(&text);
         if (library->index == 0)
             atomic_store(&texts[row], known);
