@@ -68,11 +68,22 @@ static void buffers_of_windows_are_known(void **state) {
     }
 }
 
+static void an_exchange_is_the_backends_own_or_made_of_sends(void **state) {
+    (void)state;
+    struct result result = run_as("bridge_recorder", 22809, 0);
+    assert_contains(result.out, "exchange: 0 passed 0\n");
+    result_free(&result);
+    result = run_as("bridge_recorder_28", 22703, 0);
+    assert_contains(result.out, "exchange: 0 kept 3\n");
+    result_free(&result);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(structs_of_another_layout_are_refused),
         cmocka_unit_test(the_text_tells_why),
         cmocka_unit_test(buffers_of_windows_are_known),
+        cmocka_unit_test(an_exchange_is_the_backends_own_or_made_of_sends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

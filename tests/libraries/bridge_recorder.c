@@ -14,6 +14,9 @@
 #define OWN_ncclLsaBarrierCreateRequirement 1
 #define OWN_ncclLLA2ACreateRequirement 1
 #define OWN_ncclCommWindowRegister 1
+#define OWN_ncclCommCount 1
+#define OWN_ncclSend 1
+#define OWN_ncclAlltoAll 1
 #include "stub_nccl.h"
 
 #include "bridge_recorder.h"
@@ -43,6 +46,8 @@ int ncclDevCommCreate(void *comm, const void *requirements, void *device_comm);
 int ncclLsaBarrierCreateRequirement(struct team team, int barriers, void *handle, void *out);
 int ncclLLA2ACreateRequirement(int blocks, int slots, void *handle, void *out);
 int ncclCommWindowRegister(void *comm, void *buffer, size_t size, void **window, int flags);
+int ncclCommCount(void *comm, int *count);
+int ncclSend(void);
 
 static struct recorded recorded;
 
@@ -63,7 +68,9 @@ const char *ncclGetLastError(void *comm) {
 
 static int record(const char *function, const void *config) {
     size_t size = 0;
+    unsigned sends = recorded.sends;
     memset(&recorded, 0, sizeof recorded);
+    recorded.sends = sends;
     recorded.function = function;
     recorded.config = config;
     if (config)
@@ -128,3 +135,22 @@ int ncclCommWindowRegister(void *comm, void *buffer, size_t size, void **window,
         *window = (char *)buffer + 1;
     return 0;
 }
+
+int ncclCommCount(void *comm, int *count) {
+    (void)comm;
+    *count = 3;
+    return 0;
+}
+
+/* ncclInProgress, as a communicator that does not block may answer in a group. */
+int ncclSend(void) {
+    recorded.sends++;
+    return 7;
+}
+
+#ifndef LACKS_ALL_TO_ALL
+int ncclAlltoAll(void);
+int ncclAlltoAll(void) {
+    return record("ncclAlltoAll", NULL);
+}
+#endif

@@ -9,6 +9,7 @@ struct recorded {
     const void *config;           /* as it was passed */
     unsigned char bytes[256];     /* what it points to, as far as its size says */
     const void *from, *arguments; /* other pointers of the call */
+    unsigned sends;               /* in all */
 };
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * What of the device API reaches the backend (tests/libraries/bridge_recorder.c), and the windows
- * of a backend that cannot tell their buffers.
+ * What of the device API reaches the backend (tests/libraries/bridge_recorder.c), the windows of a
+ * backend that cannot tell their buffers, and by which calls an exchange gets there.
  *
  * usage: bridge_device PATH VERSION    of the header that the program shall be compiled for: one
  *                                      configuration of it is passed first; 0: none is
@@ -43,6 +43,16 @@ static void device(int version) {
     printf("no struct: %d %s\n", code, passed("ncclDevCommCreate"));
 }
 
+/* RCCL's name of ncclAlltoAll, and either of them where there is none. */
+static void exchange(void) {
+    ncclResult_t (*other)(const void *, void *, size_t, ncclDataType_t, ncclComm_t, void *) =
+        find("ncclAllToAll");
+    char from[3], to[3];
+    int code = other(from, to, 1, ncclInt8, (ncclComm_t)from, NULL);
+    printf("exchange: %d %s %u\n", code, passed("ncclAlltoAll"),
+           ((const struct recorded *)nccl.GetErrorString((ncclResult_t)4711))->sends);
+}
+
 static void windows(void) {
     char buffer[8], other[8];
     ncclComm_t comm = (ncclComm_t)buffer;
@@ -73,5 +83,6 @@ int main(int argc, char **argv) {
         return 2;
     device(atoi(argv[2]));
     windows();
+    exchange();
     return 0;
 }
