@@ -47,9 +47,10 @@ static void write_bytes(const unsigned char *bytes, size_t length) {
     close(file);
 }
 
-/* Both ways of judging: with a range, constant data is read too. */
-static bool is_accepted(void) {
-    struct ncr_config config = {.require_text = "==2.28.9", .require = {22809, 22810}};
+/* With a range constant data is read too, without one nothing but what the loader maps counts. */
+static bool is_accepted(bool with_range) {
+    struct ncr_config config = {.require_text = with_range ? "==2.28.9" : NULL,
+                                .require = {22809, 22810}};
     struct ncr_verdict verdict;
     ncr_judge(path, &config, &verdict);
     bool accepted = verdict.refusal == NULL;
@@ -132,7 +133,7 @@ static void changed_numbers(void **state) {
             for (uint32_t changes = 1 + next_random() % 4; changes > 0; changes--)
                 mutate(bytes, parts[part].at, parts[part].length);
             write_bytes(bytes, size);
-            accepted += is_accepted();
+            accepted += is_accepted(true);
         }
         print_message("%3u of 400 accepted with changes in the %s\n", accepted, parts[part].name);
         assert_in_range(accepted, 0, 399); /* the changes do reach what is judged */
@@ -150,12 +151,12 @@ static void every_length(void **state) {
             end = segment[i].p_offset + segment[i].p_filesz;
     for (size_t length = 0; length < end; length += length < 8192 ? 61 : 1999) {
         write_bytes(original, length);
-        assert_false(is_accepted());
+        assert_false(is_accepted(false));
     }
     write_bytes(original, end - 1);
-    assert_false(is_accepted());
+    assert_false(is_accepted(false));
     write_bytes(original, size);
-    assert_true(is_accepted());
+    assert_true(is_accepted(false));
 }
 
 static void random_bytes_behind_a_good_header(void **state) {
@@ -166,7 +167,7 @@ static void random_bytes_behind_a_good_header(void **state) {
         for (size_t at = sizeof(Elf64_Ehdr); at < size; at++)
             bytes[at] = (unsigned char)(next_random() >> 11);
         write_bytes(bytes, size);
-        assert_false(is_accepted());
+        assert_false(is_accepted(false));
     }
     free(bytes);
 }

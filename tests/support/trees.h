@@ -31,12 +31,13 @@ const char *folder_with(const char *name,
 /* A command that opens libnccl.so.2 by its bare name and prints the version: as a C program, as
  * Python. */
 #define C_PROGRAM CMD(program("open_nccl"), "libnccl.so.2")
-#define PYTHON_PROGRAM                                                                             \
-    "import ctypes, sys\n"                                                                         \
+#define PYTHON_IMPORTS "import ctypes, os\n"
+#define PYTHON_CALLS                                                                               \
     "nccl = ctypes.CDLL('libnccl.so.2')\n"                                                         \
     "version = ctypes.c_int()\n"                                                                   \
     "nccl.ncclGetVersion(ctypes.byref(version))\n"                                                 \
     "print('version=' + str(version.value))\n"
+#define PYTHON_PROGRAM PYTHON_IMPORTS PYTHON_CALLS
 
 /* Assert that a text has so many lines. */
 #define assert_lines(text, count) assert_lines_at(text, count, __FILE__, __LINE__)
