@@ -63,6 +63,7 @@ static const struct bridge {
     OLDER(ncclDevCommCreate, 22902, ncr_dev_comm_create)
     ALWAYS(ncclLsaBarrierCreateRequirement, ncr_lsa_barrier_requirement)
     ALWAYS(ncclLLA2ACreateRequirement, ncr_ll_a2a_requirement)
+    ALWAYS(ncclSetEncryption, ncr_set_encryption)
     LACKED(ncclTeamWorld, ncclCommCount, ncr_team_world)
     LACKED(ncclTeamRankToWorld, ncclCommUserRank, ncr_team_rank_to_world)
 #undef ALWAYS

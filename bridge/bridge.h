@@ -99,6 +99,12 @@ void ncr_reset_debug_init(void);
 int ncr_group_end_unsimulated(void *info);
 void *ncr_create_bridge(unsigned row);
 
+/* ---- route/ids.c: unique ids under rules about names; route/encryption.c ---- */
+
+void ncr_id_add_second(const struct ncr_library *library, struct ncr_id *id);
+int ncr_id_take(struct ncr_library *library, bool named, struct ncr_id *id);
+int ncr_set_encryption(const void *config);
+
 /* ---- isolate.c: the library's calls to its own functions stay inside it ---- */
 
 void ncr_isolate(const struct ncr_library *library);

@@ -4,24 +4,31 @@
  */
 #include "bridge.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+/* May `library` join with this id? Of an id for two libraries it takes its own part. */
+static int take_id(struct ncr_library *library, bool named, struct ncr_id *id) {
+    int code = ncr_id_take(library, named, id);
+    return code ? code : ncr_tag_check(library, id);
+}
 
 /** ncclCommInitRank. */
 int ncr_comm_init_rank(ncr_comm *comm, int ranks, struct ncr_id id, int rank) {
-    struct ncr_library *library = ncr_library_to_create(__builtin_return_address(0), NULL);
-    int code = library ? ncr_tag_check(library, &id) : NCR_SYSTEM_ERROR;
+    struct ncr_library *library = ncr_library_to_create(__builtin_return_address(0), NULL, NULL);
+    int code = library ? take_id(library, false, &id) : NCR_SYSTEM_ERROR;
     if (code)
         return code;
-    ncr_expect(library, comm);
+    ncr_expect(comm);
     return ncr_made(library, NCR_COMMUNICATORS, comm, NCR_OWN(library, ncclCommInitRank)(comm, ranks, id, rank));
 }
 
 /** ncclCommInitAll. */
 int ncr_comm_init_all(ncr_comm *comms, int devices, const int *list) {
-    struct ncr_library *library = ncr_library_to_create(__builtin_return_address(0), NULL);
+    struct ncr_library *library = ncr_library_to_create(__builtin_return_address(0), NULL, NULL);
     int code = NCR_SYSTEM_ERROR;
     for (int i = 0; library && comms && i < devices; i++)
-        ncr_expect(library, &comms[i]);
+        ncr_expect(&comms[i]);
     if (library)
         code = NCR_OWN(library, ncclCommInitAll)(comms, devices, list);
     for (int i = 0; library && comms && i < devices; i++)
@@ -38,7 +45,7 @@ static int init_rank_config(struct ncr_library *library, ncr_comm *comm, int ran
         int blocking;
     } first = {.blocking = 1};
     void *fitted = ncr_config_fit(library, config, &copy);
-    ncr_expect(library, comm);
+    ncr_expect(comm);
     if (library->targets[2 * NCR_ROW_ncclCommInitRankConfig])
         return ncr_made(library, NCR_COMMUNICATORS, comm,
                         NCR_OWN(library, ncclCommInitRankConfig)(comm, ranks, id, rank, fitted));
@@ -56,23 +63,17 @@ static int init_rank_config(struct ncr_library *library, ncr_comm *comm, int ran
 
 /** ncclCommInitRankConfig. */
 int ncr_comm_init_rank_config(ncr_comm *comm, int ranks, struct ncr_id id, int rank, void *config) {
-    struct ncr_library *library = ncr_library_to_create(__builtin_return_address(0), config);
-    int code = library ? ncr_tag_check(library, &id) : NCR_SYSTEM_ERROR;
+    bool named = false;
+    struct ncr_library *library = ncr_library_to_create(__builtin_return_address(0), config, &named);
+    int code = library ? take_id(library, named, &id) : NCR_SYSTEM_ERROR;
     return code ? code : init_rank_config(library, comm, ranks, id, rank, config);
 }
 
-/** ncclCommInitRankScalable; before 2.23.4 with one id, which is ncclCommInitRankConfig. */
-int ncr_comm_init_rank_scalable(ncr_comm *comm, int ranks, int rank, int id_count, struct ncr_id *ids, void *config) {
-    struct ncr_library *library = ncr_library_to_create(__builtin_return_address(0), config);
+/* With ids that the library has taken. */
+static int init_rank_scalable(struct ncr_library *library, ncr_comm *comm, int ranks, int rank, int id_count,
+                              struct ncr_id *ids, void *config) {
     struct ncr_config_copy copy;
-    if (!library)
-        return NCR_SYSTEM_ERROR;
-    for (int i = 0; ids && i < id_count; i++) {
-        int code = ncr_tag_check(library, &ids[i]);
-        if (code)
-            return code;
-    }
-    ncr_expect(library, comm);
+    ncr_expect(comm);
     if (library->targets[2 * NCR_ROW_ncclCommInitRankScalable])
         return ncr_made(library, NCR_COMMUNICATORS, comm,
                         NCR_OWN(library, ncclCommInitRankScalable)(comm, ranks, rank, id_count, ids,
@@ -84,12 +85,30 @@ int ncr_comm_init_rank_scalable(ncr_comm *comm, int ranks, int rank, int id_coun
     return init_rank_config(library, comm, ranks, ids[0], rank, config);
 }
 
+/** ncclCommInitRankScalable; before 2.23.4 with one id, which is ncclCommInitRankConfig. */
+int ncr_comm_init_rank_scalable(ncr_comm *comm, int ranks, int rank, int id_count, struct ncr_id *ids, void *config) {
+    bool named = false;
+    struct ncr_library *library = ncr_library_to_create(__builtin_return_address(0), config, &named);
+    if (!library)
+        return NCR_SYSTEM_ERROR;
+    struct ncr_id *taken = ids && id_count > 0 ? calloc((size_t)id_count, sizeof *taken) : NULL;
+    int code = NCR_SUCCESS;
+    for (int i = 0; taken && !code && i < id_count; i++) {
+        taken[i] = ids[i];
+        code = take_id(library, named, &taken[i]);
+    }
+    if (!code)
+        code = init_rank_scalable(library, comm, ranks, rank, id_count, taken ? taken : ids, config);
+    free(taken);
+    return code;
+}
+
 /** ncclCommSplit. */
 int ncr_comm_split(ncr_comm comm, int color, int key, ncr_comm *new_comm, void *config) {
     struct ncr_library *library = ncr_library_of(comm);
     struct ncr_config_copy copy;
     void *fitted = ncr_config_fit(library, config, &copy);
-    ncr_expect(library, new_comm);
+    ncr_expect(new_comm);
     return ncr_made(library, NCR_COMMUNICATORS, new_comm,
                     NCR_OWN(library, ncclCommSplit)(comm, color, key, new_comm, fitted));
 }
@@ -99,15 +118,15 @@ int ncr_comm_shrink(ncr_comm comm, int *excluded, int count, ncr_comm *new_comm,
     struct ncr_library *library = ncr_library_of(comm);
     struct ncr_config_copy copy;
     void *fitted = ncr_config_fit(library, config, &copy);
-    ncr_expect(library, new_comm);
+    ncr_expect(new_comm);
     return ncr_made(library, NCR_COMMUNICATORS, new_comm,
                     NCR_OWN(library, ncclCommShrink)(comm, excluded, count, new_comm, fitted, flags));
 }
 
 /** ncclCommGrow; on a joining rank there is no communicator yet, and the id decides whether it may join. */
 int ncr_comm_grow(ncr_comm comm, int ranks, const struct ncr_id *id, int rank, ncr_comm *new_comm, void *config) {
-    struct ncr_library *library =
-        comm ? ncr_library_of(comm) : ncr_library_to_create(__builtin_return_address(0), config);
+    struct ncr_library *library = comm ? ncr_library_to_extend(comm)
+                                       : ncr_library_to_create(__builtin_return_address(0), config, NULL);
     struct ncr_config_copy copy;
     if (!library)
         return NCR_SYSTEM_ERROR;
@@ -117,7 +136,7 @@ int ncr_comm_grow(ncr_comm comm, int ranks, const struct ncr_id *id, int rank, n
     void *fitted = ncr_config_fit(library, config, &copy);
     if (code)
         return code;
-    ncr_expect(library, new_comm);
+    ncr_expect(new_comm);
     return ncr_made(library, NCR_COMMUNICATORS, new_comm,
                     NCR_OWN(library, ncclCommGrow)(comm, ranks, id, rank, new_comm, fitted));
 }

@@ -45,7 +45,7 @@ int ncr_dev_comm_create(ncr_comm comm, const void *requirements, void *device_co
 
 /** ncclLsaBarrierCreateRequirement, which clears a whole struct: more than a program of 2.28.3 has. */
 int ncr_lsa_barrier_requirement(struct ncr_team team, int barriers, void *handle, void *requirement) {
-    struct ncr_library *library = ncr_library_of(NULL);
+    struct ncr_library *library = ncr_chosen_library();
     char program[16];
     if (has_other_layout(library, program))
         return refuse_layout(library, "ncclLsaBarrierCreateRequirement", program);
@@ -54,7 +54,7 @@ int ncr_lsa_barrier_requirement(struct ncr_team team, int barriers, void *handle
 
 /** ncclLLA2ACreateRequirement, likewise. */
 int ncr_ll_a2a_requirement(int blocks, int slots, void *handle, void *requirement) {
-    struct ncr_library *library = ncr_library_of(NULL);
+    struct ncr_library *library = ncr_chosen_library();
     char program[16];
     if (has_other_layout(library, program))
         return refuse_layout(library, "ncclLLA2ACreateRequirement", program);

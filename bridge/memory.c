@@ -178,7 +178,7 @@ int ncr_window_register(ncr_comm comm, void *buffer, size_t size, ncr_window *wi
     bool tells = library->targets[2 * NCR_ROW_ncclWinGetUserPtr] != NULL;
     if (window && !tells)
         *window = NULL; /* in a group NCCL writes it later, and this one stays unknown */
-    ncr_expect(library, window);
+    ncr_expect(window);
     int code = NCR_OWN(library, ncclCommWindowRegister)(comm, buffer, size, window, flags);
     if (code == NCR_SUCCESS && !tells && window && *window)
         remember(*window, buffer);

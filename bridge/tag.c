@@ -65,13 +65,15 @@ static void tag_id(const struct ncr_library *library, struct ncr_id *id) {
 
 /** ncclGetUniqueId, and the tag of the library that makes the id. */
 int ncr_get_unique_id(struct ncr_id *id) {
-    struct ncr_library *library = ncr_library_to_create(__builtin_return_address(0), NULL);
+    struct ncr_library *library = ncr_library_to_create(__builtin_return_address(0), NULL, NULL);
     if (!library)
         return NCR_SYSTEM_ERROR;
     int code = NCR_OWN(library, ncclGetUniqueId)(id);
-    if (code == NCR_SUCCESS)
-        tag_id(library, id);
-    return code;
+    if (code != NCR_SUCCESS)
+        return code;
+    tag_id(library, id);
+    ncr_id_add_second(library, id);
+    return NCR_SUCCESS;
 }
 
 /** ncclCommGetUniqueId (for ncclCommGrow), likewise. */
@@ -98,8 +100,10 @@ int ncr_tag_check(struct ncr_library *library, const struct ncr_id *id) {
     ncr_version_text(version_of(&ours), our_version);
     return ncr_refuse(library,
                       "the ranks of this communicator have different NCCLs: %s %s on %s (%s) here, %s %s on %s (%s) where its "
-                      "unique id was made. Set NCCL_REDIRECT and NCCL_REDIRECT_REQUIRE alike on all hosts; NCCL_REDIRECT_TAG=0 "
-                      "turns this check off",
+                      "unique id was made. %s; NCCL_REDIRECT_TAG=0 turns this check off",
                       kind_name(ours.rccl), our_version, ours.place, library->backend.path, kind_name(theirs.rccl),
-                      their_version, theirs.place, file_of(&theirs));
+                      their_version, theirs.place, file_of(&theirs),
+                      ncr_routing() ? "Let nccl_redirect_use() or NCCL_REDIRECT_RULES choose the same for ncclGetUniqueId and on "
+                                      "all ranks"
+                                    : "Set NCCL_REDIRECT and NCCL_REDIRECT_REQUIRE alike on all hosts");
 }

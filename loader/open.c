@@ -63,16 +63,17 @@ static int ask_version(void *handle) {
 }
 
 /* Names that the table lacks can only be found if the backend is in the global scope. Never a RCCL: its copy of LLVM
- * clashes with others there; never torch's own library, whose other symbols are nobody's business. */
-static int open_mode(const struct ncr_candidate *candidate, const struct ncr_verdict *verdict) {
-    bool global = verdict->unknown > 0 && !verdict->rccl && ncr_is_nccl_name(candidate->path);
+ * clashes with others there; never torch's own library, whose other symbols are nobody's business; never a second library. */
+static int open_mode(const struct choosing *choosing, const struct ncr_candidate *candidate,
+                     const struct ncr_verdict *verdict) {
+    bool global = verdict->unknown > 0 && !verdict->rccl && !choosing->config->additional && ncr_is_nccl_name(candidate->path);
     return RTLD_NOW | (global ? RTLD_GLOBAL : RTLD_LOCAL);
 }
 
 static bool open_candidate(struct choosing *choosing, const struct ncr_candidate *candidate,
                            const struct ncr_verdict *verdict) {
     struct ncr_backend *backend = choosing->backend;
-    void *handle = choosing->open(candidate->path, open_mode(candidate, verdict));
+    void *handle = choosing->open(candidate->path, open_mode(choosing, candidate, verdict));
     if (!handle) {
         const char *error = dlerror();
         struct ncr_text why = {0};

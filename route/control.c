@@ -3,9 +3,7 @@
 #include "nccl_redirect.h"
 #include "route.h"
 
-#include <elf.h>
 #include <errno.h>
-#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -57,81 +55,52 @@ static void answer(char *reason, size_t size, const char *text) {
         snprintf(reason, size, "%s", text);
 }
 
-int nccl_redirect_available(const char *backend, char *reason, size_t size) {
+struct question {
+    const char *backend;
+    char *reason;
+    size_t size;
+    int available;
+};
+
+static void look(const void *arg) {
+    struct question *question = *(struct question *const *)arg;
     struct ncr_config config;
-    int error = errno;
     ncr_config_read(&config);
     struct trial trial = {.config = &config};
     struct ncr_search search = {.config = &config, .visit = judge, .arg = &trial};
-    if (!backend || !read_choice(backend, &config.choice)) {
-        answer(reason, size, allowed);
+    if (!question->backend || !read_choice(question->backend, &config.choice)) {
+        answer(question->reason, question->size, allowed);
     } else {
         free(config.path);
-        config.path = strdup(backend);
+        config.path = strdup(question->backend);
         config.fallback = false;
         ncr_candidates(&search);
         if (!trial.accepted && search.notes.length)
             ncr_text_add(&trial.refusals, "%s", ncr_text_get(&search.notes) + (trial.refusals.length ? 0 : 2));
-        answer(reason, size,
-               trial.accepted             ? trial.accepted
+        answer(question->reason, question->size,
+               trial.accepted              ? trial.accepted
                : trial.refusals.length > 0 ? trial.refusals.data
                                            : "no NCCL is where this method looks");
     }
-    int available = trial.accepted != NULL;
+    question->available = trial.accepted != NULL;
     free(trial.accepted);
     ncr_text_free(&trial.refusals);
     ncr_text_free(&search.notes);
     ncr_config_free(&config);
+}
+
+int nccl_redirect_available(const char *backend, char *reason, size_t size) {
+    struct question question = {backend, reason, size, 0}, *pointer = &question;
+    int error = errno;
+    if (ncr_lock_is_mine())
+        look(&pointer);
+    else
+        ncr_locked_run(look, &pointer);
     errno = error;
-    return available;
+    return question.available;
 }
 
 /* ---- info ---- */
-
-struct build_id {
-    uintptr_t inside;
-    struct ncr_text text;
-};
-
-static void read_notes(struct build_id *id, const char *notes, size_t size) {
-    while (size >= sizeof(Elf64_Nhdr)) {
-        const Elf64_Nhdr *note = (const Elf64_Nhdr *)notes;
-        size_t name = (note->n_namesz + 3u) & ~3u, value = (note->n_descsz + 3u) & ~3u;
-        if (sizeof *note + name + value > size)
-            return;
-        if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && memcmp(note + 1, "GNU", 4) == 0)
-            for (unsigned i = 0; i < note->n_descsz; i++)
-                ncr_text_add(&id->text, "%02x", ((const unsigned char *)(note + 1))[name + i]);
-        notes += sizeof *note + name + value;
-        size -= sizeof *note + name + value;
-    }
-}
-
-static int find_build_id(struct dl_phdr_info *info, size_t size, void *arg) {
-    struct build_id *id = arg;
-    bool here = false;
-    (void)size;
-    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
-        const Elf64_Phdr *p = &info->dlpi_phdr[i];
-        uintptr_t start = info->dlpi_addr + p->p_vaddr;
-        here |= p->p_type == PT_LOAD && id->inside >= start && id->inside < start + p->p_memsz;
-    }
-    for (unsigned i = 0; here && i < info->dlpi_phnum; i++)
-        if (info->dlpi_phdr[i].p_type == PT_NOTE)
-            read_notes(id, (const char *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr), info->dlpi_phdr[i].p_memsz);
-    return here;
-}
-
-/* Made once per library; two threads may make the same, one is lost. */
-static const char *build_id_of(struct ncr_library *library) {
-    const char *known = atomic_load(&library->build_id);
-    struct build_id id = {.inside = (uintptr_t)library->targets[0]};
-    if (known || !id.inside)
-        return known ? known : "";
-    dl_iterate_phdr(find_build_id, &id);
-    atomic_store(&library->build_id, ncr_text_get(&id.text));
-    return ncr_text_get(&id.text);
-}
 
 static const char *missing_of(struct ncr_library *library) {
     const char *known = atomic_load(&library->missing);
@@ -147,22 +116,25 @@ static const char *missing_of(struct ncr_library *library) {
 
 int nccl_redirect_info(const void *communicator, struct nccl_redirect_info *info) {
     if (!info || info->size < sizeof info->size)
-        return ncr_fail(NCR_INVALID_ARGUMENT, "nccl_redirect_info: info->size is not set");
+        return ncr_fail(NCR_INVALID_ARGUMENT, "nccl_redirect_info: there is no info, or info->size is not set");
     enum ncr_state state = ncr_bind(NULL);
-    struct ncr_library *library = communicator ? ncr_library_of(communicator) : ncr_chosen_library();
-    bool open = library->backend.handle != NULL;
+    struct ncr_library *library =
+        communicator ? ncr_library_of(communicator) : ncr_library_for_caller(__builtin_return_address(0));
+    bool open = library && library->backend.handle;
     struct nccl_redirect_info all = {
         .size = info->size,
         .version = open ? library->backend.version : 0,
         .backends = (int)ncr_library_count() - (state == NCR_BOUND ? 0 : 1),
         .kind = open ? ncr_method_name(library->backend.method) : "none",
         .path = open ? library->backend.path : "",
-        .build_id = open ? build_id_of(library) : "",
+        .build_id = open ? ncr_build_id(library) : "",
         .bound_when = !open ? "never" : library->index > 0 ? "chosen" : ncr_bound_at_start() ? "start" : "first-use",
         .missing = open ? missing_of(library) : "",
-        .why = open ? "" : ncr_disabled(),
+        .why = open ? "" : !library ? ncr_last_error(NULL) : state == NCR_DISABLED ? ncr_disabled() : "NCCL is being opened",
     };
-    memcpy(info, &all, info->size < sizeof all ? info->size : sizeof all);
+    size_t known = info->size < sizeof all ? info->size : sizeof all;
+    memset((char *)info + known, 0, info->size - known);
+    memcpy(info, &all, known);
     return NCR_SUCCESS;
 }
 
@@ -171,6 +143,8 @@ int nccl_redirect_info(const void *communicator, struct nccl_redirect_info *info
 int nccl_redirect_use(const char *backend) {
     enum ncr_choice choice;
     struct ncr_text why = {0};
+    if (ncr_group_of_thread())
+        return ncr_fail(NCR_INVALID_USAGE, "nccl_redirect_use: not allowed between ncclGroupStart and ncclGroupEnd");
     if (!backend) {
         ncr_choose_library(NULL);
         return NCR_SUCCESS;

@@ -4,11 +4,17 @@
  */
 #include "route.h"
 
+#include <string.h>
+
 /* Per thread, as in NCCL itself. Initial-exec: a preloaded library has its thread-local storage from the start. */
 static __thread struct {
     unsigned depth;
     unsigned joined; /* bit i: library i has a group open */
+    bool spoilt;     /* a call of the group was refused here: nothing of it may be launched */
+    bool settled;    /* no group of this thread is older than routing, see may_be_older() */
 } thread __attribute__((tls_model("initial-exec")));
+
+static atomic_bool all_settled; /* routing began before the first call */
 
 typedef int group_function(void);
 
@@ -33,19 +39,30 @@ const void *ncr_group_of_thread(void) {
 /** A call for this library comes: if the thread is in a group, the library is too from now on. */
 void ncr_group_join(struct ncr_library *library) {
     unsigned bit = 1u << library->index;
-    if (thread.depth == 0 || (thread.joined & bit))
+    if (thread.depth == 0 || (thread.joined & bit) || !library->backend.handle)
         return;
     thread.joined |= bit;
     call(library, NCR_ROW_ncclGroupStart);
 }
 
-/* Versions and kinds are equal on all ranks of a communicator, indices need not be. */
-static bool ends_before(const struct ncr_library *a, const struct ncr_library *b) {
+/** The group of this thread, if there is one, is to launch nothing, in no library. */
+void ncr_group_spoil(void) {
+    thread.spoilt |= thread.depth > 0;
+}
+
+/** No group of this thread, or of any, is older than routing. */
+void ncr_group_settle(bool all) {
+    thread.settled = true;
+    if (all)
+        atomic_store(&all_settled, true);
+}
+
+/* The same on all ranks: versions and files are, indices need not be. */
+static bool ends_before(struct ncr_library *a, struct ncr_library *b) {
     if (a->backend.version != b->backend.version)
         return a->backend.version < b->backend.version;
-    if (a->backend.rccl != b->backend.rccl)
-        return b->backend.rccl;
-    return a->index < b->index;
+    int order = strcmp(ncr_build_id(a), ncr_build_id(b));
+    return order ? order < 0 : strcmp(a->backend.path, b->backend.path) < 0;
 }
 
 static struct ncr_library *next_to_end(void) {
@@ -59,67 +76,88 @@ static struct ncr_library *next_to_end(void) {
 }
 
 static bool is_error(int code) {
-    enum { IN_PROGRESS = 7 };
-    return code != NCR_SUCCESS && code != IN_PROGRESS;
+    return code != NCR_SUCCESS && code != NCR_IN_PROGRESS;
 }
 
-/* The first real error, else ncclInProgress, else success. */
-static int join_codes(int first, int second) {
-    return is_error(first) || second == NCR_SUCCESS ? first : second;
+/* The first real error, else ncclInProgress, else success. The library that failed is the one whose error is asked for. */
+static void join_code(int *code, int more, const struct ncr_library *library) {
+    if (is_error(*code) || more == NCR_SUCCESS)
+        return;
+    *code = more;
+    ncr_set_last_library(library);
 }
 
-/* Without a group of ours: one that was opened before the second library was, or none. From 2.7.3 on NCCL tells them apart. */
-static int end_foreign(void) {
-    const struct ncr_library *library = ncr_library_at(0);
-    if (library->targets[2 * NCR_ROW_ncclGroupEnd] && library->backend.version >= 20703)
-        return call(library, NCR_ROW_ncclGroupEnd);
-    return ncr_fail(NCR_INVALID_USAGE, "ncclGroupEnd: not in a group");
+/*
+ * The end of a group that began before routing, while another thread opened the second library: it is the default library's. A
+ * thread that has none is told so here, or, the first time, by that library (NCCL checks since 2.7.3).
+ */
+static bool may_be_older(const char *function) {
+    struct ncr_library *library = ncr_library_at(0);
+    ncr_set_last_library(library);
+    if (!thread.settled && !atomic_load(&all_settled) && library->backend.handle && library->backend.version >= 20703)
+        return true;
+    ncr_fail(NCR_INVALID_USAGE, "%s: this thread is in no group; nccl_redirect_use() is not allowed in one", function);
+    return false;
+}
+
+static int settle(int code) {
+    thread.settled = is_error(code);
+    return code;
 }
 
 /** ncclGroupEnd. After one library's error the others launch nothing. */
 int ncr_group_end(void) {
     int code = NCR_SUCCESS;
     if (thread.depth == 0)
-        return end_foreign();
+        return may_be_older("ncclGroupEnd") ? settle(call(ncr_library_at(0), NCR_ROW_ncclGroupEnd)) : NCR_INVALID_USAGE;
     if (--thread.depth > 0)
         return NCR_SUCCESS;
     for (struct ncr_library *library; (library = next_to_end());) {
-        if (is_error(code))
+        if (is_error(code) || thread.spoilt)
             ncr_poison_group(library);
-        code = join_codes(code, call(library, NCR_ROW_ncclGroupEnd));
+        join_code(&code, call(library, NCR_ROW_ncclGroupEnd), library);
     }
-    ncr_settle_later(code == NCR_SUCCESS ? &thread : NULL);
+    thread.spoilt = false;
+    ncr_settle_group(&thread, code);
     return code;
 }
 
-/** ncclGroupSimulateEnd: the largest estimate of all libraries with a call in the group. */
+/* What ncclGroupSimulateEnd gets; the same in all versions. */
+struct simulation {
+    struct ncr_versioned head;
+    float seconds; /* estimatedTime */
+};
+
+static int simulate(struct ncr_library *library, struct simulation *info) {
+    typedef int function(struct simulation *);
+    union {
+        void *address;
+        function *function;
+    } target = {library->targets[2 * NCR_ROW_ncclGroupSimulateEnd]};
+    if (target.address)
+        return target.function(info);
+    int code = ncr_refuse_lacking(library, "ncclGroupSimulateEnd", "", 22203);
+    call(library, NCR_ROW_ncclGroupEnd); /* poisoned: closes the group and launches nothing */
+    return code;
+}
+
+/** ncclGroupSimulateEnd: closes the group; the largest estimate of all libraries with a call in it. */
 int ncr_group_simulate_end(void *info) {
-    typedef int simulate(void *);
-    struct {
-        struct ncr_versioned head;
-        float seconds; /* estimatedTime */
-    } largest = {.seconds = 0}, *given = info;
+    struct simulation *given = info;
     int code = NCR_SUCCESS;
+    float largest = 0;
     if (thread.depth == 0)
-        return ncr_fail(NCR_INVALID_USAGE, "ncclGroupSimulateEnd: not in a group");
+        return may_be_older("ncclGroupSimulateEnd") ? settle(simulate(ncr_library_at(0), info)) : NCR_INVALID_USAGE;
     if (--thread.depth > 0)
         return NCR_SUCCESS;
     for (struct ncr_library *library; (library = next_to_end());) {
-        union {
-            void *address;
-            simulate *function;
-        } target = {library->targets[2 * NCR_ROW_ncclGroupSimulateEnd]};
-        if (!target.address) {
-            int refused = ncr_refuse_lacking(library, "ncclGroupSimulateEnd", "", 22203);
-            call(library, NCR_ROW_ncclGroupEnd); /* poisoned: closes the group and launches nothing */
-            code = join_codes(code, refused);
-            continue;
-        }
-        code = join_codes(code, target.function(info));
-        if (given && given->seconds > largest.seconds)
-            largest.seconds = given->seconds;
+        join_code(&code, simulate(library, given), library);
+        if (given && code == NCR_SUCCESS && given->seconds > largest)
+            largest = given->seconds;
     }
     if (given && code == NCR_SUCCESS)
-        given->seconds = largest.seconds;
+        given->seconds = largest;
+    thread.spoilt = false;
+    ncr_settle_group(&thread, NCR_INVALID_USAGE); /* nothing was made */
     return code;
 }

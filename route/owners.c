@@ -1,11 +1,15 @@
 /*
  * Handles and the libraries that made them. Read on every routed call, without a lock: open addressing in a table that is replaced
- * when it is full, never freed (a reader may be in it; a program makes few communicators). Written under a lock, seldom.
+ * when it is full, never freed (a reader may be in it). Written under a lock, when something is created or destroyed.
  */
 #include "route.h"
 
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
-#include <sys/uio.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 struct owner {
@@ -14,8 +18,9 @@ struct owner {
 };
 
 struct table {
-    size_t size; /* a power of two, at most half of it used */
-    size_t used; /* under the lock; counts what is gone too */
+    size_t size;   /* a power of two */
+    size_t filled; /* places that are not free, at most half of them; under the lock */
+    size_t gone;   /* places of those that hold GONE; under the lock */
     struct owner owners[];
 };
 
@@ -25,7 +30,7 @@ static const char gone_mark;
 static _Atomic(struct table *) tables[NCR_KINDS];
 static atomic_flag locked = ATOMIC_FLAG_INIT;
 
-/* Handles that NCCL writes later: when a group ends, or by another thread of a non-blocking communicator. Under the lock. */
+/* Where NCCL writes handles later: when a group ends, or by another thread of a non-blocking communicator. Under the lock. */
 static struct later {
     enum ncr_kind kind;
     void **where;
@@ -37,11 +42,16 @@ static _Atomic size_t later_count;
 
 static void enter(void) {
     while (atomic_flag_test_and_set_explicit(&locked, memory_order_acquire))
-        ;
+        sched_yield();
 }
 
 static void leave(void) {
     atomic_flag_clear_explicit(&locked, memory_order_release);
+}
+
+/** Let forks wait until the tables are whole. */
+void ncr_owners_prepare(void) {
+    pthread_atfork(enter, leave, leave);
 }
 
 static size_t place(const void *handle, size_t size) {
@@ -62,21 +72,25 @@ static struct owner *find(struct table *table, const void *handle) {
     }
 }
 
+/* For a handle that is not in the table. Takes the place of one that is gone: a program that creates and destroys for ever, mostly
+ * at the same addresses, needs no more room for it. */
 static void insert(struct table *table, const void *handle, struct ncr_library *library) {
     size_t i = place(handle, table->size);
-    while (atomic_load_explicit(&table->owners[i].handle, memory_order_relaxed))
+    const void *here;
+    while ((here = atomic_load_explicit(&table->owners[i].handle, memory_order_relaxed)) && here != GONE)
         i = (i + 1) & (table->size - 1);
+    table->filled += here == NULL;
+    table->gone -= here == GONE;
     atomic_store_explicit(&table->owners[i].library, library, memory_order_relaxed);
     atomic_store_explicit(&table->owners[i].handle, handle, memory_order_release);
-    table->used++;
 }
 
 /* A table with room for one more, with what is still there. NULL on lack of memory. Under the lock. */
 static struct table *with_room(enum ncr_kind kind) {
     struct table *old = atomic_load(&tables[kind]);
-    if (old && 2 * (old->used + 1) <= old->size)
+    if (old && 2 * (old->filled + 1) <= old->size)
         return old;
-    size_t size = old ? 2 * old->size : 256;
+    size_t size = !old ? 256 : 4 * (old->filled - old->gone) < old->size ? old->size : 2 * old->size;
     struct table *new = calloc(1, sizeof *new + size * sizeof *new->owners);
     if (!new)
         return NULL;
@@ -101,39 +115,53 @@ static void own(enum ncr_kind kind, const void *handle, struct ncr_library *libr
         insert(table, handle, library);
 }
 
-/** Remember who made a handle. NULL and the default library's handles need not be remembered, and are not. */
+static void own_if_unknown(enum ncr_kind kind, const void *handle, struct ncr_library *library) {
+    if (!find(atomic_load(&tables[kind]), handle))
+        own(kind, handle, library);
+}
+
+/** Remember who has just made a handle, whoever had one at this address before. NULL is none. */
 void ncr_own(enum ncr_kind kind, const void *handle, struct ncr_library *library) {
-    if (!handle || library == ncr_library_at(0))
+    if (!handle)
         return;
     enter();
     own(kind, handle, library);
     leave();
 }
 
-/** Forget a handle, before the call that destroys it: its address may be used again as soon as that returns. */
-void ncr_disown(enum ncr_kind kind, const void *handle) {
-    struct table *table = atomic_load(&tables[kind]);
-    if (!find(table, handle))
+/** Take back ncr_disown(): the call that should destroy the handle has failed. */
+void ncr_own_again(enum ncr_kind kind, const void *handle, struct ncr_library *library) {
+    if (!handle)
         return;
     enter();
-    struct owner *known = find(atomic_load(&tables[kind]), handle);
-    if (known)
+    own_if_unknown(kind, handle, library);
+    leave();
+}
+
+/** Forget a handle, before the call that destroys it: its address may be used again before that returns. */
+void ncr_disown(enum ncr_kind kind, const void *handle) {
+    if (!handle || !find(atomic_load(&tables[kind]), handle))
+        return;
+    enter();
+    struct table *table = atomic_load(&tables[kind]);
+    struct owner *known = find(table, handle);
+    if (known) {
         atomic_store(&known->handle, GONE);
+        table->gone++;
+    }
     leave();
 }
 
 /* An unknown handle while others are still expected: one of those, or the default library's, which is then remembered so that it
  * is looked for but once. */
-static struct owner *expect(enum ncr_kind kind, const void *handle) {
-    ncr_settle_later(NULL);
+static struct ncr_library *expected(enum ncr_kind kind, const void *handle) {
+    ncr_settle_later();
     enter();
+    own_if_unknown(kind, handle, ncr_library_at(0));
     struct owner *known = find(atomic_load(&tables[kind]), handle);
-    if (!known) {
-        own(kind, handle, ncr_library_at(0));
-        known = find(atomic_load(&tables[kind]), handle);
-    }
+    struct ncr_library *library = known ? atomic_load(&known->library) : ncr_library_at(0);
     leave();
-    return known;
+    return library;
 }
 
 /** The library that made a handle; the default one for every handle that is not known. Any thread, no lock. */
@@ -141,15 +169,13 @@ struct ncr_library *ncr_owner(enum ncr_kind kind, const void *handle) {
     if (!handle)
         return ncr_library_at(0);
     struct owner *known = find(atomic_load_explicit(&tables[kind], memory_order_acquire), handle);
-    if (!known && atomic_load_explicit(&later_count, memory_order_relaxed) > 0)
-        known = expect(kind, handle);
-    return known ? atomic_load_explicit(&known->library, memory_order_relaxed) : ncr_library_at(0);
+    if (known)
+        return atomic_load_explicit(&known->library, memory_order_relaxed);
+    return atomic_load_explicit(&later_count, memory_order_relaxed) > 0 ? expected(kind, handle) : ncr_library_at(0);
 }
 
 /** Remember where a handle will be written. *where must be NULL now. `group` names the thread whose group it is made in. */
 void ncr_own_later(enum ncr_kind kind, void **where, struct ncr_library *library, const void *group) {
-    if (library == ncr_library_at(0))
-        return;
     enter();
     size_t count = atomic_load(&later_count);
     if (count == later_room) {
@@ -167,27 +193,68 @@ void ncr_own_later(enum ncr_kind kind, void **where, struct ncr_library *library
     leave();
 }
 
-/* The program may have freed the memory meanwhile: the system call fails where a load would crash. */
-static bool read_safely(void **where, void **value) {
-    struct iovec from = {where, sizeof *where}, to = {value, sizeof *value};
-    return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == (ssize_t)sizeof *value;
+/* The program may have freed the memory meanwhile, and a load would crash. The kernel reads it first, and only then sees that the
+ * first argument is nonsense. */
+static void *read_safely(void **where) {
+    int error = errno;
+    bool unreadable = syscall(SYS_rt_sigprocmask, ~0, where, NULL, sizeof *where) < 0 && errno == EFAULT;
+    errno = error;
+    return unreadable ? NULL : __atomic_load_n(where, __ATOMIC_ACQUIRE);
+}
+
+/* Remember the handle if it has come. */
+static bool has_come(const struct later *later) {
+    void *handle = read_safely(later->where);
+    if (handle)
+        own_if_unknown(later->kind, handle, later->library);
+    return handle != NULL;
+}
+
+/** Look at the places where handles are expected, and remember those that have come. Any thread. */
+void ncr_settle_later(void) {
+    if (atomic_load(&later_count) == 0)
+        return;
+    enter();
+    size_t kept = 0, count = atomic_load(&later_count);
+    for (size_t i = 0; i < count; i++)
+        if (!has_come(&laters[i]))
+            laters[kept++] = laters[i];
+    atomic_store(&later_count, kept);
+    leave();
 }
 
 /**
- * Look at the places where handles were expected, and remember those that have come. `ended` names the thread whose group has just
- * ended with success: what it has not written is no handle (a split without a color). Any thread.
+ * The group of a thread has ended with `code`: handles have come, or will (ncclInProgress); after success what was not
+ * written is none (a split without a color), and after an error all are none.
  */
-void ncr_settle_later(const void *ended) {
+void ncr_settle_group(const void *group, int code) {
+    if (atomic_load(&later_count) == 0)
+        return;
     enter();
     size_t kept = 0, count = atomic_load(&later_count);
     for (size_t i = 0; i < count; i++) {
-        void *handle = NULL;
-        bool readable = read_safely(laters[i].where, &handle);
-        if (readable && handle)
-            own(laters[i].kind, handle, laters[i].library);
-        else if (readable && (!ended || laters[i].group != ended))
-            laters[kept++] = laters[i];
+        bool ours = laters[i].group == group;
+        if (ours && (code == NCR_SUCCESS || code == NCR_IN_PROGRESS))
+            ours = has_come(&laters[i]) || code == NCR_SUCCESS;
+        if (ours)
+            continue;
+        if (laters[i].group == group)
+            laters[i].group = NULL;
+        laters[kept++] = laters[i];
     }
+    atomic_store(&later_count, kept);
+    leave();
+}
+
+/** A call will write its handle here: an older one is not expected any more. */
+void ncr_forget_later(void **where) {
+    if (atomic_load(&later_count) == 0)
+        return;
+    enter();
+    size_t kept = 0, count = atomic_load(&later_count);
+    for (size_t i = 0; i < count; i++)
+        if (laters[i].where != where)
+            laters[kept++] = laters[i];
     atomic_store(&later_count, kept);
     leave();
 }

@@ -18,7 +18,7 @@ static atomic_bool routing;
 /* The library that this thread called last: its error is the one that the thread asks about. */
 static __thread struct ncr_library *last __attribute__((tls_model("initial-exec")));
 
-/** Is a second library open? */
+/** Is the library of each call looked for? */
 bool ncr_routing(void) {
     return atomic_load_explicit(&routing, memory_order_acquire);
 }
@@ -49,20 +49,18 @@ static struct ncr_library *library_of_call(enum ncr_route route, const uintptr_t
  * argument registers, `stack` the arguments behind them. Takes no lock.
  */
 void *ncr_route(unsigned slot, const uintptr_t *registers, const uintptr_t *stack) {
-    unsigned row = slot / 2;
-    enum ncr_route route = ncr_functions[row].route;
+    /* The code whose text is wanted is the last call's, and the error that is asked about next is too. */
+    if (slot / 2 == NCR_ROW_ncclGetErrorString)
+        return ncr_last_library()->entries[slot];
+    enum ncr_route route = ncr_functions[slot / 2].route;
     struct ncr_library *library = library_of_call(route, registers, stack);
     last = library;
     if (route <= NCR_WINDOW)
         ncr_group_join(library);
-    if (row == NCR_ROW_ncclCommDestroy || row == NCR_ROW_ncclCommAbort)
-        ncr_disown(NCR_COMMUNICATORS, (const void *)registers[0]);
-    else if (row == NCR_ROW_ncclCommWindowDeregister)
-        ncr_disown(NCR_WINDOWS, (const void *)registers[1]);
     return library->entries[slot];
 }
 
-/* ---- functions that concern more than one library, or memory ---- */
+/* ---- functions that need more than that ---- */
 
 typedef void plain_function(void);
 
@@ -72,6 +70,23 @@ static plain_function *function_of(const struct ncr_library *library, unsigned r
         plain_function *function;
     } entry = {library->entries[2 * row]};
     return entry.function;
+}
+
+static int lacks(const struct ncr_library *library, unsigned row) {
+    if (!library->backend.handle)
+        return ncr_fail(NCR_SYSTEM_ERROR, "%s", ncr_disabled());
+    return ncr_refuse_lacking(library, ncr_functions[row].name, "", ncr_functions[row].since);
+}
+
+/* What a new communicator of this caller would be served by. */
+static int get_version(int *version) {
+    typedef int get(int *);
+    struct ncr_library *library = ncr_library_for_caller(__builtin_return_address(0));
+    if (!library)
+        return NCR_SYSTEM_ERROR;
+    plain_function *entry = function_of(library, NCR_ROW_ncclGetVersion);
+    last = library;
+    return entry ? ((get *)entry)(version) : lacks(library, NCR_ROW_ncclGetVersion);
 }
 
 static void reset_all(unsigned row) {
@@ -90,28 +105,54 @@ static void reset_debug_internal(void) {
     reset_all(NCR_ROW_ncclResetDebugInitInternal);
 }
 
-/* Encryption that only some libraries do would be a false promise. */
-static int set_encryption(const void *config) {
-    typedef int set(const void *);
-    int code = NCR_SUCCESS;
-    for (unsigned i = 0; i < ncr_library_count(); i++) {
-        struct ncr_library *library = ncr_library_at(i);
-        if (!library->backend.handle)
-            continue;
-        plain_function *entry = function_of(library, NCR_ROW_ncclSetEncryption);
-        int result = entry ? ((set *)entry)(config) : ncr_refuse_lacking(library, "ncclSetEncryption", "", 23203);
-        code = code ? code : result;
-    }
+/* ---- what destroys: the handle is forgotten first, because its address may be used again at once ---- */
+
+/* A call that has failed has destroyed nothing. */
+static int destroyed(enum ncr_kind kind, const void *handle, struct ncr_library *library, int code) {
+    if (code != NCR_SUCCESS && code != NCR_IN_PROGRESS)
+        ncr_own_again(kind, handle, library);
     return code;
+}
+
+static int end_communicator(void *communicator, unsigned row) {
+    typedef int end(void *);
+    struct ncr_library *library = ncr_owner(NCR_COMMUNICATORS, communicator);
+    plain_function *entry = function_of(library, row);
+    ncr_enter(library);
+    if (!entry)
+        return lacks(library, row);
+    ncr_disown(NCR_COMMUNICATORS, communicator);
+    return destroyed(NCR_COMMUNICATORS, communicator, library, ((end *)entry)(communicator));
+}
+
+static int destroy(void *communicator) {
+    return end_communicator(communicator, NCR_ROW_ncclCommDestroy);
+}
+
+static int abort_communicator(void *communicator) {
+    return end_communicator(communicator, NCR_ROW_ncclCommAbort);
+}
+
+static int deregister_window(void *communicator, void *window) {
+    typedef int end(void *, void *);
+    struct ncr_library *library = ncr_owner(NCR_COMMUNICATORS, communicator);
+    plain_function *entry = function_of(library, NCR_ROW_ncclCommWindowDeregister);
+    ncr_enter(library);
+    if (!entry)
+        return lacks(library, NCR_ROW_ncclCommWindowDeregister);
+    ncr_disown(NCR_WINDOWS, window);
+    return destroyed(NCR_WINDOWS, window, library, ((end *)entry)(communicator, window));
 }
 
 static int mem_alloc(void **pointer, size_t size) {
     typedef int alloc(void **, size_t);
-    struct ncr_library *library = ncr_chosen_library();
+    struct ncr_library *library = ncr_library_for_caller(__builtin_return_address(0));
+    if (!library)
+        return NCR_SYSTEM_ERROR;
     plain_function *entry = function_of(library, NCR_ROW_ncclMemAlloc);
     last = library;
     if (!entry)
-        return ncr_refuse_lacking(library, "ncclMemAlloc", "", 21901);
+        return lacks(library, NCR_ROW_ncclMemAlloc);
     int code = ((alloc *)entry)(pointer, size);
     if (code == NCR_SUCCESS)
         ncr_own(NCR_MEMORIES, *pointer, library);
@@ -123,8 +164,10 @@ static int mem_free(void *pointer) {
     struct ncr_library *library = ncr_owner(NCR_MEMORIES, pointer);
     plain_function *entry = function_of(library, NCR_ROW_ncclMemFree);
     last = library;
+    if (!entry)
+        return lacks(library, NCR_ROW_ncclMemFree);
     ncr_disown(NCR_MEMORIES, pointer);
-    return entry ? ((release *)entry)(pointer) : ncr_refuse_lacking(library, "ncclMemFree", "", 21901);
+    return destroyed(NCR_MEMORIES, pointer, library, ((release *)entry)(pointer));
 }
 
 /* ---- turning it on ---- */
@@ -137,37 +180,58 @@ static void *address_of(plain_function *function) {
     return code.address;
 }
 
-static void *routed_address(unsigned slot) {
-    switch (slot / 2) {
+/* Rows that are not served by a jump from ncr_route(). */
+static plain_function *function_instead(unsigned row) {
+    switch (row) {
+    case NCR_ROW_ncclGetVersion:
+        return (plain_function *)get_version;
     case NCR_ROW_ncclGroupStart:
-        return address_of((plain_function *)ncr_group_start);
+        return (plain_function *)ncr_group_start;
     case NCR_ROW_ncclGroupEnd:
-        return address_of((plain_function *)ncr_group_end);
+        return (plain_function *)ncr_group_end;
     case NCR_ROW_ncclGroupSimulateEnd:
-        return address_of((plain_function *)ncr_group_simulate_end);
+        return (plain_function *)ncr_group_simulate_end;
     case NCR_ROW_ncclResetDebugInit:
-        return address_of(reset_debug);
+        return reset_debug;
     case NCR_ROW_ncclResetDebugInitInternal:
-        return address_of(reset_debug_internal);
+        return reset_debug_internal;
     case NCR_ROW_ncclSetEncryption:
-        return address_of((plain_function *)set_encryption);
+        return (plain_function *)ncr_set_encryption;
+    case NCR_ROW_ncclCommDestroy:
+        return (plain_function *)destroy;
+    case NCR_ROW_ncclCommAbort:
+        return (plain_function *)abort_communicator;
+    case NCR_ROW_ncclCommWindowDeregister:
+        return (plain_function *)deregister_window;
     case NCR_ROW_ncclMemAlloc:
-        return address_of((plain_function *)mem_alloc);
+        return (plain_function *)mem_alloc;
     case NCR_ROW_ncclMemFree:
-        return address_of((plain_function *)mem_free);
+        return (plain_function *)mem_free;
     default:
-        return (void *)(uintptr_t)(ncr_routed_start + 16 * (size_t)slot);
+        return NULL;
     }
 }
 
-/** From now on look at every call. The functions that create communicators choose the library themselves (bridge/create.c). */
-void ncr_route_all(void) {
+/* The functions that create communicators choose the library themselves (bridge/create.c). */
+static void *routed_address(unsigned slot) {
+    plain_function *function = function_instead(slot / 2);
+    if (function)
+        return address_of(function);
+    if (ncr_functions[slot / 2].route == NCR_CREATE)
+        return ncr_create_bridge(slot / 2);
+    return (void *)(uintptr_t)(ncr_routed_start + 16 * (size_t)slot);
+}
+
+/**
+ * From now on look at every call. `at_first`: nothing was called yet. Else the calling thread is in no group, and what others have
+ * open is the default library's.
+ */
+void ncr_route_all(bool at_first) {
     if (atomic_exchange(&routing, true))
         return;
-    for (unsigned slot = 0; slot < 2 * NCR_ROWS; slot++) {
-        enum ncr_route route = ncr_functions[slot / 2].route;
-        void *address = route == NCR_CREATE ? ncr_create_bridge(slot / 2) : routed_address(slot);
-        if (route != NCR_WHY)
-            atomic_store_explicit(&ncr_slots[slot], address, memory_order_release);
-    }
+    ncr_owners_prepare();
+    ncr_group_settle(at_first);
+    for (unsigned slot = 0; slot < 2 * NCR_ROWS; slot++)
+        if (ncr_functions[slot / 2].route != NCR_WHY)
+            atomic_store_explicit(&ncr_slots[slot], routed_address(slot), memory_order_release);
 }

@@ -1,7 +1,7 @@
 /*
  * Several NCCLs in one process: calls go to the library that made the communicator, window or memory. Off until a second library is
- * opened (nccl_redirect_use(), a rule); from then on the slots lead through routed stubs (shim/entry_*.S) to ncr_route().
- * What is not known to belong to another library belongs to the process's default, so only the others are remembered.
+ * chosen (nccl_redirect_use(), a rule); from then on the slots lead through routed stubs (shim/entry_*.S) to ncr_route(). From
+ * then on every handle is remembered; one that is older belongs to the process's default.
  */
 #ifndef NCR_ROUTE_H
 #define NCR_ROUTE_H
@@ -10,25 +10,38 @@
 
 /* ---- owners.c: which library made this handle ---- */
 
+void ncr_owners_prepare(void);
 void ncr_own(enum ncr_kind kind, const void *handle, struct ncr_library *library);
+void ncr_own_again(enum ncr_kind kind, const void *handle, struct ncr_library *library);
 void ncr_disown(enum ncr_kind kind, const void *handle);
 struct ncr_library *ncr_owner(enum ncr_kind kind, const void *handle);
 void ncr_own_later(enum ncr_kind kind, void **where, struct ncr_library *library, const void *group);
-void ncr_settle_later(const void *ended);
+void ncr_settle_later(void);
+void ncr_settle_group(const void *group, int code);
+void ncr_forget_later(void **where);
 
-/* ---- libraries.c: the opened libraries, and who chooses among them ---- */
+/* ---- libraries.c: the opened libraries; build_id.c ---- */
 
 enum { NCR_MOST_LIBRARIES = 16 };
 
 struct ncr_library *ncr_library_open(enum ncr_choice choice, const char *path, const char *decided_by, struct ncr_text *why);
-struct ncr_library *ncr_chosen_library(void);
+const char *ncr_build_id(struct ncr_library *library);
+
+/* ---- choice.c: who chooses among them ---- */
+
 void ncr_choose_library(struct ncr_library *library);
+struct ncr_library *ncr_library_for_caller(const void *caller);
+void ncr_enter(struct ncr_library *library);
+
+/* ---- encryption.c ---- */
+
+bool ncr_encryption_is_set(void);
 
 /* ---- rules.c: NCCL_REDIRECT_RULES ---- */
 
-/* True if a rule matched; *library is NULL if it cannot be met (the error is set). */
 bool ncr_rule_for_caller(const void *address, struct ncr_library **library);
 bool ncr_rule_for_name(const void *config, struct ncr_library **library);
+struct ncr_library *ncr_rule_alternative(const struct ncr_library *library);
 
 /* ---- group.c: ncclGroupStart and ncclGroupEnd across libraries ---- */
 
@@ -36,11 +49,11 @@ int ncr_group_start(void);
 int ncr_group_end(void);
 int ncr_group_simulate_end(void *info);
 void ncr_group_join(struct ncr_library *library);
+void ncr_group_settle(bool all);
 const void *ncr_group_of_thread(void);
 
 /* ---- route.c: where a call goes ---- */
 
-void ncr_route_all(void);
 void *ncr_route(unsigned slot, const uintptr_t *registers, const uintptr_t *stack);
 
 #endif

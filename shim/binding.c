@@ -31,6 +31,10 @@ static void read_environment(void) {
 }
 
 static void publish(void) {
+    if (ncr_rules_about_communicators())
+        ncr_route_all(true);
+    if (ncr_routing())
+        return;
     for (unsigned slot = 0; slot < 2 * NCR_ROWS; slot++)
         if (ncr_library_at(0)->entries[slot] && ncr_functions[slot / 2].route != NCR_WHY)
             atomic_store_explicit(&ncr_slots[slot], ncr_library_at(0)->entries[slot], memory_order_release);
@@ -62,6 +66,8 @@ static void decide(const char *requested) {
     ncr_choose(&found, &config, RCCL_FIRST, requested, open_backend);
     if (!found.handle) {
         disable(&found);
+        if (ncr_rules_about_communicators())
+            ncr_route_all(true);
         ncr_text_free(&found.why);
         return;
     }
@@ -139,8 +145,10 @@ void *ncr_first_use(unsigned slot) {
     void *target;
     if (ncr_lock_is_mine())
         target = function_while_opening(slot);
+    else if (ncr_bind(NULL) == NCR_BOUND || ncr_routing())
+        target = ncr_routing() ? atomic_load(&ncr_slots[slot]) : ncr_library_at(0)->entries[slot];
     else
-        target = ncr_bind(NULL) == NCR_BOUND ? ncr_library_at(0)->entries[slot] : NULL;
+        target = NULL;
     errno = error;
     return target;
 }

@@ -66,6 +66,7 @@ static void set_new_error(const struct ncr_library *library, struct ncr_text *te
 /** Let the group that is open in this thread, if there is one, launch nothing: after an error that the backend did not see it would
  * launch the rest. By an invalid call, which NCCL records for the group and otherwise only rejects (v2.28.9:include/group.h:89). */
 void ncr_poison_group(const struct ncr_library *library) {
+    ncr_group_spoil();
     union {
         void *symbol;
         int (*function)(const void *, void *, size_t, int, int, void *, void *);

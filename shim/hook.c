@@ -119,7 +119,7 @@ struct ncr_dlopen_answer ncr_on_dlopen(const char *file, int mode, const void *c
         dlerror(); /* "not loaded" is no error, and an older one is not this call's */
         return (struct ncr_dlopen_answer){NULL, NULL};
     }
-    bool bound = ncr_bind(file) == NCR_BOUND;
+    bool bound = ncr_bind(file) == NCR_BOUND || ncr_routing();
     struct ncr_library *library = NULL;
     if (ncr_library_wanted_for_file(file, &library))
         return library ? open_library(library, mode) : (struct ncr_dlopen_answer){fail(file, ncr_last_error(NULL)), NULL};

@@ -66,14 +66,19 @@ enum ncr_kind { NCR_COMMUNICATORS, NCR_WINDOWS, NCR_MEMORIES, NCR_KINDS };
 
 struct ncr_library *ncr_library_at(unsigned index);
 struct ncr_library *ncr_library_of(const void *communicator);
-struct ncr_library *ncr_library_to_create(const void *caller, const void *config);
+struct ncr_library *ncr_library_to_create(const void *caller, const void *config, bool *named);
+struct ncr_library *ncr_library_to_extend(const void *communicator);
+struct ncr_library *ncr_chosen_library(void);
 struct ncr_library *ncr_last_library(void);
 unsigned ncr_library_count(void);
 void ncr_set_last_library(const struct ncr_library *library);
 bool ncr_library_wanted_for_file(const char *file, struct ncr_library **library);
-void ncr_expect(struct ncr_library *library, void **handle);
+void ncr_expect(void **handle);
 int ncr_made(struct ncr_library *library, enum ncr_kind kind, void **handle, int code);
 bool ncr_routing(void);
+void ncr_route_all(bool at_first);
+bool ncr_rules_about_communicators(void);
+void ncr_group_spoil(void);
 
 /* ---- answers.c ---- */
 

@@ -40,7 +40,8 @@ static bool is_bridged(const char *name) {
                                           "ncclCommGrow",
                                           "ncclCommWindowRegister",
                                           "ncclLsaBarrierCreateRequirement",
-                                          "ncclLLA2ACreateRequirement"};
+                                          "ncclLLA2ACreateRequirement",
+                                          "ncclSetEncryption"};
     for (size_t i = 0; i < sizeof bridged / sizeof *bridged; i++)
         if (strcmp(bridged[i], name + (*name == 'p')) == 0)
             return true;
