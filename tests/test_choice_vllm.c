@@ -134,6 +134,20 @@ static void a_refused_path_is_one_line_and_the_next_serves(void **state) {
     }
 }
 
+/* The same file was refused as torch's before: it is not judged again, but the line is there. */
+static void a_path_that_torchs_method_has_refused(void **state) {
+    (void)state;
+    const char *named = text("VLLM_NCCL_SO_PATH=%s", TORCH_NCCL);
+    struct result result = run(
+        WITH_SHIM, ENV(torch_here, system_here, named, "NCCL_REDIRECT_REQUIRE=>=2.31"), C_PROGRAM);
+    assert_contains(result.out, text("version=%d", SYSTEM_VERSION));
+    assert_contains(
+        result.err,
+        text("warning: VLLM_NCCL_SO_PATH is not used: \"%s\" was tried before", TORCH_NCCL));
+    assert_one_line(result.err);
+    result_free(&result);
+}
+
 static void a_path_to_the_shim_is_skipped(void **state) {
     (void)state;
     const char *copy = text("%s/libnccl.so.2", fresh_folder());
@@ -165,6 +179,7 @@ int main(void) {
         cmocka_unit_test(the_path_is_the_systems_file),
         cmocka_unit_test(a_path_without_effect_is_one_line),
         cmocka_unit_test(a_refused_path_is_one_line_and_the_next_serves),
+        cmocka_unit_test(a_path_that_torchs_method_has_refused),
         cmocka_unit_test(a_path_to_the_shim_is_skipped),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
