@@ -16,7 +16,7 @@ static void what_an_older_nccl_lacks(void **state) {
                     text("pshrink code=5 | pncclCommShrink last=\"ncclCommShrink %s\"\n", needs));
     assert_contains(
         result.out,
-        text("void | ncclResetDebugInit last=\"ncclResetDebugInit needs NCCL 2.24.3 or newer; "
+        text("void | ncclParamDumpAll last=\"ncclParamDumpAll needs NCCL 2.30.3 or newer; "
              "the backend is 2.21.5 (%s)\"\n",
              TORCH_NCCL));
     assert_contains(result.out,
@@ -95,7 +95,7 @@ static void without_any_backend(void **state) {
                       "not exist\"";
     assert_contains(result.out, text("version code=2 version=-1 | ncclGetVersion %s\n", why));
     assert_contains(result.out, text("shrink code=2 | ncclCommShrink %s\n", why));
-    assert_contains(result.out, text("void | ncclResetDebugInit %s\n", why));
+    assert_contains(result.out, text("void | ncclParamDumpAll %s\n", why));
     assert_contains(result.out, text("team 0,0,0 | ncclTeamRail %s\n", why));
     assert_contains(result.out, text("number -1 | ncclTeamRankToLsa %s\n", why));
     assert_contains(result.out, "text \"NCCL is disabled");

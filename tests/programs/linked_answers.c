@@ -17,7 +17,7 @@ int ncclCommShrink(void *communicator, int *exclude, int count, void **result, v
                    int flags);
 int pncclCommShrink(void *communicator, int *exclude, int count, void **result, void *config,
                     int flags);
-void ncclResetDebugInit(void);
+void ncclParamDumpAll(void);
 ncclTeam_t ncclTeamRail(void *communicator);
 int ncclTeamRankToLsa(void *communicator, ncclTeam_t team, int rank);
 int ncclAllToAllv(void *send, void *counts, void *places, void *receive, void *counts2,
@@ -36,9 +36,9 @@ int main(void) {
     tell("ncclCommShrink");
     printf("pshrink code=%d", pncclCommShrink(NULL, NULL, 0, NULL, NULL, 0));
     tell("pncclCommShrink");
-    ncclResetDebugInit();
+    ncclParamDumpAll();
     printf("void");
-    tell("ncclResetDebugInit");
+    tell("ncclParamDumpAll");
     ncclTeam_t team = ncclTeamRail(NULL);
     printf("team %d,%d,%d", team.ranks, team.rank, team.stride);
     tell("ncclTeamRail");
