@@ -196,6 +196,12 @@ check-containers: all $(WHEEL_FILES) ## The container entrypoint in root file sy
 	@mkdir -p $(BUILD)/tests
 	@NCR_BUILD=$(abspath $(BUILD)) NCR_TEST_LIMIT=600 tests/run tests/containers/*
 
+check-launchers: test-parts ## Two ranks under mpirun, srun and torchrun (fetches Open MPI and Slurm; torch by check-torch)
+	@NCR_BUILD=$(abspath $(BUILD)) tests/run tests/test_mpirun tests/test_lost_preload tests/launchers/*
+
+check-gpu: all ## The tests that need GPUs; STEPS="c graph" for some (tests/gpu/run --list)
+	@NCR_BUILD=$(abspath $(BUILD)) tests/gpu/run $(STEPS)
+
 check-torch: all ## A real torch without a GPU: discovery, an older NCCL under it, libtorch (installs torch into build/torch)
 	@NCR_BUILD=$(abspath $(BUILD)) tests/torch/run
 
