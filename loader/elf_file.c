@@ -1,7 +1,8 @@
 /*
- * What a library file says of itself: is it a whole library of this machine, its SONAME, its exports, its NCCL version.
- * Read with pread, never mapped (a file that shrinks meanwhile would raise SIGBUS), never executed. Only 64-bit
- * little-endian ELF is read, since that is all this process could load.
+ * What a library file says of itself: is it a whole library of this machine, its SONAME, its
+ * exports, its NCCL version. Read with pread, never mapped (a file that shrinks meanwhile would
+ * raise SIGBUS), never executed. Only 64-bit little-endian ELF is read, since that is all this
+ * process could load.
  */
 #include "loader.h"
 
@@ -21,7 +22,8 @@
 #error "nccl-redirect has entry trampolines for x86-64 and aarch64 only"
 #endif
 
-/* Tables of a real library are far smaller (libtorch_cuda's symbols: about 30 MB); a larger size is a broken file. */
+/* Tables of a real library are far smaller (libtorch_cuda's symbols: about 30 MB); a larger size is
+ * a broken file. */
 #define MOST_TABLE (256u << 20)
 #define MOST_SEGMENTS 256
 
@@ -30,7 +32,8 @@ static void refuse(struct ncr_elf *elf, const char *why) {
     elf->refusal = strdup(why);
 }
 
-static bool read_table(const struct ncr_elf *elf, void **into, uint64_t size, uint64_t offset) {
+/** A piece of the file with a NUL behind it, for free(); false if the file does not have it. */
+bool ncr_elf_read(const struct ncr_elf *elf, void **into, uint64_t size, uint64_t offset) {
     uint64_t file_size = (uint64_t)elf->status.st_size;
     if (size == 0 || size > MOST_TABLE || offset > file_size || size > file_size - offset)
         return false;
@@ -53,21 +56,25 @@ static const char *kind_problem(const struct stat *status) {
 }
 
 static void read_header(struct ncr_elf *elf, Elf64_Ehdr *header) {
-    if (!ncr_file_read_at(elf->file, header, sizeof *header, 0) || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
-        refuse(elf, elf->status.st_size < (off_t)sizeof *header ? "is too short for a library"
-                                                                 : "is not a library (no ELF header)");
+    if (!ncr_file_read_at(elf->file, header, sizeof *header, 0) ||
+        memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
+        refuse(elf, elf->status.st_size < (off_t)sizeof *header
+                        ? "is too short for a library"
+                        : "is not a library (no ELF header)");
     else if (header->e_ident[EI_CLASS] != ELFCLASS64)
         refuse(elf, "is a 32-bit library, this process is 64-bit");
     else if (header->e_ident[EI_DATA] != ELFDATA2LSB || header->e_machine != THIS_MACHINE)
         refuse(elf, "is built for another CPU, this one is " THIS_MACHINE_NAME);
     else if (header->e_type != ET_DYN)
         refuse(elf, "is not a shared library");
-    else if (header->e_phentsize != sizeof(Elf64_Phdr) || header->e_phnum == 0 || header->e_phnum > MOST_SEGMENTS)
+    else if (header->e_phentsize != sizeof(Elf64_Phdr) || header->e_phnum == 0 ||
+             header->e_phnum > MOST_SEGMENTS)
         refuse(elf, "has a broken ELF header");
 }
 
 static void read_segments(struct ncr_elf *elf, const Elf64_Ehdr *header) {
-    if (!read_table(elf, &elf->segments, (uint64_t)header->e_phnum * sizeof(Elf64_Phdr), header->e_phoff)) {
+    if (!ncr_elf_read(elf, &elf->segments, (uint64_t)header->e_phnum * sizeof(Elf64_Phdr),
+                      header->e_phoff)) {
         refuse(elf, "is truncated");
         return;
     }
@@ -84,15 +91,16 @@ static void read_segments(struct ncr_elf *elf, const Elf64_Ehdr *header) {
 }
 
 /**
- * Open a library file and check that the loader could map it. On a refusal elf->refusal says why, in words that follow
- * the file's name. Always pair with ncr_elf_close().
+ * Open a library file and check that the loader could map it. On a refusal elf->refusal says why,
+ * in words that follow the file's name. Always pair with ncr_elf_close().
  */
 void ncr_elf_open(struct ncr_elf *elf, const char *path) {
     *elf = (struct ncr_elf){.file = -1};
     elf->file = ncr_file_open(path, &elf->status);
     if (elf->file < 0) {
         elf->missing = errno == ENOENT || errno == ENOTDIR;
-        elf->refusal = elf->missing ? strdup("does not exist") : ncr_path("cannot be read (%s)", strerror(errno));
+        elf->refusal = elf->missing ? strdup("does not exist")
+                                    : ncr_path("cannot be read (%s)", strerror(errno));
         return;
     }
     const char *problem = kind_problem(&elf->status);
@@ -136,20 +144,35 @@ static bool read_dynamic(const struct ncr_elf *elf, struct dynamic *found) {
     const Elf64_Phdr *segment = elf->segments;
     for (unsigned i = 0; segment && i < elf->segment_count; i++) {
         void *table;
-        if (segment[i].p_type != PT_DYNAMIC || !read_table(elf, &table, segment[i].p_filesz, segment[i].p_offset))
+        if (segment[i].p_type != PT_DYNAMIC ||
+            !ncr_elf_read(elf, &table, segment[i].p_filesz, segment[i].p_offset))
             continue;
         size_t count = segment[i].p_filesz / sizeof(Elf64_Dyn);
         const Elf64_Dyn *d = table;
         for (size_t j = 0; j < count && d[j].d_tag != DT_NULL; j++) {
             uint64_t value = d[j].d_un.d_val;
             switch (d[j].d_tag) {
-            case DT_STRTAB: found->strings = value; break;
-            case DT_STRSZ: found->strings_size = value; break;
-            case DT_SYMTAB: found->symbols = value; break;
-            case DT_GNU_HASH: found->gnu_hash = value; break;
-            case DT_HASH: found->hash = value; break;
-            case DT_SONAME: found->soname = value; found->has_soname = true; break;
-            default: break;
+            case DT_STRTAB:
+                found->strings = value;
+                break;
+            case DT_STRSZ:
+                found->strings_size = value;
+                break;
+            case DT_SYMTAB:
+                found->symbols = value;
+                break;
+            case DT_GNU_HASH:
+                found->gnu_hash = value;
+                break;
+            case DT_HASH:
+                found->hash = value;
+                break;
+            case DT_SONAME:
+                found->soname = value;
+                found->has_soname = true;
+                break;
+            default:
+                break;
             }
         }
         free(table);
@@ -163,9 +186,10 @@ static uint64_t count_by_gnu_hash(const struct ncr_elf *elf, uint64_t offset) {
     uint32_t head[4]; /* buckets, first hashed symbol, words of the bloom filter, shift */
     if (!ncr_file_read_at(elf->file, head, sizeof head, offset) || head[0] == 0)
         return 0;
-    uint64_t buckets_at = offset + sizeof head + (uint64_t)head[2] * 8, chains_at = buckets_at + (uint64_t)head[0] * 4;
+    uint64_t buckets_at = offset + sizeof head + (uint64_t)head[2] * 8,
+             chains_at = buckets_at + (uint64_t)head[0] * 4;
     void *table;
-    if (!read_table(elf, &table, (uint64_t)head[0] * 4, buckets_at))
+    if (!ncr_elf_read(elf, &table, (uint64_t)head[0] * 4, buckets_at))
         return 0;
     uint32_t last = 0;
     for (uint32_t i = 0; i < head[0]; i++)
@@ -176,7 +200,8 @@ static uint64_t count_by_gnu_hash(const struct ncr_elf *elf, uint64_t offset) {
     uint32_t hash[64];
     for (;; last += 64) {
         uint64_t at = chains_at + (uint64_t)(last - head[1]) * 4;
-        uint64_t left = (uint64_t)elf->status.st_size > at ? ((uint64_t)elf->status.st_size - at) / 4 : 0;
+        uint64_t left =
+            (uint64_t)elf->status.st_size > at ? ((uint64_t)elf->status.st_size - at) / 4 : 0;
         size_t count = left < 64 ? (size_t)left : 64;
         if (count == 0 || !ncr_file_read_at(elf->file, hash, count * 4, at))
             return 0;
@@ -189,7 +214,8 @@ static uint64_t count_by_gnu_hash(const struct ncr_elf *elf, uint64_t offset) {
 static uint64_t count_symbols(const struct ncr_elf *elf, const struct dynamic *d) {
     uint64_t offset;
     uint32_t head[2]; /* buckets, chains: as many chains as symbols */
-    if (d->hash && file_offset(elf, d->hash, &offset) && ncr_file_read_at(elf->file, head, sizeof head, offset))
+    if (d->hash && file_offset(elf, d->hash, &offset) &&
+        ncr_file_read_at(elf->file, head, sizeof head, offset))
         return head[1];
     if (d->gnu_hash && file_offset(elf, d->gnu_hash, &offset))
         return count_by_gnu_hash(elf, offset);
@@ -205,8 +231,8 @@ bool ncr_elf_load_symbols(struct ncr_elf *elf) {
         return false;
     if (!read_dynamic(elf, &d) || !file_offset(elf, d.strings, &strings_at) ||
         !file_offset(elf, d.symbols, &symbols_at) || (count = count_symbols(elf, &d)) == 0 ||
-        !read_table(elf, &strings, d.strings_size, strings_at) ||
-        !read_table(elf, &elf->symbols, count * sizeof(Elf64_Sym), symbols_at)) {
+        !ncr_elf_read(elf, &strings, d.strings_size, strings_at) ||
+        !ncr_elf_read(elf, &elf->symbols, count * sizeof(Elf64_Sym), symbols_at)) {
         free(strings);
         refuse(elf, "has no readable symbol table");
         return false;
@@ -224,78 +250,11 @@ const char *ncr_elf_next_export(const struct ncr_elf *elf, size_t *at) {
     while (*at < elf->symbol_count) {
         const Elf64_Sym *s = &symbol[(*at)++];
         unsigned bind = ELF64_ST_BIND(s->st_info);
-        if (s->st_shndx != SHN_UNDEF && (bind == STB_GLOBAL || bind == STB_WEAK) && s->st_name < elf->strings_size)
+        if (s->st_shndx != SHN_UNDEF && (bind == STB_GLOBAL || bind == STB_WEAK) &&
+            s->st_name < elf->strings_size)
             return elf->strings + s->st_name;
     }
     return NULL;
-}
-
-static bool read_only_data(const struct ncr_elf *elf, uint64_t *offset, uint64_t *size) {
-    void *sections = NULL, *names = NULL;
-    bool found = false;
-    if (elf->section_table && elf->sections > elf->section_names &&
-        read_table(elf, &sections, (uint64_t)elf->sections * sizeof(Elf64_Shdr), elf->section_table)) {
-        const Elf64_Shdr *s = sections, *n = &s[elf->section_names];
-        if (read_table(elf, &names, n->sh_size, n->sh_offset))
-            for (unsigned i = 0; i < elf->sections && !found; i++)
-                if (s[i].sh_name < n->sh_size && strcmp((char *)names + s[i].sh_name, ".rodata") == 0) {
-                    *offset = s[i].sh_offset;
-                    *size = s[i].sh_size;
-                    found = true;
-                }
-    }
-    free(names);
-    free(sections);
-    return found;
-}
-
-/* "2.28.9+cuda13.0" at the start of `at`, up to a space or the end. */
-static void copy_version(const char *at, char text[NCR_VERSION_TEXT]) {
-    size_t length = 0;
-    for (; length < NCR_VERSION_TEXT - 1 && at[length] > ' ' && at[length] < 127; length++)
-        text[length] = at[length];
-    text[length] = '\0';
-}
-
-/* Looks for the text in one piece, which has a NUL behind it. */
-static int version_in(const char *piece, size_t length, char text[NCR_VERSION_TEXT]) {
-    static const char mark[] = "CCL version ";
-    int version = 0;
-    const char *end;
-    for (const char *at = piece; (at = memmem(at, length - (size_t)(at - piece), mark, sizeof mark - 1)); at++) {
-        const char *number = at + sizeof mark - 1;
-        number += strspn(number, ": ");
-        if (at == piece || (at[-1] != 'N' && at[-1] != 'R') || !ncr_version_parse(number, &version, &end))
-            continue;
-        if (text)
-            copy_version(number, text);
-        return version;
-    }
-    return 0;
-}
-
-/**
- * The NCCL version that the file carries in its text "NCCL version 2.28.9+cuda13.0", as major * 10000 + minor * 100 +
- * patch, and "2.28.9+cuda13.0" into `text` (which may be NULL); 0 if there is none. RCCL writes "RCCL version : 2.26.6". The
- * file is searched piece by piece in its constant data. The text stands near the start, but libtorch_cuda.so has 100 MB of
- * that, so pieces grow.
- */
-int ncr_elf_nccl_version(const struct ncr_elf *elf, char text[NCR_VERSION_TEXT]) {
-    enum { FIRST_PIECE = 1 << 16, MOST_PIECE = 1 << 24, OVERLAP = 64 };
-    uint64_t offset = 0, size = 0, length;
-    int version = 0;
-    if (!read_only_data(elf, &offset, &size))
-        return 0;
-    uint64_t most = FIRST_PIECE;
-    for (uint64_t done = 0; done < size && version == 0; done += most, most += most < MOST_PIECE ? most : 0) {
-        void *piece;
-        length = size - done < most + OVERLAP ? size - done : most + OVERLAP;
-        if (!read_table(elf, &piece, length, offset + done))
-            break;
-        version = version_in(piece, (size_t)length, text);
-        free(piece);
-    }
-    return version;
 }
 
 /** The SONAME of a library file as a fresh string, or NULL if it has none or is no library. */
