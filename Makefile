@@ -189,9 +189,6 @@ check: test-parts ## All tests that need no GPU (fetches cmocka and real NCCLs f
 check-abi: all ## Compare the table of functions with real NCCLs, the newest published one too
 	@scripts/check-abi --shim $(BUILD)/libnccl_redirect.so --shim $(BUILD)/librccl_redirect.so
 
-check-gpu: all ## The tests that need GPUs; STEPS="c graph" for some (tests/gpu/run --list)
-	@NCR_BUILD=$(abspath $(BUILD)) tests/gpu/run $(STEPS)
-
 check-containers: all $(WHEEL_FILES) ## The container entrypoint in root file systems of other distributions (as root, by debootstrap)
 	@mkdir -p $(BUILD)/tests
 	@NCR_BUILD=$(abspath $(BUILD)) NCR_TEST_LIMIT=600 tests/run tests/containers/*
