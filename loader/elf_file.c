@@ -1,6 +1,6 @@
 /*
  * What a library file says of itself: is it a whole library of this machine, its SONAME, its
- * exports, its NCCL version. Read with pread, never mapped (a file that shrinks meanwhile would
+ * exports. Read with pread, never mapped (a file that shrinks meanwhile would
  * raise SIGBUS), never executed. Only 64-bit little-endian ELF is read, since that is all this
  * process could load.
  */
