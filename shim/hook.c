@@ -58,21 +58,29 @@ static bool is_nccl(const char *file) {
     return yes;
 }
 
+/* The loader's own name for this shim: its string, valid for as long as the shim is. */
+static _Atomic(const char *) self_path;
+
 static bool find_self(void *arg, const struct ncr_object *object) {
     uintptr_t here = (uintptr_t)ncr_trampolines_start;
+    (void)arg;
     if (here < object->start || here >= object->end)
         return false;
-    *(char **)arg = strdup(object->path);
+    atomic_store(&self_path, object->path);
     return true;
+}
+
+/** Find this shim in the loader's list. In the constructor, since the walk holds a lock that a forked child would find held. */
+void ncr_find_self(void) {
+    ncr_objects(find_self, NULL);
 }
 
 /** A handle of this shim, as dlopen would give one; `mode` as the program gave it. */
 void *ncr_open_self(int mode) {
-    char *path = NULL;
-    ncr_objects(find_self, &path);
-    void *handle = path ? ncr_real_dlopen()(path, (mode & (RTLD_LAZY | RTLD_NOW)) | RTLD_NOLOAD) : NULL;
-    free(path);
-    return handle;
+    if (!atomic_load(&self_path))
+        ncr_find_self();
+    const char *path = atomic_load(&self_path);
+    return path ? ncr_real_dlopen()(path, (mode & (RTLD_LAZY | RTLD_NOW)) | RTLD_NOLOAD) : NULL;
 }
 
 /* dlerror's text can be set by a failing dlopen only, and names the file: so the reason is put into the file's name. A slash in

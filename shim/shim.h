@@ -111,6 +111,7 @@ struct ncr_dlopen_answer {
 
 struct ncr_dlopen_answer ncr_on_dlopen(const char *file, int mode, const void *caller);
 ncr_dlopen *ncr_real_dlopen(void);
+void ncr_find_self(void);
 void *ncr_open_self(int mode);
 bool ncr_backend_wraps(void);
 
