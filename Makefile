@@ -18,7 +18,7 @@ SHIM := $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard shim/*.c shim/*.S bridge
 SHIM_RCCL := $(subst shim/binding.o,shim/binding-rccl.o,$(SHIM))
 
 .DEFAULT_GOAL := all
-.PHONY: all tool docs bench check check-abi lint format clean help install uninstall test-parts FORCE check-gpu check-torch check-containers check-launchers demo
+.PHONY: all tool docs bench check check-abi check-aarch64 lint format clean help install uninstall test-parts FORCE check-gpu check-torch check-containers check-launchers demo
 
 all: $(BUILD)/libnccl_redirect.so $(BUILD)/librccl_redirect.so ## Build the preload libraries (needs a C compiler and make)
 
@@ -185,6 +185,9 @@ test-parts: all $(PROGRAMS) $(LIBRARIES) $(HOSTMEM) $(WHEEL_FILES)
 check: test-parts ## All tests that need no GPU (fetches cmocka and real NCCLs first)
 	@NCR_BUILD=$(abspath $(BUILD)) NCR_TEST_HOSTMEM=$(abspath $(BUILD))/hostmem/plain/libnccl.so.2 \
 	    tests/run $(TESTS) $(TEST_SCRIPTS)
+
+check-aarch64: ## The shim's entry code and binding on aarch64, under qemu (fetches compiler and qemu)
+	@BUILD=$(BUILD)/aarch64 scripts/check-aarch64
 
 check-abi: all ## Compare the table of functions with real NCCLs, the newest published one too
 	@scripts/check-abi --shim $(BUILD)/libnccl_redirect.so --shim $(BUILD)/librccl_redirect.so
