@@ -41,8 +41,11 @@ static struct ncr_library *answered(enum ncr_choice choice, const char *path) {
 static void remember(enum ncr_choice choice, const char *path, struct ncr_library *library) {
     struct answer *answer = malloc(sizeof *answer);
     char *copy = strdup(path ? path : "");
-    if (!answer || !copy)
+    if (!answer || !copy) {
+        free(answer);
+        free(copy);
         return;
+    }
     *answer = (struct answer){choice, copy, library, atomic_load(&answers)};
     atomic_store(&answers, answer);
 }
