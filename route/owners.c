@@ -51,7 +51,7 @@ static void leave(void) {
 
 /** Let forks wait until the tables are whole. */
 void ncr_owners_prepare(void) {
-    pthread_atfork(enter, leave, leave);
+    ncr_at_fork(enter, leave);
 }
 
 static size_t place(const void *handle, size_t size) {

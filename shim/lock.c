@@ -57,15 +57,20 @@ static void after_fork(void) {
 
 /* What glibc's pthread_atfork calls. Weak, because musl has no such function, and would end every program that inherits a
  * preload with a name that is missing. */
-typedef void fork_handler(void);
-extern int __register_atfork(fork_handler *, fork_handler *, fork_handler *, void *library) __attribute__((weak));
+extern int __register_atfork(ncr_fork_handler *, ncr_fork_handler *, ncr_fork_handler *, void *library)
+    __attribute__((weak));
 extern __attribute__((visibility("hidden"))) void *__dso_handle;
+
+/** pthread_atfork, with the same handler in parent and child. */
+void ncr_at_fork(ncr_fork_handler *before, ncr_fork_handler *after) {
+    if (__register_atfork)
+        __register_atfork(before, after, after, __dso_handle);
+}
 
 static void make_forks_wait(void) {
     static atomic_bool registered;
     if (!atomic_load(&registered)) {
-        if (__register_atfork)
-            __register_atfork(before_fork, after_fork, after_fork, __dso_handle);
+        ncr_at_fork(before_fork, after_fork);
         atomic_store(&registered, true);
     }
 }

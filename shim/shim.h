@@ -40,7 +40,10 @@ enum {
 
 typedef void ncr_locked(const void *arg);
 
+typedef void ncr_fork_handler(void);
+
 bool ncr_lock_is_mine(void);
+void ncr_at_fork(ncr_fork_handler *before, ncr_fork_handler *after);
 void ncr_locked_run(ncr_locked *code, const void *arg);
 
 /* ---- binding.c ---- */
