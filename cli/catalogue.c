@@ -120,7 +120,7 @@ void catalogue_read(struct catalogue *catalogue, const struct ncr_config *config
     for (unsigned i = 0; i < catalogue->count; i++)
         if (strcmp(catalogue->list[i].method, "none") == 0)
             remark(&catalogue->list[i], make("no torch stands beside it, so neither torch nor system finds it"),
-                   make("to use it: --use %s", catalogue->list[i].path));
+                   make("name it: --use %s", catalogue->list[i].path));
 }
 
 /* ---- functions ---- */

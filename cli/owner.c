@@ -135,6 +135,8 @@ void owners_find(const char *path, const char *real_path, uint64_t size, struct 
         find_wheels(real_path, size, owners);
     if (!owners->count)
         find_conda(real_path, size, owners);
+    if (!owners->count && strcmp(path, real_path) != 0)
+        find_conda(path, size, owners);
     if (!owners->count && (strncmp(real_path, "/usr/", 5) == 0 || strncmp(real_path, "/opt/", 5) == 0))
         each_record("/var/lib/dpkg/info", ".list", read_debian, real_path, size, owners);
 }

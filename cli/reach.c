@@ -1,6 +1,7 @@
 /* How a file reaches NCCL: linked, opened at run time, inside itself, or not at all; and which functions it needs. */
 #include "cli.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 const char *reach_word(enum reach reach) {
@@ -105,6 +106,10 @@ static void judge_text(struct reached *reached) {
                          : "not a program or library, and it names no NCCL";
 }
 
+static int by_name(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 /** Describe one file. `with_dependencies` follows what it is linked with, too. */
 void reach_of_file(const char *path, bool with_dependencies, struct reached *reached) {
     struct elf_info info;
@@ -121,4 +126,5 @@ void reach_of_file(const char *path, bool with_dependencies, struct reached *rea
         return;
     }
     judge_elf(reached, &info, with_dependencies);
+    qsort(reached->needs.list, reached->needs.count, sizeof *reached->needs.list, by_name);
 }

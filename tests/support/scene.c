@@ -164,3 +164,14 @@ const char *scene_says(const struct scene *scene, int status, const char *line) 
     }
     return text("%s%s", result.out, result.err);
 }
+
+const char *unwrapped(const char *all) {
+    char *result = strdup(all), *to = result;
+    for (const char *at = all; *at; at++)
+        if (*at != ' ' && *at != '\n')
+            *to++ = *at;
+        else if (to > result && to[-1] != ' ')
+            *to++ = ' ';
+    *to = '\0';
+    return result;
+}

@@ -34,4 +34,7 @@ struct result scene_run(const struct scene *scene, const char *line);
 /* The same, asserting the exit code; returns stdout and stderr together. */
 const char *scene_says(const struct scene *scene, int status, const char *line);
 
+/* The same words in one line, for texts that were wrapped. */
+const char *unwrapped(const char *all);
+
 #endif
