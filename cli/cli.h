@@ -60,7 +60,7 @@ extern const struct option_row option_rows[OPTION_COUNT];
 const struct verb *verb_named(const char *name);
 bool verb_has_option(const struct verb *verb, const struct option_row *option);
 void request_parse(const struct verb *verb, int argc, char **argv, struct request *request);
-void verb_help(const struct verb *verb, FILE *to);
+void verb_help(const struct verb *verb);
 void apply_choice(const struct request *request);
 const char *option_name(const struct option_row *option); /* with dashes */
 

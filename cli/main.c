@@ -44,7 +44,7 @@ static int help(int argc, char **argv) {
     const struct verb *verb = verb_named(argv[1]);
     if (!verb)
         return unknown(argv[1]);
-    verb_help(verb, stdout);
+    verb_help(verb);
     return EXIT_FINE;
 }
 

@@ -118,12 +118,11 @@ void request_parse(const struct verb *verb, int argc, char **argv, struct reques
     unsetenv("ARGP_HELP_FMT"); /* the command would inherit it */
 }
 
-void verb_help(const struct verb *verb, FILE *to) {
-    struct argp argp;
-    struct argp_option options[OPTION_COUNT + 2] = {0};
-    prepare_argp();
-    build(verb, &argp, options);
-    argp_help(&argp, to, ARGP_HELP_STD_HELP, (char *)make("nccl-redirect %s", verb->name));
+/** As with --help. */
+void verb_help(const struct verb *verb) {
+    char *argv[] = {NULL, (char *)"--help", NULL};
+    struct request request;
+    request_parse(verb, 2, argv, &request);
 }
 
 /* A relative path is meant from here, not from wherever the command will be. */
