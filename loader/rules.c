@@ -3,9 +3,10 @@
  *
  *   PATTERN=BACKEND        calls that create a communicator from a library whose file name matches: libtorch_cuda.so=torch
  *   name:PATTERN=BACKEND   communicators whose commName (ncclConfig_t, NCCL 2.27) matches
- *   open:PATTERN=BACKEND   dlopen of a path that matches gives that very backend, not the shim
+ *   open:PATTERN=BACKEND   dlopen of a NCCL whose path matches (without a slash in PATTERN: whose file name) gives that very
+ *                          backend, not the shim
  *
- * PATTERN is a shell pattern (fnmatch); BACKEND is torch, system or an absolute path.
+ * PATTERN is a shell pattern (fnmatch); BACKEND is torch, system or an absolute path. The program itself is called "program".
  */
 #include "loader.h"
 
@@ -58,15 +59,20 @@ void ncr_rules_read(struct ncr_config *config, const char *value) {
     char *copy = strdup(value), *rest = copy;
     for (char *text; copy && (text = strsep(&rest, ";"));) {
         text += strspn(text, " ");
+        for (size_t length = strlen(text); length > 0 && text[length - 1] == ' '; length--)
+            text[length - 1] = '\0';
         if (!*text)
             continue;
         struct ncr_rule *more = realloc(config->rules, (config->rule_count + 1) * sizeof *more);
         if (!more)
             break;
         config->rules = more;
-        struct ncr_rule *rule = &more[config->rule_count++];
+        struct ncr_rule *rule = &more[config->rule_count];
         *rule = (struct ncr_rule){.kind = NCR_RULE_CALLER};
-        if (!read_rule(rule, text)) {
+        if (read_rule(rule, text)) {
+            config->rule_count++;
+        } else {
+            free(rule->pattern);
             config->choice = NCR_CHOOSE_NOTHING;
             ncr_text_add(&config->problem,
                          "%sNCCL_REDIRECT_RULES: \"%s\" is not a rule; write PATTERN=BACKEND, name:PATTERN=BACKEND or "

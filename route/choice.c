@@ -59,7 +59,8 @@ struct ncr_library *ncr_library_to_create(const void *caller, const void *config
         library = by_name;
     }
     if (library && !library->backend.handle) {
-        ncr_fail(NCR_SYSTEM_ERROR, "%s", ncr_disabled());
+        ncr_set_last_library(library);
+        ncr_set_error(library, ncr_tell_disabled());
         library = NULL;
     }
     if (library && ncr_routing())
@@ -84,6 +85,6 @@ int ncr_made(struct ncr_library *library, enum ncr_kind kind, void **handle, int
     if (made)
         ncr_own(kind, made, library);
     else if (group || code == NCR_IN_PROGRESS)
-        ncr_own_later(kind, handle, library, group);
+        ncr_own_later(kind, handle, library, code == NCR_IN_PROGRESS ? NULL : group);
     return code;
 }

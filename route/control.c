@@ -152,14 +152,12 @@ int nccl_redirect_use(const char *backend) {
     if (!read_choice(backend, &choice))
         return ncr_fail(NCR_INVALID_ARGUMENT, "nccl_redirect_use(\"%s\"): no such backend; %s", backend, allowed);
     int error = errno;
-    char *decided_by = ncr_path("nccl_redirect_use(\"%s\")", backend);
-    struct ncr_library *library = ncr_library_open(choice, backend, decided_by, &why);
+    struct ncr_library *library = ncr_library_open(choice, backend, "nccl_redirect_use", &why);
     int code = NCR_SUCCESS;
     if (library)
         ncr_choose_library(library);
     else
         code = ncr_fail(NCR_SYSTEM_ERROR, "nccl_redirect_use(\"%s\"): %s", backend, ncr_text_get(&why));
-    free(decided_by);
     ncr_text_free(&why);
     errno = error;
     return code;

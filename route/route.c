@@ -73,8 +73,10 @@ static plain_function *function_of(const struct ncr_library *library, unsigned r
 }
 
 static int lacks(const struct ncr_library *library, unsigned row) {
-    if (!library->backend.handle)
-        return ncr_fail(NCR_SYSTEM_ERROR, "%s", ncr_disabled());
+    if (!library->backend.handle) {
+        ncr_set_error(library, ncr_tell_disabled());
+        return NCR_SYSTEM_ERROR;
+    }
     return ncr_refuse_lacking(library, ncr_functions[row].name, "", ncr_functions[row].since);
 }
 

@@ -42,11 +42,11 @@ static const char *segment_folder(void) {
 }
 
 bool segment_new_path(char *path, size_t size) {
-    uint64_t number[2];
-    if (getrandom(number, sizeof number, 0) != sizeof number)
+    uint64_t number;
+    if (getrandom(&number, sizeof number, 0) != sizeof number)
         return false;
-    int length = snprintf(path, size, "%s/nccl-hostmem-%016llx%016llx", segment_folder(),
-                          (unsigned long long)number[0], (unsigned long long)number[1]);
+    /* With its prefix no longer than NCCL's own ids, of which tools may rely on the rest being zero. */
+    int length = snprintf(path, size, "%s/nccl-hostmem-%016llx", segment_folder(), (unsigned long long)number);
     return length > 0 && (size_t)length < size;
 }
 

@@ -1,0 +1,23 @@
+/* A library that is linked with NCCL and makes communicators, as frameworks do. */
+#include <stdio.h>
+
+typedef struct {
+    char internal[128];
+} ncclUniqueId;
+
+int ncclGetVersion(int *version);
+int ncclGetUniqueId(ncclUniqueId *id);
+int ncclCommInitRank(void **comm, int ranks, ncclUniqueId id, int rank);
+
+int maker_make(void **comm);
+
+int maker_make(void **comm) {
+    ncclUniqueId id;
+    int version = -1, code = ncclGetVersion(&version);
+    if (!code)
+        code = ncclGetUniqueId(&id);
+    if (!code)
+        code = ncclCommInitRank(comm, 1, id, 0);
+    printf("maker version=%d\n", version);
+    return code;
+}

@@ -1,0 +1,318 @@
+/*
+ * A NCCL that knows what it made. It is called like the folder it lies in, which begins with the version that it plays
+ * (…/22809/libnccl.so.2); copies in several folders are several libraries. Each call prints "NAME Function", and "NAME FOREIGN …" if
+ * it got a handle or an id of another. Handles come from malloc, one size for all, so that addresses are used again.
+ *
+ *   OWNED_22809_GroupEnd=3    that function of that library fails with 3
+ *   OWNED_LATE=group          handles are written when the group ends        OWNED_LATE=thread   by another thread, 50 ms later
+ */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SUCCESS = 0, INVALID_ARGUMENT = 4, INVALID_USAGE = 5, IN_PROGRESS = 7 };
+
+typedef struct {
+    char bytes[128];
+} id;
+
+/* First in every handle; the maker stays after free, as long as nobody else has the memory. */
+struct object {
+    uintptr_t pad[2]; /* malloc writes here when it is freed */
+    const void *maker;
+    char kind[24];
+};
+
+static char own_name[40];
+static const char maker;
+static char last_error[128];
+
+static __thread int depth, group_error;
+static __thread struct late {
+    void **where, *handle;
+} late[64];
+static __thread int late_count;
+static __thread int in_progress; /* as NCCL, a group tells it at its end */
+
+__attribute__((constructor)) static void find_name(void) {
+    Dl_info info;
+    dladdr(&maker, &info);
+    char *path = realpath(info.dli_fname, NULL), *slash = path ? strrchr(path, '/') : NULL;
+    if (!slash)
+        return;
+    *slash = '\0';
+    snprintf(own_name, sizeof own_name, "%s", strrchr(path, '/') + 1);
+    free(path);
+}
+
+static int fails(const char *function, int code) {
+    snprintf(last_error, sizeof last_error, "%s: %s failed", own_name, function);
+    if (depth > 0 && !group_error)
+        group_error = code;
+    return code;
+}
+
+/* Every function begins with it. */
+static int called(const char *function) {
+    char name[128];
+    snprintf(name, sizeof name, "OWNED_%s_%s", own_name, function);
+    printf("%s %s\n", own_name, function);
+    int code = getenv(name) ? atoi(getenv(name)) : SUCCESS;
+    return code == SUCCESS || code == IN_PROGRESS ? code : fails(function, code);
+}
+
+static int check(const char *function, const char *kind, const void *handle) {
+    const struct object *object = handle;
+    if (object && object->maker == &maker && strcmp(object->kind, kind) == 0)
+        return SUCCESS;
+    if (object)
+        printf("%s FOREIGN %s\n", own_name, kind);
+    return fails(function, INVALID_ARGUMENT);
+}
+
+static void *write_later(void *arg) {
+    struct late *entry = arg;
+    usleep(50000);
+    __atomic_store_n(entry->where, entry->handle, __ATOMIC_RELEASE);
+    free(entry);
+    return NULL;
+}
+
+static int make(const char *kind, void **where) {
+    const char *when = getenv("OWNED_LATE");
+    struct object *object = malloc(sizeof *object);
+    object->maker = &maker;
+    snprintf(object->kind, sizeof object->kind, "%s", kind);
+    if (when && strcmp(when, "group") == 0 && depth > 0) {
+        late[late_count++] = (struct late){where, object};
+        return SUCCESS;
+    }
+    if (when && strcmp(when, "thread") == 0) {
+        struct late *entry = malloc(sizeof *entry);
+        pthread_t thread;
+        *entry = (struct late){where, object};
+        pthread_create(&thread, NULL, write_later, entry);
+        pthread_detach(thread);
+        in_progress = depth > 0;
+        return depth > 0 ? SUCCESS : IN_PROGRESS;
+    }
+    *where = object;
+    return SUCCESS;
+}
+
+static int release(const char *function, const char *kind, void *handle) {
+    int code = called(function);
+    if (!code)
+        code = check(function, kind, handle);
+    if (!code)
+        free(handle);
+    return code;
+}
+
+/* ---- the functions with a meaning of their own; the rest of the table follows ---- */
+
+#define SPECIAL_ncclGetVersion ~, 1
+#define SPECIAL_ncclGetErrorString ~, 1
+#define SPECIAL_ncclGetLastError ~, 1
+#define SPECIAL_ncclGetUniqueId ~, 1
+#define SPECIAL_ncclCommInitRank ~, 1
+#define SPECIAL_ncclCommInitRankConfig ~, 1
+#define SPECIAL_ncclCommInitRankScalable ~, 1
+#define SPECIAL_ncclCommInitAll ~, 1
+#define SPECIAL_ncclCommSplit ~, 1
+#define SPECIAL_ncclCommShrink ~, 1
+#define SPECIAL_ncclCommGrow ~, 1
+#define SPECIAL_ncclCommDestroy ~, 1
+#define SPECIAL_ncclCommAbort ~, 1
+#define SPECIAL_ncclMemAlloc ~, 1
+#define SPECIAL_ncclMemFree ~, 1
+#define SPECIAL_ncclCommWindowRegister ~, 1
+#define SPECIAL_ncclCommWindowDeregister ~, 1
+#define SPECIAL_ncclGroupStart ~, 1
+#define SPECIAL_ncclGroupEnd ~, 1
+#define SPECIAL_ncclGroupSimulateEnd ~, 1
+
+int ncclGetVersion(int *version) {
+    *version = atoi(own_name);
+    return SUCCESS;
+}
+
+const char *ncclGetErrorString(int code) {
+    static char text[96];
+    snprintf(text, sizeof text, "%s knows %d", own_name, code);
+    return text;
+}
+
+const char *ncclGetLastError(void *comm) {
+    (void)comm;
+    return last_error;
+}
+
+int ncclGetUniqueId(id *made) {
+    memset(made, 0, sizeof *made);
+    snprintf(made->bytes, 48, "id of %s", own_name);
+    return called("GetUniqueId");
+}
+
+static int join(const char *function, void **comm, const id *given) {
+    char own[48];
+    int code = called(function);
+    snprintf(own, sizeof own, "id of %s", own_name);
+    if (!code && strcmp(given->bytes, own) != 0) {
+        printf("%s FOREIGN %.40s\n", own_name, given->bytes);
+        code = fails(function, INVALID_ARGUMENT);
+    }
+    return code ? code : make("communicator", comm);
+}
+
+int ncclCommInitRank(void **comm, int ranks, id given, int rank) {
+    (void)ranks, (void)rank;
+    return join("CommInitRank", comm, &given);
+}
+
+int ncclCommInitRankConfig(void **comm, int ranks, id given, int rank, void *config) {
+    (void)ranks, (void)rank, (void)config;
+    return join("CommInitRankConfig", comm, &given);
+}
+
+int ncclCommInitRankScalable(void **comm, int ranks, int rank, int count, id *ids, void *config) {
+    (void)ranks, (void)rank, (void)config;
+    return join("CommInitRankScalable", comm, &ids[count - 1]);
+}
+
+int ncclCommInitAll(void **comms, int count, const int *devices) {
+    int code = called("CommInitAll");
+    (void)devices;
+    for (int i = 0; !code && i < count; i++)
+        code = make("communicator", &comms[i]);
+    return code;
+}
+
+static int extend(const char *function, void *comm, void **made) {
+    int code = called(function);
+    if (!code)
+        code = check(function, "communicator", comm);
+    return code || !made ? code : make("communicator", made);
+}
+
+int ncclCommSplit(void *comm, int color, int key, void **made, void *config) {
+    (void)key, (void)config;
+    return extend("CommSplit", comm, color < 0 ? NULL : made);
+}
+
+int ncclCommShrink(void *comm, int *excluded, int count, void **made, void *config, int flags) {
+    (void)excluded, (void)count, (void)config, (void)flags;
+    return extend("CommShrink", comm, made);
+}
+
+int ncclCommGrow(void *comm, int ranks, const id *given, int rank, void **made, void *config) {
+    (void)ranks, (void)rank, (void)config;
+    return comm ? extend("CommGrow", comm, made) : join("CommGrow", made, given);
+}
+
+int ncclCommDestroy(void *comm) {
+    return release("CommDestroy", "communicator", comm);
+}
+
+int ncclCommAbort(void *comm) {
+    return release("CommAbort", "communicator", comm);
+}
+
+int ncclMemAlloc(void **pointer, size_t size) {
+    int code = called("MemAlloc");
+    (void)size;
+    return code ? code : make("memory", pointer);
+}
+
+int ncclMemFree(void *pointer) {
+    return release("MemFree", "memory", pointer);
+}
+
+int ncclCommWindowRegister(void *comm, void *buffer, size_t size, void **window, int flags) {
+    int code = called("CommWindowRegister");
+    (void)buffer, (void)size, (void)flags;
+    if (!code)
+        code = check("CommWindowRegister", "communicator", comm);
+    return code || !window ? code : make("window", window);
+}
+
+int ncclCommWindowDeregister(void *comm, void *window) {
+    int code = release("CommWindowDeregister", "window", window);
+    return code ? code : check("CommWindowDeregister", "communicator", comm);
+}
+
+int ncclGroupStart(void) {
+    depth++;
+    return called("GroupStart");
+}
+
+static int end(const char *function) {
+    int code = called(function);
+    if (depth == 0)
+        return fails(function, INVALID_USAGE);
+    if (--depth > 0)
+        return code;
+    if (group_error)
+        printf("%s launches nothing\n", own_name);
+    for (int i = 0; !group_error && i < late_count; i++)
+        *late[i].where = late[i].handle;
+    code = group_error ? group_error : in_progress ? IN_PROGRESS : code;
+    late_count = group_error = in_progress = 0;
+    return code;
+}
+
+int ncclGroupEnd(void) {
+    return end("GroupEnd");
+}
+
+int ncclGroupSimulateEnd(void *info) {
+    if (info)
+        ((float *)info)[4] = (float)(atoi(own_name) % 100);
+    return end("GroupSimulateEnd");
+}
+
+/* ---- the others check the communicator, or the window, and nothing else ---- */
+
+typedef uintptr_t word;
+
+#define PARAMETERS                                                                                                       \
+    word a0, word a1, word a2, word a3, word a4, word a5, word a6, word a7, word a8, word a9, word a10, word a11, word a12
+#define UNUSED                                                                                                           \
+    (void)a0, (void)a1, (void)a2, (void)a3, (void)a4, (void)a5, (void)a6, (void)a7, (void)a8, (void)a9, (void)a10,        \
+        (void)a11, (void)a12
+
+static int checked(const char *function, const char *kind, word handle) {
+    int code = called(function + 4);
+    return code ? code : check(function + 4, kind, (void *)handle);
+}
+
+#define DEFINE(name, body)                                                                                               \
+    int name(PARAMETERS);                                                                                                \
+    int name(PARAMETERS) {                                                                                               \
+        UNUSED;                                                                                                          \
+        return body;                                                                                                     \
+    }
+#define COMM0(name) DEFINE(name, checked(#name, "communicator", a0))
+#define COMM1(name) DEFINE(name, checked(#name, "communicator", a1))
+#define COMM2(name) DEFINE(name, checked(#name, "communicator", a2))
+#define COMM4(name) DEFINE(name, checked(#name, "communicator", a4))
+#define COMM5(name) DEFINE(name, checked(#name, "communicator", a5))
+#define COMM6(name) DEFINE(name, checked(#name, "communicator", a6))
+#define COMM9(name) DEFINE(name, checked(#name, "communicator", a9))
+#define WINDOW(name) DEFINE(name, checked(#name, "window", a0))
+#define THREAD(name) DEFINE(name, called(#name + 4))
+#define ALL(name) DEFINE(name, called(#name + 4))
+
+#define SECOND(a, b, ...) b
+#define IS_SPECIAL(...) SECOND(__VA_ARGS__, 0, 0)
+#define ROW_0(name, route) route(name)
+#define ROW_1(name, route)
+#define ROW_(special, name, route) ROW_##special(name, route)
+#define ROW(special, name, route) ROW_(special, name, route)
+#define XX(name, since, result, route) ROW(IS_SPECIAL(SPECIAL_##name), name, route)
+#define RCCL_XX(name, since, result, route)
+#include "../../shim/nccl_api.def"
