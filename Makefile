@@ -18,7 +18,7 @@ SHIM := $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard shim/*.c shim/*.S bridge
 SHIM_RCCL := $(subst shim/binding.o,shim/binding-rccl.o,$(SHIM))
 
 .DEFAULT_GOAL := all
-.PHONY: all tool docs bench check check-abi check-aarch64 lint format clean help install uninstall test-parts FORCE check-gpu check-torch check-containers check-launchers demo
+.PHONY: all tool docs bench check check-abi check-aarch64 check-old-glibc lint format clean help install uninstall test-parts FORCE check-gpu check-torch check-containers check-launchers demo
 
 all: $(BUILD)/libnccl_redirect.so $(BUILD)/librccl_redirect.so ## Build the preload libraries (needs a C compiler and make)
 
@@ -186,6 +186,9 @@ check: test-parts ## All tests that need no GPU (fetches cmocka and real NCCLs f
 	@NCR_BUILD=$(abspath $(BUILD)) NCR_TEST_HOSTMEM=$(abspath $(BUILD))/hostmem/plain/libnccl.so.2 \
 	    tests/run $(TESTS) $(TEST_SCRIPTS)
 
+check-old-glibc: all ## The shim in a Debian with an older C library (as root: debootstrap fetches it)
+	@BUILD=$(BUILD) scripts/check-old-glibc
+
 check-aarch64: ## The shim's entry code and binding on aarch64, under qemu (fetches compiler and qemu)
 	@BUILD=$(BUILD)/aarch64 scripts/check-aarch64
 
@@ -275,6 +278,6 @@ clean: ## Remove what was built, keep what was downloaded
 	rm -rf $(filter-out $(BUILD)/nccl $(BUILD)/wheels $(BUILD)/torch $(BUILD)/roots,$(wildcard $(BUILD)/*))
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 -include $(TOOL_OBJECTS:.o=.d) $(LOADER:.o=.d) $(SHIM:.o=.d) $(SHIM_RCCL:.o=.d) $(TESTS:%=%.d) $(PROGRAMS:%=%.d) $(LIBRARIES:.so=.d)
