@@ -39,8 +39,12 @@ static bool find_range(void *arg, const struct ncr_object *object) {
 
 /** Fill the addresses of a library that was just opened, and decide which of its functions need a bridge. */
 void ncr_library_fill(struct ncr_library *library) {
-    for (unsigned slot = 0; slot < 2 * NCR_ROWS; slot++)
-        library->targets[slot] = ncr_library_function(library->backend.handle, slot);
+    for (unsigned slot = 0; slot < 2 * NCR_ROWS; slot += 2) {
+        void *function = ncr_library_function(library->backend.handle, slot);
+        library->targets[slot] = function;
+        /* Where there is no function there is no twin: to find nothing is what takes the loader long. */
+        library->targets[slot + 1] = function ? ncr_library_function(library->backend.handle, slot + 1) : NULL;
+    }
     dlerror(); /* names that the library lacks have left a message */
     ncr_objects(find_range, library);
     for (unsigned slot = 0; slot < 2 * NCR_ROWS; slot++)
