@@ -32,13 +32,31 @@ static void refuse(struct ncr_elf *elf, const char *why) {
     elf->refusal = strdup(why);
 }
 
+/* The start of the file is read once and kept: in a NCCL it holds all the tables that are asked for. */
+#define HEAD_SIZE ((size_t)16 << 10)
+
+static bool read_at(const struct ncr_elf *elf, void *into, size_t size, uint64_t offset) {
+    if (offset > elf->head_size || size > elf->head_size - offset)
+        return ncr_file_read_at(elf->file, into, size, offset);
+    memcpy(into, elf->head + offset, size);
+    return true;
+}
+
+static void read_head(struct ncr_elf *elf) {
+    uint64_t file_size = (uint64_t)elf->status.st_size;
+    size_t size = file_size < HEAD_SIZE ? (size_t)file_size : HEAD_SIZE;
+    elf->head = malloc(size);
+    if (elf->head && ncr_file_read_at(elf->file, elf->head, size, 0))
+        elf->head_size = size;
+}
+
 /** A piece of the file with a NUL behind it, for free(); false if the file does not have it. */
 bool ncr_elf_read(const struct ncr_elf *elf, void **into, uint64_t size, uint64_t offset) {
     uint64_t file_size = (uint64_t)elf->status.st_size;
     if (size == 0 || size > MOST_TABLE || offset > file_size || size > file_size - offset)
         return false;
     *into = malloc(size + 1);
-    if (*into && ncr_file_read_at(elf->file, *into, size, offset)) {
+    if (*into && read_at(elf, *into, size, offset)) {
         ((char *)*into)[size] = '\0';
         return true;
     }
@@ -56,7 +74,7 @@ static const char *kind_problem(const struct stat *status) {
 }
 
 static void read_header(struct ncr_elf *elf, Elf64_Ehdr *header) {
-    if (!ncr_file_read_at(elf->file, header, sizeof *header, 0) ||
+    if (!read_at(elf, header, sizeof *header, 0) ||
         memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
         refuse(elf, elf->status.st_size < (off_t)sizeof *header
                         ? "is too short for a library"
@@ -109,6 +127,7 @@ void ncr_elf_open(struct ncr_elf *elf, const char *path) {
         return;
     }
     Elf64_Ehdr header;
+    read_head(elf);
     read_header(elf, &header);
     if (!elf->refusal)
         read_segments(elf, &header);
@@ -118,6 +137,7 @@ void ncr_elf_close(struct ncr_elf *elf) {
     if (elf->file >= 0)
         close(elf->file);
     free(elf->refusal);
+    free(elf->head);
     free(elf->strings);
     free(elf->symbols);
     free(elf->segments);
@@ -184,7 +204,7 @@ static bool read_dynamic(const struct ncr_elf *elf, struct dynamic *found) {
 /* The number of symbols stands nowhere: the GNU hash table's longest chain ends at the last one. */
 static uint64_t count_by_gnu_hash(const struct ncr_elf *elf, uint64_t offset) {
     uint32_t head[4]; /* buckets, first hashed symbol, words of the bloom filter, shift */
-    if (!ncr_file_read_at(elf->file, head, sizeof head, offset) || head[0] == 0)
+    if (!read_at(elf, head, sizeof head, offset) || head[0] == 0)
         return 0;
     uint64_t buckets_at = offset + sizeof head + (uint64_t)head[2] * 8,
              chains_at = buckets_at + (uint64_t)head[0] * 4;
@@ -203,7 +223,7 @@ static uint64_t count_by_gnu_hash(const struct ncr_elf *elf, uint64_t offset) {
         uint64_t left =
             (uint64_t)elf->status.st_size > at ? ((uint64_t)elf->status.st_size - at) / 4 : 0;
         size_t count = left < 64 ? (size_t)left : 64;
-        if (count == 0 || !ncr_file_read_at(elf->file, hash, count * 4, at))
+        if (count == 0 || !read_at(elf, hash, count * 4, at))
             return 0;
         for (size_t i = 0; i < count; i++)
             if (hash[i] & 1)
@@ -215,7 +235,7 @@ static uint64_t count_symbols(const struct ncr_elf *elf, const struct dynamic *d
     uint64_t offset;
     uint32_t head[2]; /* buckets, chains: as many chains as symbols */
     if (d->hash && file_offset(elf, d->hash, &offset) &&
-        ncr_file_read_at(elf->file, head, sizeof head, offset))
+        read_at(elf, head, sizeof head, offset))
         return head[1];
     if (d->gnu_hash && file_offset(elf, d->gnu_hash, &offset))
         return count_by_gnu_hash(elf, offset);

@@ -168,6 +168,8 @@ struct ncr_elf {
     int file;
     struct stat status;
     char *refusal; /* why it is no loadable library of this machine, or NULL */
+    char *head;    /* the first head_size bytes */
+    size_t head_size;
     bool missing;  /* there is no such file */
     char *strings; /* the dynamic string table, and the symbols that name into it */
     size_t strings_size;
