@@ -18,7 +18,7 @@ SHIM := $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard shim/*.c shim/*.S bridge
 SHIM_RCCL := $(subst shim/binding.o,shim/binding-rccl.o,$(SHIM))
 
 .DEFAULT_GOAL := all
-.PHONY: all tool docs bench check check-abi check-aarch64 check-old-glibc lint format clean help install uninstall test-parts FORCE check-gpu check-torch check-containers check-launchers demo
+.PHONY: all tool docs bench check check-abi matrix check-aarch64 check-old-glibc lint format clean help install uninstall test-parts FORCE check-gpu check-torch check-containers check-launchers demo
 
 all: $(BUILD)/libnccl_redirect.so $(BUILD)/librccl_redirect.so ## Build the preload libraries (needs a C compiler and make)
 
@@ -207,6 +207,9 @@ check-gpu: all ## The tests that need GPUs; STEPS="c graph" for some (tests/gpu/
 
 check-torch: all ## A real torch without a GPU: discovery, an older NCCL under it, libtorch (installs torch into build/torch)
 	@NCR_BUILD=$(abspath $(BUILD)) tests/torch/run
+
+matrix: all ## Programs of many NCCL versions on the real libraries of all of them: docs/versions.md (downloads 3 GB)
+	@tests/matrix/run $(BUILD)
 
 # ---- benchmark ----
 
