@@ -72,6 +72,7 @@ static void the_python_of_the_command_counts(void **state) {
     assert_string_equal(explained(&scene, "", "other/bin/python train.py"), "2.32.3");
     assert_string_equal(explained(&scene, "", "other/bin/torchrun train.py"), "2.32.3");
     assert_string_equal(explained(&scene, "", "./by-env"), "2.21.5");
+    assert_contains(scene_says(&scene, 0, "nccl-redirect explain -- ./by-env"), "started as " SCENE_NAME "/venv/bin/python3");
     assert_string_equal(explained(&scene, "", "env sh -c true"), "2.21.5");
     assert_string_equal(explained(&scene, "", "env VIRTUAL_ENV=$PWD/other sh -c true"), "2.32.3");
     assert_string_equal(explained(&scene, "", "env NCCL_REDIRECT=system python train.py"), "2.32.3");

@@ -1,4 +1,4 @@
-/* A rank of a job that uses NCCL and stays: opens libnccl.so.2, adds a line to ./ready, and stays until that file is gone. With
+/* A rank of a job that uses NCCL and stays: opens libnccl.so.2, adds its process id to ./ready, and stays until that file is gone. With
  * a folder as second argument it also maps the libnccl.so.2 of that folder, in a world of symbols where no preload is. */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@ int main(int argc, char **argv) {
         return 1;
     }
     FILE *ready = fopen("ready", "a");
-    if (!ready || fputs("ready\n", ready) < 0 || fclose(ready) != 0)
+    if (!ready || fprintf(ready, "%d\n", (int)getpid()) < 0 || fclose(ready) != 0)
         return 1;
     while (access("ready", F_OK) == 0)
         usleep(20000);
