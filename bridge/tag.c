@@ -63,11 +63,19 @@ static void tag_id(const struct ncr_library *library, struct ncr_id *id) {
     memcpy(id->bytes + TAG_AT, &tag, sizeof tag);
 }
 
+/* Before a call that makes an id: 2.21.5 writes the bytes that it uses and leaves the rest as it is, which may be
+ * the tag of an older id. */
+static void clear_room(struct ncr_id *id) {
+    if (id)
+        memset(id->bytes + TAG_AT, 0, sizeof *id - TAG_AT);
+}
+
 /** ncclGetUniqueId, and the tag of the library that makes the id. */
 int ncr_get_unique_id(struct ncr_id *id) {
     struct ncr_library *library = ncr_library_to_create(__builtin_return_address(0), NULL, NULL);
     if (!library)
         return NCR_SYSTEM_ERROR;
+    clear_room(id);
     int code = NCR_OWN(library, ncclGetUniqueId)(id);
     if (code != NCR_SUCCESS)
         return code;
@@ -79,6 +87,7 @@ int ncr_get_unique_id(struct ncr_id *id) {
 /** ncclCommGetUniqueId (for ncclCommGrow), likewise. */
 int ncr_comm_get_unique_id(ncr_comm comm, struct ncr_id *id) {
     struct ncr_library *library = ncr_library_of(comm);
+    clear_room(id);
     int code = NCR_OWN(library, ncclCommGetUniqueId)(comm, id);
     if (code == NCR_SUCCESS)
         tag_id(library, id);
