@@ -106,6 +106,7 @@ WHEEL_FILES := $(patsubst %,build/nccl/%/lib/libnccl.so.2,$(WHEELS))
 TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*.c))
 TEST_SCRIPTS := $(filter-out %.c,$(wildcard tests/test_*))
 PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/programs/*.c))
+PROGRAMS += $(if $(shell command -v $(CXX)),$(BUILD)/tests/programs/ask_cxx)
 LIBRARIES := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/libraries/*.c))
 TEST_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Itests/support -Ibuild/packages/usr/include -MMD -MP -pthread
 
@@ -135,6 +136,12 @@ $(BUILD)/tests/programs/linked_future: private LINKS = -Wl,-z,lazy $(BUILD)/host
 $(BUILD)/tests/libraries/runpath_user.so: private LINKS = -Wl,--enable-new-dtags,-rpath,'$$ORIGIN/sub'
 $(BUILD)/tests/programs/linked_runpath: private LINKS = -Wl,-rpath,'$$ORIGIN/own'
 $(BUILD)/tests/programs/linked_secure: private LINKS = -Wl,-rpath,$(abspath $(BUILD))/tests/as_nccl
+
+# The header that programs include, as C++.
+$(BUILD)/tests/programs/ask_cxx: tests/programs/ask.c include/nccl_redirect.h
+	$(call say,CXX,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) -std=c++11 -Wall -Wextra -Wpedantic -Werror -x c++ $< -o $@ -ldl
 
 $(BUILD)/tests/libraries/linked_%.so: tests/libraries/linked_%.c $(BUILD)/libnccl_redirect.so
 	$(call say,CC,$<)

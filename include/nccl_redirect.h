@@ -66,7 +66,11 @@ typedef int nccl_redirect_use_fn(const char *backend);
 #ifndef NCCL_REDIRECT_IMPLEMENTATION /* the library itself declares the functions instead */
 
 static inline void *nccl_redirect_find_(const char *name) {
+#ifdef RTLD_DEFAULT
     return dlsym(RTLD_DEFAULT, name);
+#else
+    return dlsym(NULL, name); /* the same; glibc names it for _GNU_SOURCE only */
+#endif
 }
 
 /* memcpy instead of a cast: ISO C has none from an object to a function pointer. */

@@ -7,6 +7,8 @@
  */
 #include "../../include/nccl_redirect.h"
 
+#include <elf.h>
+#include <link.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -309,6 +311,75 @@ static int from_library(struct step s) {
     return make.function(to(s.second));
 }
 
+/* In which file does a call of that name end? Its entry is one jump through a slot. */
+static int slot(struct step s) {
+#if defined(__x86_64__)
+    const unsigned char *entry = dlsym(RTLD_DEFAULT, s.first);
+    Dl_info info = {0};
+    int distance;
+    void **slot;
+    if (!entry || entry[0] != 0xff || entry[1] != 0x25) /* jmp *distance(%rip) */
+        return -1;
+    memcpy(&distance, entry + 2, sizeof distance);
+    slot = (void **)(entry + 6 + distance);
+    dladdr(*slot, &info);
+    printf("jumps to %s\n", info.dli_fname);
+    return 0;
+#else
+    (void)s;
+    return -1;
+#endif
+}
+
+/* Where do the calls end that the library of this path makes to NCCL's functions through its table of addresses? */
+struct calls {
+    const char *path;
+    int inside, outside;
+};
+
+static int look_inside(struct dl_phdr_info *info, size_t size, void *arg) {
+    struct calls *calls = arg;
+    const Elf64_Dyn *dynamic = NULL;
+    const Elf64_Sym *symbols = NULL;
+    const Elf64_Rela *jumps = NULL;
+    const char *strings = NULL;
+    size_t bytes = 0;
+    (void)size;
+    if (strcmp(info->dlpi_name, calls->path) != 0)
+        return 0;
+    for (int i = 0; i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_type == PT_DYNAMIC)
+            dynamic = (const Elf64_Dyn *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
+    for (; dynamic && dynamic->d_tag != DT_NULL; dynamic++) {
+        if (dynamic->d_tag == DT_SYMTAB)
+            symbols = (const Elf64_Sym *)dynamic->d_un.d_ptr;
+        else if (dynamic->d_tag == DT_STRTAB)
+            strings = (const char *)dynamic->d_un.d_ptr;
+        else if (dynamic->d_tag == DT_JMPREL)
+            jumps = (const Elf64_Rela *)dynamic->d_un.d_ptr;
+        else if (dynamic->d_tag == DT_PLTRELSZ)
+            bytes = dynamic->d_un.d_val;
+    }
+    for (; bytes > 0; bytes -= sizeof *jumps, jumps++) {
+        Dl_info target;
+        const char *name = strings + symbols[ELF64_R_SYM(jumps->r_info)].st_name;
+        if (strncmp(name, "nccl", 4) != 0 || !dladdr(*(void **)(info->dlpi_addr + jumps->r_offset), &target))
+            continue;
+        if (strcmp(target.dli_fname, calls->path) == 0)
+            calls->inside++;
+        else
+            calls->outside++;
+    }
+    return 1;
+}
+
+static int inside(struct step s) {
+    struct calls calls = {s.first, 0, 0};
+    dl_iterate_phdr(look_inside, &calls);
+    printf("calls of its own: %s\n", calls.inside > 0 ? "some" : "none");
+    return calls.outside;
+}
+
 static int wait_a_little(struct step s) {
     (void)s;
     usleep(120000);
@@ -326,7 +397,7 @@ static const struct {
     {"version", version},  {"last", last},       {"text", text_of},        {"alloc", allocate},     {"free", release},
     {"window", window},    {"pointer", window_pointer}, {"unwindow", window_end}, {"reset", reset}, {"encrypt", encrypt},
     {"param", parameter},  {"same", same},       {"null", null},           {"rows", rows},          {"dlopen", open_path},
-    {"wait", wait_a_little}, {"commid", make_id_of}, {"from", from_library},
+    {"wait", wait_a_little}, {"commid", make_id_of}, {"from", from_library}, {"slot", slot},           {"inside", inside},
 };
 
 static void run_step(const char *text) {
