@@ -20,21 +20,33 @@ static bool has_argument(char *const *argv, const char *start) {
 static void check_launcher(struct doctor *doctor) {
     char **argv = doctor->request->rest;
     const char *name = ncr_basename(*argv);
-    if (strcmp(name, "env") == 0 && (has_argument(argv, "-i") || has_argument(argv, "--ignore-environment") || has_argument(argv, "-uLD_PRELOAD")))
-        report(doctor, FAILURE, "launcher", "put nccl-redirect run behind it: env -i … nccl-redirect run -- CMD",
+    if (strcmp(name, "env") == 0 &&
+        (has_argument(argv, "-i") || has_argument(argv, "--ignore-environment") ||
+         has_argument(argv, "-uLD_PRELOAD")))
+        report(doctor, FAILURE, "launcher",
+               "put nccl-redirect run behind it: env -i … nccl-redirect run -- CMD",
                "env -i clears the environment, LD_PRELOAD with it");
     if (strcmp(name, "sudo") == 0 || strcmp(name, "su") == 0)
-        report(doctor, FAILURE, "launcher", make("put nccl-redirect run behind it: %s … nccl-redirect run -- CMD", name),
+        report(doctor, FAILURE, "launcher",
+               make("put nccl-redirect run behind it: %s … nccl-redirect run -- CMD", name),
                "%s drops LD_PRELOAD", name);
-    if (strcmp(name, "srun") == 0 && has_argument(argv, "--export=") && !has_argument(argv, "--export=ALL"))
-        report(doctor, FAILURE, "launcher", "add ALL: --export=ALL,NAME; or paste the output of nccl-redirect env --format srun",
+    if (strcmp(name, "srun") == 0 && has_argument(argv, "--export=") &&
+        !has_argument(argv, "--export=ALL"))
+        report(doctor, FAILURE, "launcher",
+               "add ALL: --export=ALL,NAME; or paste the output of nccl-redirect env --format srun",
                "srun --export=NAME passes only what it names, not LD_PRELOAD");
-    if ((strcmp(name, "mpirun") == 0 || strcmp(name, "mpiexec") == 0) && !has_argument(argv, "LD_PRELOAD") &&
-        (has_argument(argv, "-H") || has_argument(argv, "--host") || has_argument(argv, "-host") || has_argument(argv, "--hostfile")))
-        report(doctor, WARNING, "launcher", "paste the output of nccl-redirect env --format mpirun into the command",
+    if ((strcmp(name, "mpirun") == 0 || strcmp(name, "mpiexec") == 0) &&
+        !has_argument(argv, "LD_PRELOAD") &&
+        (has_argument(argv, "-H") || has_argument(argv, "--host") || has_argument(argv, "-host") ||
+         has_argument(argv, "--hostfile")))
+        report(doctor, WARNING, "launcher",
+               "paste the output of nccl-redirect env --format mpirun into the command",
                "Open MPI passes LD_PRELOAD to processes on other hosts only with -x LD_PRELOAD");
-    if (strcmp(name, "docker") == 0 || strcmp(name, "podman") == 0 || strcmp(name, "ssh") == 0 || strcmp(name, "kubectl") == 0)
-        report(doctor, FAILURE, "launcher", make("paste the output of nccl-redirect env --format %s", strcmp(name, "kubectl") == 0 ? "k8s" : "docker"),
+    if (strcmp(name, "docker") == 0 || strcmp(name, "podman") == 0 || strcmp(name, "ssh") == 0 ||
+        strcmp(name, "kubectl") == 0)
+        report(doctor, FAILURE, "launcher",
+               make("paste the output of nccl-redirect env --format %s",
+                    strcmp(name, "kubectl") == 0 ? "k8s" : "docker"),
                "%s starts the program elsewhere, without this environment", name);
 }
 
@@ -42,7 +54,8 @@ static void check_launcher(struct doctor *doctor) {
 static void check_script(struct doctor *doctor) {
     for (char **at = doctor->request->rest; *at; at++) {
         size_t length = strlen(*at);
-        char *text = length > 3 && strcmp(*at + length - 3, ".py") == 0 ? ncr_file_text(*at, 1 << 20) : NULL;
+        char *text =
+            length > 3 && strcmp(*at + length - 3, ".py") == 0 ? ncr_file_text(*at, 1 << 20) : NULL;
         const char *hit = text ? strstr(text, "environ[\"LD_PRELOAD\"]") : NULL;
         hit = hit || !text ? hit : strstr(text, "environ['LD_PRELOAD']");
         if (!hit)
@@ -50,14 +63,17 @@ static void check_script(struct doctor *doctor) {
         unsigned line = 1;
         for (const char *c = text; c < hit; c++)
             line += *c == '\n';
-        report(doctor, WARNING, "set too late", "set it before Python starts: nccl-redirect run -- python …",
-               "%s sets LD_PRELOAD in line %u: it has no effect on this Python, only on programs that it starts", *at, line);
+        report(doctor, WARNING, "set too late",
+               "set it before Python starts: nccl-redirect run -- python …",
+               "%s sets LD_PRELOAD in line %u: it has no effect on this Python, only on programs "
+               "that it starts",
+               *at, line);
     }
 }
 
 void check_command(struct doctor *doctor) {
     const struct command *command = &doctor->command;
-    struct elf_info info;
+    struct reached reached;
     if (!command->argv || !*command->argv)
         return;
     if (command->status) {
@@ -66,14 +82,20 @@ void check_command(struct doctor *doctor) {
     }
     check_launcher(doctor);
     check_script(doctor);
-    elf_info_read(command->program, ELF_SYMBOLS, &info);
+    reach_of_file(command->program, false, &reached);
     if (command->is_static || command->set_uid || command->narrow)
-        report(doctor, WARNING, "command", "programs that it starts are redirected; if it uses NCCL itself, it needs another build",
+        report(doctor, WARNING, "command",
+               "programs that it starts are redirected; if it uses NCCL itself, it needs another "
+               "build",
                "%s is %s: a preload has no effect on it", command->program,
-               command->is_static ? "linked statically" : command->set_uid ? "a set-uid program" : "a 32-bit program");
-    if (info.executable && names_have(&info.defined, "ncclAllReduce"))
-        report(doctor, FAILURE, "command", "build it with the shared libnccl (-lnccl, not libnccl_static.a)",
-               "%s has a NCCL linked into itself: no preload reaches those calls", command->program);
+               command->is_static ? "linked statically"
+               : command->set_uid ? "a set-uid program"
+                                  : "a 32-bit program");
+    if (reached.reach == REACH_STATIC)
+        report(doctor, FAILURE, "command",
+               "build it with the shared libnccl (-lnccl, not libnccl_static.a)",
+               "%s has a NCCL linked into itself: no preload reaches those calls",
+               command->program);
 }
 
 /* ---- running it ---- */
@@ -93,7 +115,8 @@ static int run(struct doctor *doctor, const char *folder, const char *shim) {
             dup2(STDERR_FILENO, STDOUT_FILENO);
         setenv("NCCL_REDIRECT_LOG", "info", 1);
         setenv("NCCL_REDIRECT_LOG_FILE", make("%s/%%h.%%p", folder), 1);
-        setenv("LD_PRELOAD", preload_with(getenv("LD_PRELOAD"), doctor->command.sanitizer, shim), 1);
+        setenv("LD_PRELOAD", preload_with(getenv("LD_PRELOAD"), doctor->command.sanitizer, shim),
+               1);
         execvp(doctor->command.file, doctor->command.argv);
         complain("%s cannot be executed: %s", doctor->command.file, strerror(errno));
         _exit(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN);
@@ -129,10 +152,12 @@ static void take_event(struct events *events, enum level level, const char *text
     events->list[events->count++] = (struct event){make("%s", text), level, 1};
 }
 
-/* "nccl-redirect: HOST:PID: info: NCCL 2.28.9 serves this process: …"; other lines of level info are details. */
+/* "nccl-redirect: HOST:PID: info: NCCL 2.28.9 serves this process: …"; other lines of level info
+ * are details. */
 static void read_log(struct events *events, char *text) {
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
-        char *info = strstr(line, ": info: "), *warning = strstr(line, ": warning: "), *error = strstr(line, ": error: ");
+        char *info = strstr(line, ": info: "), *warning = strstr(line, ": warning: "),
+             *error = strstr(line, ": error: ");
         if (error)
             take_event(events, FAILURE, error + 9);
         else if (warning)
@@ -164,36 +189,43 @@ static void report_events(struct doctor *doctor, const struct events *events) {
     for (unsigned i = 0; i < events->count; i++) {
         const struct event *event = &events->list[i];
         served += event->level == FINE;
-        report(doctor, event->level, "served", NULL, "%s%s", event->processes > 1 ? make("in %u processes: ", event->processes) : "",
+        report(doctor, event->level, "served", NULL, "%s%s",
+               event->processes > 1 ? make("in %u processes: ", event->processes) : "",
                event->text);
     }
     if (served > 1)
         report(doctor, FAILURE, "served", "give all ranks the same environment and the same torch",
-               "%u different NCCLs served processes of this job: their collectives fail or hang", served);
+               "%u different NCCLs served processes of this job: their collectives fail or hang",
+               served);
     if (!events->count)
-        report(doctor, WARNING, "served", "if it should have: nccl-redirect inspect PROGRAM tells whether and how it reaches NCCL",
+        report(doctor, WARNING, "served",
+               "if it should have: nccl-redirect inspect PROGRAM tells whether and how it reaches "
+               "NCCL",
                "no process of the command called NCCL through the preload");
 }
 
 void check_run(struct doctor *doctor) {
-    const char *problem, *shim = shim_path(doctor->decision.chosen && doctor->decision.chosen->rccl, &problem);
-    char *folder = (char *)make("%s/nccl-redirect-XXXXXX", ncr_environment("TMPDIR") ? ncr_environment("TMPDIR") : "/tmp");
+    const char *problem,
+        *shim = shim_path(doctor->decision.chosen && doctor->decision.chosen->rccl, &problem);
+    char *folder = (char *)make("%s/nccl-redirect-XXXXXX",
+                                ncr_environment("TMPDIR") ? ncr_environment("TMPDIR") : "/tmp");
     struct events events = {NULL, 0};
     if (!shim)
         return; /* the check of the preload has failed */
     if (!mkdtemp(folder)) {
-        report(doctor, FAILURE, "run", "make TMPDIR a folder that can be written", "no folder for the log in %s: %s", folder,
-               strerror(errno));
+        report(doctor, FAILURE, "run", "make TMPDIR a folder that can be written",
+               "no folder for the log in %s: %s", folder, strerror(errno));
         return;
     }
     int status = run(doctor, folder, shim);
     read_logs(folder, &events);
     report_events(doctor, &events);
     if (WIFSIGNALED(status))
-        report(doctor, FAILURE, "run", NULL, "%s was ended by signal %d (%s)", doctor->request->rest[0], WTERMSIG(status),
-               strsignal(WTERMSIG(status)));
+        report(doctor, FAILURE, "run", NULL, "%s was ended by signal %d (%s)",
+               doctor->request->rest[0], WTERMSIG(status), strsignal(WTERMSIG(status)));
     else if (WEXITSTATUS(status))
-        report(doctor, WARNING, "run", NULL, "%s ended with exit code %d", doctor->request->rest[0], WEXITSTATUS(status));
+        report(doctor, WARNING, "run", NULL, "%s ended with exit code %d", doctor->request->rest[0],
+               WEXITSTATUS(status));
     else
         report(doctor, FINE, "run", NULL, "%s ended with exit code 0", doctor->request->rest[0]);
 }

@@ -1,4 +1,5 @@
-/* Doctor: can the preload work here, is LD_PRELOAD in order, and do the variables mean what was meant? */
+/* Doctor: can the preload work here, is LD_PRELOAD in order, and do the variables mean what was
+ * meant? */
 #include "cli.h"
 
 #include <errno.h>
@@ -15,7 +16,8 @@
 #define NARROW_LOADER "/lib/ld-linux-armhf.so.3"
 #endif
 
-/* Start this very tool with the shim preloaded: it must map the shim, and the dynamic loader must have nothing to say. */
+/* Start this very tool with the shim preloaded: it must map the shim, and the dynamic loader must
+ * have nothing to say. */
 static const char *fault_of_preload(const char *shim) {
     int ends[2], status = 0;
     char *said = (char *)make("%*s", 4096, "");
@@ -41,7 +43,8 @@ static const char *fault_of_preload(const char *shim) {
     if (*said)
         return said;
     if (WIFSIGNALED(status))
-        return make("a program preloaded with it ends by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+        return make("a program preloaded with it ends by signal %d (%s)", WTERMSIG(status),
+                    strsignal(WTERMSIG(status)));
     return WEXITSTATUS(status) ? "the dynamic loader ignores it" : NULL;
 }
 
@@ -54,19 +57,25 @@ static const char *cure_of(const char *fault) {
 }
 
 void check_preload(struct doctor *doctor) {
-    const char *problem, *shim = shim_path(false, &problem), *fault = shim ? fault_of_preload(shim) : NULL;
+    const char *problem, *shim = shim_path(false, &problem),
+                         *fault = shim ? fault_of_preload(shim) : NULL;
     if (!shim)
         report(doctor, FAILURE, "preload", "install nccl-redirect again", "%s", problem);
     else if (fault)
-        report(doctor, FAILURE, "preload", cure_of(fault), "%s does not load here: %s", shim, fault);
+        report(doctor, FAILURE, "preload", cure_of(fault), "%s does not load here: %s", shim,
+               fault);
     else
-        report(doctor, FINE, "preload", NULL, "%s loads here (glibc %s)", shim, gnu_get_libc_version());
+        report(doctor, FINE, "preload", NULL, "%s loads here (glibc %s)", shim,
+               gnu_get_libc_version());
     if (access(NARROW_LOADER, F_OK) == 0)
-        report(doctor, FINE, "32-bit", NULL, "32-bit programs can run here; they run without the preload, and their loader "
-               "prints one line each time (cannot be preloaded: ignored) unless a 32-bit stand-in is installed");
+        report(doctor, FINE, "32-bit", NULL,
+               "32-bit programs can run here; they run without the preload, and their loader "
+               "prints one line each time (cannot be preloaded: ignored) unless a 32-bit stand-in "
+               "is installed");
 }
 
-static void check_entry(struct doctor *doctor, const char *entry, const char *shim, unsigned *shims) {
+static void check_entry(struct doctor *doctor, const char *entry, const char *shim,
+                        unsigned *shims) {
     if (strchr(entry, '/') && !strchr(entry, '$') && access(entry, R_OK) != 0) {
         report(doctor, WARNING, "LD_PRELOAD", "correct the path, or remove it from LD_PRELOAD",
                "lists %s, which %s: every program that starts prints an error of ld.so", entry,
@@ -80,28 +89,39 @@ static void check_entry(struct doctor *doctor, const char *entry, const char *sh
         report(doctor, WARNING, "LD_PRELOAD", "list it once; nccl-redirect run and env do",
                "lists the shim more than once, the last time as %s", entry);
     else if (real && shim && strcmp(real, shim) != 0)
-        report(doctor, WARNING, "LD_PRELOAD", make("use one of them everywhere, for this one: LD_PRELOAD=%s", shim),
-               "lists another copy of the shim, %s, than this tool's %s: what is said here may not hold for it", entry, shim);
+        report(doctor, WARNING, "LD_PRELOAD",
+               make("use one of them everywhere, for this one: LD_PRELOAD=%s", shim),
+               "lists another copy of the shim, %s, than this tool's %s: what is said here may not "
+               "hold for it",
+               entry, shim);
 }
 
 void check_list(struct doctor *doctor) {
-    const char *list = getenv("LD_PRELOAD"), *problem, *shim = shim_path(false, &problem), *foreign = foreign_nccl_in(list);
+    const char *list = getenv("LD_PRELOAD"), *problem, *shim = shim_path(false, &problem),
+               *foreign = foreign_nccl_in(list);
     struct names entries = preload_entries(list);
     unsigned shims = 0, before = doctor->count;
     bool runs = doctor->request->rest_count > 0;
     for (unsigned i = 0; i < entries.count; i++)
         check_entry(doctor, entries.list[i], shim, &shims);
     if (foreign)
-        report(doctor, FAILURE, "LD_PRELOAD", make("remove it from LD_PRELOAD; to have it serve, choose it: NCCL_REDIRECT=%s", foreign),
-               "lists a NCCL itself, %s: it serves instead of the chosen one, or beside it", foreign);
+        report(doctor, FAILURE, "LD_PRELOAD",
+               make("remove it from LD_PRELOAD; to have it serve, choose it: NCCL_REDIRECT=%s",
+                    foreign),
+               "lists a NCCL itself, %s: it serves instead of the chosen one, or beside it",
+               foreign);
     if (!shims && !runs && (getenv("NCCL_REDIRECT") || getenv("NCCL_REDIRECT_REQUIRE")))
-        report(doctor, WARNING, "LD_PRELOAD", "nccl-redirect run -- CMD, or eval \"$(nccl-redirect env)\" before the job",
-               "does not list the shim, but a variable of nccl-redirect is set: nothing reads it, programs started from here "
+        report(doctor, WARNING, "LD_PRELOAD",
+               "nccl-redirect run -- CMD, or eval \"$(nccl-redirect env)\" before the job",
+               "does not list the shim, but a variable of nccl-redirect is set: nothing reads it, "
+               "programs started from here "
                "are not redirected");
     if (doctor->count == before)
-        report(doctor, FINE, "LD_PRELOAD", NULL, "%s", shims ? "lists the shim once, and no other NCCL"
-               : runs ? "is set by run; no other NCCL is in it" : "is empty of NCCL: programs started from here are not redirected "
-               "(nccl-redirect run -- CMD does that)");
+        report(doctor, FINE, "LD_PRELOAD", NULL, "%s",
+               shims  ? "lists the shim once, and no other NCCL"
+               : runs ? "is set by run; no other NCCL is in it"
+                      : "is empty of NCCL: programs started from here are not redirected "
+                        "(nccl-redirect run -- CMD does that)");
 }
 
 static void check_log_file(struct doctor *doctor) {
@@ -109,7 +129,8 @@ static void check_log_file(struct doctor *doctor) {
     char *folder = file ? ncr_parent(file, 1) : NULL;
     if (file && access(folder && *folder ? folder : folder ? "/" : ".", W_OK) != 0)
         report(doctor, WARNING, "variables", "make the folder, or unset NCCL_REDIRECT_LOG_FILE",
-               "NCCL_REDIRECT_LOG_FILE=%s: its folder cannot be written here, lines go to stderr", file);
+               "NCCL_REDIRECT_LOG_FILE=%s: its folder cannot be written here, lines go to stderr",
+               file);
 }
 
 static void report_lines(struct doctor *doctor, enum level level, const char *lines) {
@@ -121,13 +142,14 @@ void check_variables(struct doctor *doctor) {
     const struct ncr_config *config = &doctor->config;
     unsigned before = doctor->count;
     if (config->problem.length)
-        report(doctor, FAILURE, "variables", "correct the value, or unset it", "%s. NCCL is disabled in every redirected process",
-               ncr_text_get(&config->problem));
+        report(doctor, FAILURE, "variables", "correct the value, or unset it",
+               "%s. NCCL is disabled in every redirected process", ncr_text_get(&config->problem));
     report_lines(doctor, FAILURE, ncr_text_get(&config->errors));
     report_lines(doctor, WARNING, ncr_text_get(&config->warnings));
     check_log_file(doctor);
     if (doctor->count == before)
         report(doctor, FINE, "variables", NULL, "%s%s%s", config->decided_by,
-               strcmp(config->decided_by, "the default") == 0 ? " holds: auto (torch, then system)" : " decides",
+               strcmp(config->decided_by, "the default") == 0 ? " holds: auto (torch, then system)"
+                                                              : " decides",
                config->require_text ? make(", within %s", config->require_text) : "");
 }

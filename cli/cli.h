@@ -1,8 +1,10 @@
 /*
- * The command-line tool. Each verb is one file; what they share stands here, grouped by the file it lives in. What is decided
- * comes from the loader that the shim is linked with, so that the tool says what the shim does.
+ * The command-line tool. Each verb is one file; what they share stands here, grouped by the file it
+ * lives in. What is decided comes from the loader that the shim is linked with, so that the tool
+ * says what the shim does.
  *
- * Memory: a verb runs once and the process ends, so text and lists are not freed. Everything runs in one thread.
+ * Memory: a verb runs once and the process ends, so text and lists are not freed. Everything runs
+ * in one thread.
  */
 #ifndef NCR_CLI_H
 #define NCR_CLI_H
@@ -14,9 +16,9 @@
 
 enum {
     EXIT_FINE = 0,
-    EXIT_FINDING = 1,     /* something is wrong, or differs */
+    EXIT_FINDING = 1, /* something is wrong, or differs */
     EXIT_USAGE = 2,
-    EXIT_UNMET = 78,      /* the choice cannot be met (EX_CONFIG) */
+    EXIT_UNMET = 78,       /* the choice cannot be met (EX_CONFIG) */
     EXIT_CANNOT_RUN = 126, /* the command is there and cannot be executed */
     EXIT_NOT_FOUND = 127
 };
@@ -64,7 +66,8 @@ void verb_help(const struct verb *verb);
 void apply_choice(const struct request *request);
 const char *option_name(const struct option_row *option); /* with dashes */
 
-#define VERB(name, takes, arguments, options, summary, text) int verb_##name(struct request *request);
+#define VERB(name, takes, arguments, options, summary, text)                                       \
+    int verb_##name(struct request *request);
 #include "verbs.def"
 
 struct names {
@@ -81,13 +84,14 @@ enum tone { PLAIN, GOOD, DOUBTFUL, BAD, FAINT, STRONG };
 const char *make(const char *format, ...) NCR_PRINTF(1, 2); /* a fresh text; never NULL */
 void *grow(void *list, size_t count, size_t size);          /* room for one more behind `count` */
 const char *tinted(enum tone tone, const char *text);
-void put(unsigned indent, const char *format, ...) NCR_PRINTF(2, 3); /* wrapped; later lines have the same indent */
+void put(unsigned indent, const char *format, ...)
+    NCR_PRINTF(2, 3); /* wrapped; later lines have the same indent */
 void put_pair(unsigned width, const char *label, const char *format, ...) NCR_PRINTF(3, 4);
 void put_json(cJSON *json);
 void json_text(cJSON *object, const char *key, const char *value); /* null where value is NULL */
 cJSON *json_names(const struct names *names);
-cJSON *json_lines(const char *lines); /* each ends in \n */
-void complain(const char *format, ...) NCR_PRINTF(1, 2);           /* "nccl-redirect: …" on stderr */
+cJSON *json_lines(const char *lines);                    /* each ends in \n */
+void complain(const char *format, ...) NCR_PRINTF(1, 2); /* "nccl-redirect: …" on stderr */
 const char *size_text(uint64_t bytes);
 const char *version_text(int version);
 
@@ -98,7 +102,8 @@ int generate(int argc, char **argv);
 /* ---- elf_info.c: a file by libelf: what it needs and defines ---- */
 
 struct elf_info {
-    bool is_elf, dynamic, executable, wide; /* dynamic: the dynamic loader starts or loads it; wide: 64-bit */
+    bool is_elf, dynamic, executable,
+        wide; /* dynamic: the dynamic loader starts or loads it; wide: 64-bit */
     unsigned machine;
     const char *soname, *runpath, *rpath;
     char build_id[65];
@@ -106,11 +111,13 @@ struct elf_info {
     struct names wanted;  /* NCCL functions that it imports */
     struct names defined; /* NCCL functions that it has inside, exported or not */
     struct names exported;
-    struct names bound;   /* NCCL functions that it calls through a table of the loader, its own ones among them */
+    struct names bound; /* NCCL functions that it calls through a table of the loader, its own ones
+                           among them */
     const char *version_text; /* "2.28.9+cuda13.0" among its texts */
     struct names asked;   /* names of NCCL functions among its texts, to be looked up at run time */
     struct names opened;  /* texts such as libnccl.so.2 */
-    struct names plugins; /* net plugin interfaces: what a plugin exports, what a NCCL asks for: ncclNetPlugin_v8 */
+    struct names plugins; /* net plugin interfaces: what a plugin exports, what a NCCL asks for:
+                             ncclNetPlugin_v8 */
 };
 
 enum { ELF_BASICS, ELF_SYMBOLS, ELF_TEXTS };
@@ -123,15 +130,16 @@ void elf_info_read(const char *path, int depth, struct elf_info *info);
 
 struct command {
     char **argv;
-    char *file;             /* what execve gets: argv[0] found on PATH, or NULL */
-    int status;             /* 0, EXIT_CANNOT_RUN or EXIT_NOT_FOUND */
-    const char *problem;    /* why, with the cure */
-    const char *launcher;   /* "mpirun" if the command behind it was looked at, else NULL */
-    const char *program;    /* the file that runs in the end: interpreter of a script, links resolved */
+    char *file;           /* what execve gets: argv[0] found on PATH, or NULL */
+    int status;           /* 0, EXIT_CANNOT_RUN or EXIT_NOT_FOUND */
+    const char *problem;  /* why, with the cure */
+    const char *launcher; /* "mpirun" if the command behind it was looked at, else NULL */
+    const char
+        *program; /* the file that runs in the end: interpreter of a script, links resolved */
     const char *started_as;
-    const char *script;     /* argv's script where `program` is an interpreter */
+    const char *script;              /* argv's script where `program` is an interpreter */
     bool is_static, set_uid, narrow; /* a preload has no effect on these */
-    const char *sanitizer;  /* its ASan runtime that must come first in LD_PRELOAD, or NULL */
+    const char *sanitizer; /* its ASan runtime that must come first in LD_PRELOAD, or NULL */
     struct ncr_object *objects;
     struct ncr_subject subject;
 };
@@ -162,7 +170,7 @@ struct considered {
     const char *real_path;
     bool chosen;
     bool rccl;
-    int version; /* as the file says, or as it answered; 0 unknown */
+    int version;              /* as the file says, or as it answered; 0 unknown */
     const char *version_text; /* "2.28.9+cuda13.0" or NULL */
 };
 
@@ -175,7 +183,8 @@ struct decision {
     const char *torch; /* the folder with torch's libraries, if the search came by one, or NULL */
 };
 
-void decide(struct decision *decision, const struct ncr_config *config, const struct ncr_subject *subject);
+void decide(struct decision *decision, const struct ncr_config *config,
+            const struct ncr_subject *subject);
 int decision_status(const struct decision *decision);
 const char *decision_failure(const struct decision *decision); /* what and why */
 const char *decision_cure(const struct decision *decision);
@@ -212,7 +221,7 @@ struct nccl {
     ino_t inode;
     const char *build_id;
     struct owners owners;
-    struct names also; /* other paths of the same file */
+    struct names also;    /* other paths of the same file */
     struct names remarks; /* what a user should know about it, and */
     struct names cures;   /* what to do about each; "" is nothing */
 };
@@ -223,10 +232,13 @@ struct catalogue {
     const char *notes;
 };
 
-void catalogue_read(struct catalogue *catalogue, const struct ncr_config *config, const struct ncr_subject *subject);
+void catalogue_read(struct catalogue *catalogue, const struct ncr_config *config,
+                    const struct ncr_subject *subject);
 const char *owner_text(const struct owners *owners);
-struct names lacking(const struct names *needs, const char *path);  /* functions that the file does not export */
-const char *functions_text(const struct names *functions, bool all); /* "ncclCommSplit (2.18.1), …" */
+struct names lacking(const struct names *needs,
+                     const char *path); /* functions that the file does not export */
+const char *functions_text(const struct names *functions,
+                           bool all); /* "ncclCommSplit (2.18.1), …" */
 
 /* ---- reach.c: how a file reaches NCCL ---- */
 
@@ -296,12 +308,12 @@ struct doctor {
     struct check {
         enum level level;
         const char *name, *text, *cure;
-    } *checks;
+    } * checks;
     unsigned count;
 };
 
-void report(struct doctor *doctor, enum level level, const char *name, const char *cure, const char *format, ...)
-    NCR_PRINTF(5, 6);
+void report(struct doctor *doctor, enum level level, const char *name, const char *cure,
+            const char *format, ...) NCR_PRINTF(5, 6);
 
 void check_preload(struct doctor *doctor);
 void check_list(struct doctor *doctor);

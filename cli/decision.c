@@ -1,4 +1,5 @@
-/* Every candidate in the order of trial, judged by the loader's own code, and the one that the shim would open. */
+/* Every candidate in the order of trial, judged by the loader's own code, and the one that the shim
+ * would open. */
 #include "cli.h"
 
 #include <stdlib.h>
@@ -19,7 +20,8 @@ static void read_version(struct considered *one) {
     ncr_elf_close(&elf);
 }
 
-/* torch's own library takes a second to open and needs all of CUDA: the program that imports torch opens it anyway. */
+/* torch's own library takes a second to open and needs all of CUDA: the program that imports torch
+ * opens it anyway. */
 static bool worth_a_trial(const char *path) {
     return strncmp(ncr_basename(path), "libtorch", 8) != 0;
 }
@@ -41,7 +43,8 @@ static bool consider(void *arg, const struct ncr_candidate *candidate) {
     struct deciding *deciding = arg;
     struct decision *decision = deciding->decision;
     struct ncr_verdict verdict;
-    struct considered one = {.candidate = {candidate->method, make("%s", candidate->origin), make("%s", candidate->path)}};
+    struct considered one = {.candidate = {candidate->method, make("%s", candidate->origin),
+                                           make("%s", candidate->path)}};
     one.outcome = ncr_consider(&deciding->seen, candidate->path, &decision->config, &verdict);
     one.why = verdict.refusal ? make("%s", verdict.refusal) : NULL;
     one.rccl = verdict.rccl;
@@ -61,12 +64,15 @@ static bool consider(void *arg, const struct ncr_candidate *candidate) {
     return false;
 }
 
-/** Decide as the shim in `subject` would. `config` is read already; it may have been changed since. */
-void decide(struct decision *decision, const struct ncr_config *config, const struct ncr_subject *subject) {
+/** Decide as the shim in `subject` would. `config` is read already; it may have been changed since.
+ */
+void decide(struct decision *decision, const struct ncr_config *config,
+            const struct ncr_subject *subject) {
     static const struct ncr_subject any;
     *decision = (struct decision){.config = *config, .notes = ""};
     struct deciding deciding = {.decision = decision};
-    struct ncr_search search = {.config = config, .subject = subject ? subject : &any, .visit = consider, .arg = &deciding};
+    struct ncr_search search = {
+        .config = config, .subject = subject ? subject : &any, .visit = consider, .arg = &deciding};
     if (config->choice != NCR_CHOOSE_NOTHING)
         ncr_candidates(&search);
     for (unsigned i = 0; i < decision->count; i++)
@@ -91,11 +97,14 @@ const char *decision_failure(const struct decision *decision) {
     struct ncr_text text = {0};
     if (config->choice == NCR_CHOOSE_NOTHING)
         return ncr_text_get(&config->problem);
-    ncr_text_add(&text, config->choice == NCR_CHOOSE_AUTO ? "auto finds no NCCL: " : "%s cannot be met: ", config->decided_by);
+    ncr_text_add(&text,
+                 config->choice == NCR_CHOOSE_AUTO ? "auto finds no NCCL: " : "%s cannot be met: ",
+                 config->decided_by);
     size_t start = text.length;
     for (unsigned i = 0; i < decision->count; i++) {
         const struct considered *one = &decision->list[i];
-        if (one->outcome == NCR_REFUSED || (one->outcome == NCR_ABSENT && config->choice == NCR_CHOOSE_PATH))
+        if (one->outcome == NCR_REFUSED ||
+            (one->outcome == NCR_ABSENT && config->choice == NCR_CHOOSE_PATH))
             ncr_text_add(&text, "%s%s %s", text.length > start ? "; " : "", one->candidate.path,
                          one->outcome == NCR_ABSENT ? "does not exist" : one->why);
     }
@@ -110,13 +119,17 @@ const char *decision_failure(const struct decision *decision) {
 static const char *cure_of_refusal(const struct decision *decision) {
     for (unsigned i = 0; i < decision->count; i++) {
         const struct considered *one = &decision->list[i];
-        if (one->outcome != NCR_REFUSED || strncmp(ncr_basename(one->candidate.path), "libtorch", 8) == 0)
+        if (one->outcome != NCR_REFUSED ||
+            strncmp(ncr_basename(one->candidate.path), "libtorch", 8) == 0)
             continue;
         if (strstr(one->why, "outside NCCL_REDIRECT_REQUIRE"))
-            return "widen the range, or offer a NCCL inside it: install one, or name a file with --use "
+            return "widen the range, or offer a NCCL inside it: install one, or name a file with "
+                   "--use "
                    "/path/libnccl.so.2; `nccl-redirect list` shows what this machine has";
-        return make("repair %s (install its package again), or name another file: --use /path/libnccl.so.2; "
-                    "`nccl-redirect list` shows what this machine has", one->candidate.path);
+        return make("repair %s (install its package again), or name another file: --use "
+                    "/path/libnccl.so.2; "
+                    "`nccl-redirect list` shows what this machine has",
+                    one->candidate.path);
     }
     return NULL;
 }
@@ -130,16 +143,20 @@ const char *decision_cure(const struct decision *decision) {
     switch (config->choice) {
     case NCR_CHOOSE_TORCH:
         if (config->torch)
-            return "point NCCL_REDIRECT_TORCH at the folder that holds torch (its site-packages), or unset it";
-        return "activate the environment that has torch, or set NCCL_REDIRECT_TORCH to its site-packages folder; "
+            return "point NCCL_REDIRECT_TORCH at the folder that holds torch (its site-packages), "
+                   "or unset it";
+        return "activate the environment that has torch, or set NCCL_REDIRECT_TORCH to its "
+               "site-packages folder; "
                "`nccl-redirect list` shows what this machine has";
     case NCR_CHOOSE_SYSTEM:
-        return "install NCCL (libnccl2), load its module, put its folder into LD_LIBRARY_PATH, or name the file: --use "
+        return "install NCCL (libnccl2), load its module, put its folder into LD_LIBRARY_PATH, or "
+               "name the file: --use "
                "/path/libnccl.so.2; `nccl-redirect list` shows what this machine has";
     case NCR_CHOOSE_PATH:
         return "name another file; `nccl-redirect list` shows what this machine has";
     case NCR_CHOOSE_AUTO:
-        return "install torch or NCCL, activate the environment that has it, or name a file: --use /path/libnccl.so.2";
+        return "install torch or NCCL, activate the environment that has it, or name a file: --use "
+               "/path/libnccl.so.2";
     case NCR_CHOOSE_NOTHING:
         break;
     }

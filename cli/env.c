@@ -11,7 +11,7 @@ struct setting {
 struct plan {
     struct setting list[16];
     unsigned count;
-    const char *shim, *folder; /* the preload and where it lies */
+    const char *shim, *folder;  /* the preload and where it lies */
     const char *backend_folder; /* of a backend that is named by its path, or NULL */
 };
 
@@ -23,7 +23,9 @@ static const char *const carried[] = {
 /* One word for a POSIX shell. */
 static const char *quoted(const char *text) {
     struct ncr_text result = {0};
-    if (*text && !text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=,+%@")])
+    if (*text &&
+        !text[strspn(text,
+                     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=,+%@")])
         return text;
     ncr_text_add(&result, "'");
     for (; *text; text++)
@@ -39,7 +41,8 @@ static void print_sh(const struct plan *plan) {
 
 static void print_mpirun(const struct plan *plan) {
     for (unsigned i = 0; i < plan->count; i++)
-        printf("%s-x %s", i ? " " : "", quoted(make("%s=%s", plan->list[i].name, plan->list[i].value)));
+        printf("%s-x %s", i ? " " : "",
+               quoted(make("%s=%s", plan->list[i].name, plan->list[i].value)));
     putchar('\n');
 }
 
@@ -50,8 +53,9 @@ static void print_srun(const struct plan *plan) {
     for (unsigned i = 0; i < plan->count; i++) {
         const struct setting *one = &plan->list[i];
         if (strchr(one->value, ','))
-            complain("srun cannot carry the comma in %s; set it before srun, --export=ALL passes it on: export %s=%s", one->name,
-                     one->name, quoted(one->value));
+            complain("srun cannot carry the comma in %s; set it before srun, --export=ALL passes "
+                     "it on: export %s=%s",
+                     one->name, one->name, quoted(one->value));
         else
             ncr_text_add(&text, ",%s=%s", one->name, one->value);
     }
@@ -63,7 +67,8 @@ static void print_docker(const struct plan *plan) {
         printf("--env %s ", quoted(make("%s=%s", plan->list[i].name, plan->list[i].value)));
     printf("--volume %s", quoted(make("%s:%s:ro", plan->folder, plan->folder)));
     if (plan->backend_folder)
-        printf(" --volume %s", quoted(make("%s:%s:ro", plan->backend_folder, plan->backend_folder)));
+        printf(" --volume %s",
+               quoted(make("%s:%s:ro", plan->backend_folder, plan->backend_folder)));
     putchar('\n');
 }
 
@@ -73,16 +78,21 @@ static const char *yaml(const char *text) { /* a JSON text is one of YAML, too *
 }
 
 static void print_k8s(const struct plan *plan) {
-    puts("# of a pod; CONTAINER is the name of the container that runs the job\nspec:\n  containers:\n    - name: CONTAINER\n      env:");
+    puts("# of a pod; CONTAINER is the name of the container that runs the job\nspec:\n  "
+         "containers:\n    - name: CONTAINER\n      env:");
     for (unsigned i = 0; i < plan->count; i++)
-        printf("        - name: %s\n          value: %s\n", plan->list[i].name, yaml(plan->list[i].value));
-    const struct setting mounts[] = {{"nccl-redirect", plan->folder}, {"nccl-backend", plan->backend_folder}};
+        printf("        - name: %s\n          value: %s\n", plan->list[i].name,
+               yaml(plan->list[i].value));
+    const struct setting mounts[] = {{"nccl-redirect", plan->folder},
+                                     {"nccl-backend", plan->backend_folder}};
     puts("      volumeMounts:");
     for (int i = 0; i < 2 && mounts[i].value; i++)
-        printf("        - name: %s\n          mountPath: %s\n          readOnly: true\n", mounts[i].name, yaml(mounts[i].value));
+        printf("        - name: %s\n          mountPath: %s\n          readOnly: true\n",
+               mounts[i].name, yaml(mounts[i].value));
     puts("  volumes:");
     for (int i = 0; i < 2 && mounts[i].value; i++)
-        printf("    - name: %s\n      hostPath:\n        path: %s\n        type: Directory\n", mounts[i].name, yaml(mounts[i].value));
+        printf("    - name: %s\n      hostPath:\n        path: %s\n        type: Directory\n",
+               mounts[i].name, yaml(mounts[i].value));
 }
 
 static cJSON *settings_json(const struct plan *plan) {
@@ -123,18 +133,21 @@ static void add_device(cJSON *devices, const char *name, const char *choice, con
     cJSON_AddItemToArray(devices, device);
 }
 
-/* Container Device Interface: podman run --device nccl-redirect/nccl=torch. The choice is the device, so it is not in the common part. */
+/* Container Device Interface: podman run --device nccl-redirect/nccl=torch. The choice is the
+ * device, so it is not in the common part. */
 static void print_cdi(const struct plan *plan) {
     cJSON *spec = cJSON_CreateObject();
     json_text(spec, "cdiVersion", "0.6.0");
     json_text(spec, "kind", "nccl-redirect/nccl");
-    cJSON *edits = cJSON_AddObjectToObject(spec, "containerEdits"), *env = cJSON_AddArrayToObject(edits, "env");
+    cJSON *edits = cJSON_AddObjectToObject(spec, "containerEdits"),
+          *env = cJSON_AddArrayToObject(edits, "env");
     const char *named = NULL;
     for (unsigned i = 0; i < plan->count; i++) {
         if (strcmp(plan->list[i].name, "NCCL_REDIRECT") == 0)
             named = plan->list[i].value;
         else
-            cJSON_AddItemToArray(env, cJSON_CreateString(make("%s=%s", plan->list[i].name, plan->list[i].value)));
+            cJSON_AddItemToArray(
+                env, cJSON_CreateString(make("%s=%s", plan->list[i].name, plan->list[i].value)));
     }
     cJSON_AddItemToArray(cJSON_AddArrayToObject(edits, "mounts"), mount_json(plan->folder));
     cJSON *devices = cJSON_AddArrayToObject(spec, "devices");
@@ -151,8 +164,9 @@ static const struct format {
     void (*print)(const struct plan *plan);
     bool elsewhere; /* another file system: what LD_PRELOAD lists here may not be there */
 } formats[] = {
-    {"sh", print_sh, false},        {"mpirun", print_mpirun, false}, {"srun", print_srun, false}, {"docker", print_docker, true},
-    {"k8s", print_k8s, true},       {"ray", print_ray, false},       {"cdi", print_cdi, true},    {"json", print_json, false},
+    {"sh", print_sh, false},        {"mpirun", print_mpirun, false}, {"srun", print_srun, false},
+    {"docker", print_docker, true}, {"k8s", print_k8s, true},        {"ray", print_ray, false},
+    {"cdi", print_cdi, true},       {"json", print_json, false},
 };
 
 static const struct format *format_named(const char *name) {
@@ -173,7 +187,8 @@ int verb_env(struct request *request) {
     struct decision decision;
     const char *problem;
     if (!format) {
-        complain("--format=%s is not known; use sh, mpirun, srun, docker, k8s, ray, cdi or json", request->format);
+        complain("--format=%s is not known; use sh, mpirun, srun, docker, k8s, ray, cdi or json",
+                 request->format);
         return EXIT_USAGE;
     }
     apply_choice(request);
@@ -190,7 +205,8 @@ int verb_env(struct request *request) {
     }
     plan.folder = ncr_parent(plan.shim, 1);
     plan.backend_folder = config.choice == NCR_CHOOSE_PATH ? ncr_parent(config.path, 1) : NULL;
-    add(&plan, "LD_PRELOAD", format->elsewhere ? plan.shim : preload_with(getenv("LD_PRELOAD"), NULL, plan.shim));
+    add(&plan, "LD_PRELOAD",
+        format->elsewhere ? plan.shim : preload_with(getenv("LD_PRELOAD"), NULL, plan.shim));
     for (size_t i = 0; i < sizeof carried / sizeof *carried; i++)
         if (getenv(carried[i]))
             add(&plan, carried[i], getenv(carried[i]));

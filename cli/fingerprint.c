@@ -38,7 +38,8 @@ static int print_own(const struct request *request) {
     ncr_config_read(&config);
     decide(&decision, &config, NULL);
     const struct considered *chosen = decision.chosen;
-    int status = print_line(request, chosen ? chosen->real_path : NULL, chosen ? chosen->version : 0);
+    int status =
+        print_line(request, chosen ? chosen->real_path : NULL, chosen ? chosen->version : 0);
     if (!chosen)
         complain("%s", decision_failure(&decision));
     return chosen ? status : decision_status(&decision);
@@ -60,7 +61,8 @@ struct groups {
 /* "version sha path host"; a path may hold spaces, so the host is the last word. */
 static bool take_line(struct groups *groups, char *line) {
     line[strcspn(line, "\r\n")] = '\0';
-    char *sum = strchr(line, ' '), *path = sum ? strchr(sum + 1, ' ') : NULL, *host = path ? strrchr(path + 1, ' ') : NULL;
+    char *sum = strchr(line, ' '), *path = sum ? strchr(sum + 1, ' ') : NULL,
+         *host = path ? strrchr(path + 1, ' ') : NULL;
     if (!host)
         return false;
     *sum++ = *path++ = *host++ = '\0';
@@ -71,7 +73,8 @@ static bool take_line(struct groups *groups, char *line) {
     if (!group) {
         groups->list = grow(groups->list, groups->count, sizeof *groups->list);
         group = &groups->list[groups->count++];
-        *group = (struct group){.version = make("%s", line), .sum = make("%s", sum), .path = make("%s", path)};
+        *group = (struct group){
+            .version = make("%s", line), .sum = make("%s", sum), .path = make("%s", path)};
     }
     group->paths_differ |= strcmp(group->path, path) != 0;
     if (!names_have(&group->hosts, host))
@@ -93,8 +96,9 @@ static int read_lines(FILE *file, const char *name, struct groups *groups) {
 
 static int by_hosts(const void *a, const void *b) {
     const struct group *first = a, *second = b;
-    return first->hosts.count != second->hosts.count ? (first->hosts.count < second->hosts.count ? 1 : -1)
-                                                     : strcmp(first->version, second->version);
+    return first->hosts.count != second->hosts.count
+               ? (first->hosts.count < second->hosts.count ? 1 : -1)
+               : strcmp(first->version, second->version);
 }
 
 static int by_name(const void *a, const void *b) {
@@ -107,9 +111,11 @@ static void show(const struct group *group, enum tone tone) {
     for (unsigned i = 0; i < group->hosts.count; i++)
         ncr_text_add(&hosts, "%s%s", i ? " " : "", group->hosts.list[i]);
     bool none = strcmp(group->version, "none") == 0;
-    printf("%s  ", tinted(tone, make("%5u host%s", group->hosts.count, group->hosts.count == 1 ? " " : "s")));
-    puts(none ? "no NCCL that can be used" : make("NCCL %s  %.16s  %s%s", group->version, group->sum, group->path,
-                                                 group->paths_differ ? " (elsewhere on some)" : ""));
+    printf("%s  ", tinted(tone, make("%5u host%s", group->hosts.count,
+                                     group->hosts.count == 1 ? " " : "s")));
+    puts(none ? "no NCCL that can be used"
+              : make("NCCL %s  %.16s  %s%s", group->version, group->sum, group->path,
+                     group->paths_differ ? " (elsewhere on some)" : ""));
     put(13, "%s", ncr_text_get(&hosts));
 }
 
@@ -146,7 +152,8 @@ static int merge(const struct request *request) {
         fclose(file);
     }
     if (!groups.count) {
-        complain("no line to compare; as in: srun nccl-redirect fingerprint | nccl-redirect fingerprint --merge");
+        complain("no line to compare; as in: srun nccl-redirect fingerprint | nccl-redirect "
+                 "fingerprint --merge");
         return EXIT_USAGE;
     }
     qsort(groups.list, groups.count, sizeof *groups.list, by_hosts);
@@ -155,8 +162,11 @@ static int merge(const struct request *request) {
     for (unsigned i = 0; !request->json && i < groups.count; i++)
         show(&groups.list[i], groups.count == 1 ? GOOD : i == 0 ? PLAIN : BAD);
     if (!request->json && groups.count > 1)
-        put(0, "%s: %u different ones. Ranks with different NCCLs fail or hang at the first collective. To do: give all hosts the "
-               "NCCL of the first line, or choose one file that all can read: --use /shared/libnccl.so.2",
+        put(0,
+            "%s: %u different ones. Ranks with different NCCLs fail or hang at the first "
+            "collective. To do: give all hosts the "
+            "NCCL of the first line, or choose one file that all can read: --use "
+            "/shared/libnccl.so.2",
             tinted(BAD, "the hosts differ"), groups.count);
     else if (!request->json)
         put(0, "%s", tinted(GOOD, "all hosts have the same"));
@@ -171,7 +181,8 @@ int verb_fingerprint(struct request *request) {
         return print_own(request);
     for (int i = 0; i < request->rest_count; i++) {
         char *path = realpath(request->rest[i], NULL);
-        int one = print_line(request, path ? path : request->rest[i], nccl_version_of(path ? path : request->rest[i]));
+        int one = print_line(request, path ? path : request->rest[i],
+                             nccl_version_of(path ? path : request->rest[i]));
         status = one ? one : status;
     }
     return status;

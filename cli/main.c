@@ -20,7 +20,8 @@ static void overview(FILE *to) {
 /* The verb that was probably meant: it starts as the word does, or the word starts as it does. */
 static const char *nearest(const char *word) {
     for (size_t i = 0; i < VERB_COUNT; i++)
-        if (*word && (strncmp(verbs[i].name, word, strlen(word)) == 0 || strncmp(word, verbs[i].name, strlen(verbs[i].name)) == 0 ||
+        if (*word && (strncmp(verbs[i].name, word, strlen(word)) == 0 ||
+                      strncmp(word, verbs[i].name, strlen(verbs[i].name)) == 0 ||
                       (verbs[i].name[0] == word[0] && verbs[i].name[1] == word[1])))
             return verbs[i].name;
     return NULL;
@@ -31,8 +32,9 @@ static int unknown(const char *word) {
     if (meant)
         complain("there is no verb \"%s\"; did you mean %s?", word, meant);
     else
-        complain("there is no verb \"%s\"; nccl-redirect --help lists them. To start a command: nccl-redirect run -- %s", word,
-                 word);
+        complain("there is no verb \"%s\"; nccl-redirect --help lists them. To start a command: "
+                 "nccl-redirect run -- %s",
+                 word, word);
     return EXIT_USAGE;
 }
 

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 const struct verb verbs[VERB_COUNT] = {
-#define VERB(name, takes, arguments, options, summary, text)                                                           \
+#define VERB(name, takes, arguments, options, summary, text)                                       \
     {#name, takes, arguments, options, summary, text, verb_##name},
 #include "verbs.def"
 };
@@ -51,15 +51,33 @@ static error_t take(int key, char *value, struct argp_state *state) {
     struct parsing *parsing = state->input;
     struct request *request = parsing->request;
     switch (key) {
-    case KEY_use: request->use = value; break;
-    case KEY_require: request->require = value; break;
-    case KEY_strict: request->strict = true; break;
-    case KEY_log: request->log = value; break;
-    case KEY_no_check: request->no_check = true; break;
-    case KEY_all: request->all = true; break;
-    case KEY_json: request->json = true; break;
-    case KEY_merge: request->merge = true; break;
-    case KEY_format: request->format = value; break;
+    case KEY_use:
+        request->use = value;
+        break;
+    case KEY_require:
+        request->require = value;
+        break;
+    case KEY_strict:
+        request->strict = true;
+        break;
+    case KEY_log:
+        request->log = value;
+        break;
+    case KEY_no_check:
+        request->no_check = true;
+        break;
+    case KEY_all:
+        request->all = true;
+        break;
+    case KEY_json:
+        request->json = true;
+        break;
+    case KEY_merge:
+        request->merge = true;
+        break;
+    case KEY_format:
+        request->format = value;
+        break;
     case 'h':
         argp_state_help(state, stdout, ARGP_HELP_STD_HELP);
         break;
@@ -82,20 +100,23 @@ static error_t take(int key, char *value, struct argp_state *state) {
     return 0;
 }
 
-static void build(const struct verb *verb, struct argp *argp, struct argp_option options[OPTION_COUNT + 2]) {
+static void build(const struct verb *verb, struct argp *argp,
+                  struct argp_option options[OPTION_COUNT + 2]) {
     size_t count = 0;
     for (size_t i = 0; i < OPTION_COUNT; i++)
         if (verb_has_option(verb, &option_rows[i]))
-            options[count++] = (struct argp_option){.group = 1 + (int)i, /* keeps the order of the table */
-                                                    .name = option_name(&option_rows[i]),
-                                                    .key = FIRST_KEY + 1 + (int)i,
-                                                    .arg = option_rows[i].argument,
-                                                    .doc = option_rows[i].meaning};
+            options[count++] =
+                (struct argp_option){.group = 1 + (int)i, /* keeps the order of the table */
+                                     .name = option_name(&option_rows[i]),
+                                     .key = FIRST_KEY + 1 + (int)i,
+                                     .arg = option_rows[i].argument,
+                                     .doc = option_rows[i].meaning};
     options[count] = (struct argp_option){.key = 'h', .flags = OPTION_HIDDEN};
-    *argp = (struct argp){.options = options,
-                          .parser = take,
-                          .args_doc = verb->arguments,
-                          .doc = make("nccl-redirect %s: %s\v%s", verb->name, verb->summary, verb->text)};
+    *argp = (struct argp){
+        .options = options,
+        .parser = take,
+        .args_doc = verb->arguments,
+        .doc = make("nccl-redirect %s: %s\v%s", verb->name, verb->summary, verb->text)};
 }
 
 static void prepare_argp(void) {

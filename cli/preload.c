@@ -1,4 +1,5 @@
-/* The shim's file, and its place in LD_PRELOAD: a list whose entries are separated by colons or spaces (ld.so(8)). */
+/* The shim's file, and its place in LD_PRELOAD: a list whose entries are separated by colons or
+ * spaces (ld.so(8)). */
 #include "cli.h"
 
 #include <stdlib.h>
@@ -9,13 +10,15 @@ static const char *file_name(bool rccl) {
     return rccl ? "librccl_redirect.so" : "libnccl_redirect.so";
 }
 
-/** Does this file export the shim's mark? A name with $LIB or $PLATFORM in it, which only the loader resolves, counts by name. */
+/** Does this file export the shim's mark? A name with $LIB or $PLATFORM in it, which only the
+ * loader resolves, counts by name. */
 bool is_shim(const char *path) {
     static const char mark[] = "nccl_redirect_version";
     struct ncr_elf elf;
     bool found = false;
     if (strchr(path, '$'))
-        return strcmp(ncr_basename(path), file_name(false)) == 0 || strcmp(ncr_basename(path), file_name(true)) == 0;
+        return strcmp(ncr_basename(path), file_name(false)) == 0 ||
+               strcmp(ncr_basename(path), file_name(true)) == 0;
     ncr_elf_open(&elf, path);
     size_t at = 0;
     if (ncr_elf_load_symbols(&elf))
@@ -27,7 +30,8 @@ bool is_shim(const char *path) {
 
 /** The shim that belongs to this tool: beside it in a build tree, or where make install puts it. */
 const char *shim_path(bool rccl, const char **problem) {
-    static const char *const places[] = {"", "/../lib/nccl-redirect", "/../lib64/nccl-redirect", "/../libexec/nccl-redirect"};
+    static const char *const places[] = {"", "/../lib/nccl-redirect", "/../lib64/nccl-redirect",
+                                         "/../libexec/nccl-redirect"};
     char *self = realpath("/proc/self/exe", NULL), *folder = self ? ncr_parent(self, 1) : NULL;
     *problem = NULL;
     for (size_t i = 0; folder && i < sizeof places / sizeof *places; i++) {
@@ -35,16 +39,21 @@ const char *shim_path(bool rccl, const char **problem) {
         if (!path)
             continue;
         if (strpbrk(path, ": "))
-            *problem = make("%s: a colon or a space in the path cannot be written in LD_PRELOAD; install nccl-redirect in "
-                            "a folder without", path);
+            *problem = make("%s: a colon or a space in the path cannot be written in LD_PRELOAD; "
+                            "install nccl-redirect in "
+                            "a folder without",
+                            path);
         else if (access(path, R_OK) != 0)
             *problem = make("%s cannot be read; chmod a+r it and its folders", path);
         else if (!is_shim(path))
-            *problem = make("%s is not the preload library (an interrupted copy?); install nccl-redirect again", path);
+            *problem = make(
+                "%s is not the preload library (an interrupted copy?); install nccl-redirect again",
+                path);
         return *problem ? NULL : path;
     }
-    *problem = make("%s is not beside %s and not in ../lib/nccl-redirect; install nccl-redirect again", file_name(rccl),
-                    self ? self : "this program");
+    *problem =
+        make("%s is not beside %s and not in ../lib/nccl-redirect; install nccl-redirect again",
+             file_name(rccl), self ? self : "this program");
     return NULL;
 }
 
@@ -69,8 +78,9 @@ static bool lists_asan(const struct names *entries, const char *asan) {
 }
 
 /**
- * The list with the shim in it exactly once and in its old place, or at the end; `first` (ASan's runtime, or NULL) is put in
- * front unless it is listed. What stands there otherwise keeps its order.
+ * The list with the shim in it exactly once and in its old place, or at the end; `first` (ASan's
+ * runtime, or NULL) is put in front unless it is listed. What stands there otherwise keeps its
+ * order.
  */
 const char *preload_with(const char *list, const char *first, const char *shim) {
     struct names entries = preload_entries(list);
@@ -89,7 +99,8 @@ const char *preload_with(const char *list, const char *first, const char *shim) 
     return ncr_text_get(&text);
 }
 
-/** A real NCCL in the list: wherever it stands, it is a second one, and in front of the shim it takes all calls. Or NULL. */
+/** A real NCCL in the list: wherever it stands, it is a second one, and in front of the shim it
+ * takes all calls. Or NULL. */
 const char *foreign_nccl_in(const char *list) {
     struct names entries = preload_entries(list);
     for (unsigned i = 0; i < entries.count; i++)

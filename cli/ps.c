@@ -5,20 +5,27 @@
 #include <string.h>
 
 static const char *preload_word(const struct process *process) {
-    return !process->readable ? "unreadable" : process->shim ? "yes" : process->lost ? "lost" : process->deaf ? "no effect" : "no";
+    return !process->readable ? "unreadable"
+           : process->shim    ? "yes"
+           : process->lost    ? "lost"
+           : process->deaf    ? "no effect"
+                              : "no";
 }
 
 static const char *nccl_word(const struct process *process) {
     if (!process->nccls.count)
         return process->shim ? "not used yet" : "-";
-    return process->nccls.count > 1 ? make("%u at once", process->nccls.count) : version_text(process->version);
+    return process->nccls.count > 1 ? make("%u at once", process->nccls.count)
+                                    : version_text(process->version);
 }
 
 static void show(const struct process *process) {
     const char *preload = preload_word(process), *nccl = nccl_word(process);
-    enum tone tone = process->finding ? (process->nccls.count ? BAD : DOUBTFUL) : process->shim ? GOOD : PLAIN;
-    printf("%8d  %s%*s  %-13s %.60s\n", process->pid, tinted(tone, preload), (int)(10 - strlen(preload)), "", nccl,
-           process->command);
+    enum tone tone = process->finding ? (process->nccls.count ? BAD : DOUBTFUL)
+                     : process->shim  ? GOOD
+                                      : PLAIN;
+    printf("%8d  %s%*s  %-13s %.60s\n", process->pid, tinted(tone, preload),
+           (int)(10 - strlen(preload)), "", nccl, process->command);
     for (unsigned i = 0; i < process->nccls.count; i++)
         put(22, "%s", process->nccls.list[i]);
     if (process->finding)
@@ -35,7 +42,8 @@ static cJSON *process_json(const struct process *process) {
     json_text(object, "shim", process->shim);
     cJSON_AddBoolToObject(object, "listed", process->listed);
     json_text(object, "redirect", process->redirect);
-    json_text(object, "version", process->nccls.count && process->version ? version_text(process->version) : NULL);
+    json_text(object, "version",
+              process->nccls.count && process->version ? version_text(process->version) : NULL);
     cJSON_AddItemToObject(object, "libraries", json_names(&process->nccls));
     json_text(object, "finding", process->finding);
     json_text(object, "cure", process->finding ? process->cure : NULL);
@@ -98,7 +106,8 @@ int verb_ps(struct request *request) {
         if (!shown)
             put(0, "no process that can be read has the preload or maps a NCCL");
         if (processes.hidden && !request->rest_count)
-            put(0, "%u process%s of other users cannot be read; root can", processes.hidden, processes.hidden == 1 ? "" : "es");
+            put(0, "%u process%s of other users cannot be read; root can", processes.hidden,
+                processes.hidden == 1 ? "" : "es");
     }
     return findings ? EXIT_FINDING : EXIT_FINE;
 }

@@ -1,11 +1,13 @@
-/* How a file reaches NCCL: linked, opened at run time, inside itself, or not at all; and which functions it needs. */
+/* How a file reaches NCCL: linked, opened at run time, inside itself, or not at all; and which
+ * functions it needs. */
 #include "cli.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 const char *reach_word(enum reach reach) {
-    static const char *const words[] = {"none", "linked", "through", "opened", "exported", "static", "nccl", "shim", "script"};
+    static const char *const words[] = {"none",   "linked", "through", "opened", "exported",
+                                        "static", "nccl",   "shim",    "script"};
     return words[reach];
 }
 
@@ -39,7 +41,8 @@ static bool is_nccl(const char *path, enum reach *reach) {
     return *reach != REACH_NONE;
 }
 
-/* A NCCL inside: reachable only where the file exports its functions and calls them through a table of the loader. */
+/* A NCCL inside: reachable only where the file exports its functions and calls them through a table
+ * of the loader. */
 static void judge_inside(struct reached *reached, const struct elf_info *info) {
     unsigned open = 0;
     for (unsigned i = 0; i < info->exported.count; i++)
@@ -48,13 +51,17 @@ static void judge_inside(struct reached *reached, const struct elf_info *info) {
     reached->version = info->version_text;
     if (names_have(&info->exported, "ncclAllReduce")) {
         reached->reach = REACH_EXPORTED;
-        reached->how = make("a NCCL%s is linked into it and exported, so it can serve. %s", version,
-                            open ? make("Its own calls of %u functions go through the loader's table: redirected", open)
-                                 : "Its own calls stay inside: not redirected");
+        reached->how = make(
+            "a NCCL%s is linked into it and exported, so it can serve. %s", version,
+            open ? make("Its own calls of %u functions go through the loader's table: redirected",
+                        open)
+                 : "Its own calls stay inside: not redirected");
     } else {
         reached->reach = REACH_STATIC;
-        reached->how = make("a NCCL%s is linked into it%s: its calls are out of reach of any preload. To redirect it, build it with the "
-                            "shared libnccl (-lnccl)", version, info->defined.count ? "" : ", names stripped");
+        reached->how = make("a NCCL%s is linked into it%s: its calls are out of reach of any "
+                            "preload. To redirect it, build it with the "
+                            "shared libnccl (-lnccl)",
+                            version, info->defined.count ? "" : ", names stripped");
     }
 }
 
@@ -76,9 +83,32 @@ static void look_through(struct reached *reached) {
     }
 }
 
-static void judge_elf(struct reached *reached, const struct elf_info *info, bool with_dependencies) {
+/* Functions of these names without a NCCL behind them look the real ones up at run time, as those
+ * of XLA do, or wrap them. */
+static void judge_opened(struct reached *reached, const struct elf_info *info) {
+    reached->reach = REACH_OPENED;
+    add_all(&reached->needs, &info->asked);
+    if (info->opened.count)
+        reached->how = make("opens %s at run time: redirected when it does", joined(&info->opened));
+    else if (info->wanted.count)
+        reached->how = "needs NCCL functions of whoever loads it: redirected";
+    else if (info->asked.count)
+        reached->how = make("has functions of its own by the names of %u NCCL functions, which "
+                            "look up the real ones at run "
+                            "time: redirected when they do",
+                            info->defined.count);
+    else
+        reached->how =
+            make("defines %u NCCL functions itself, and holds no NCCL: a tool that wraps NCCL?",
+                 info->defined.count);
+}
+
+static void judge_elf(struct reached *reached, const struct elf_info *info,
+                      bool with_dependencies) {
     const char *linked = linked_name(info);
-    bool inside = names_have(&info->defined, "ncclAllReduce") || (info->version_text && !linked && !info->opened.count);
+    /* Every NCCL carries its version as text. */
+    bool inside = info->version_text &&
+                  (names_have(&info->defined, "ncclAllReduce") || (!linked && !info->opened.count));
     add_all(&reached->needs, &info->wanted);
     if (linked) {
         reached->reach = REACH_LINKED;
@@ -86,23 +116,22 @@ static void judge_elf(struct reached *reached, const struct elf_info *info, bool
                             info->dynamic ? "" : " (but it is static, so it is not)");
     } else if (inside) {
         judge_inside(reached, info);
-    } else if (info->opened.count || info->wanted.count) {
-        reached->reach = REACH_OPENED;
-        add_all(&reached->needs, &info->asked);
-        reached->how = info->opened.count ? make("opens %s at run time: redirected when it does", joined(&info->opened))
-                                          : "needs NCCL functions of whoever loads it: redirected";
+    } else if (info->opened.count || info->wanted.count || info->defined.count) {
+        judge_opened(reached, info);
     }
     if (with_dependencies)
         look_through(reached);
     if (reached->reach == REACH_NONE)
-        reached->how = info->dynamic ? "does not reach NCCL" : "does not reach NCCL (linked statically)";
+        reached->how =
+            info->dynamic ? "does not reach NCCL" : "does not reach NCCL (linked statically)";
 }
 
 static void judge_text(struct reached *reached) {
     char *text = ncr_file_text(reached->path, 4 << 20);
     bool names = text && (strstr(text, "libnccl.so") || strstr(text, "librccl.so"));
     reached->reach = names ? REACH_SCRIPT : REACH_NONE;
-    reached->how = names ? "text that names libnccl.so: if it opens it (ctypes, cffi), it is redirected when it does"
+    reached->how = names ? "text that names libnccl.so: if it opens it (ctypes, cffi), it is "
+                           "redirected when it does"
                          : "not a program or library, and it names no NCCL";
 }
 
@@ -121,8 +150,10 @@ void reach_of_file(const char *path, bool with_dependencies, struct reached *rea
     }
     if (is_nccl(path, &reached->reach)) {
         reached->version = info.version_text;
-        reached->how = reached->reach == REACH_SHIM ? "it is nccl-redirect's preload"
-                                                    : make("it is a NCCL (%s)", info.version_text ? info.version_text : "version unknown");
+        reached->how = reached->reach == REACH_SHIM
+                           ? "it is nccl-redirect's preload"
+                           : make("it is a NCCL (%s)",
+                                  info.version_text ? info.version_text : "version unknown");
         return;
     }
     judge_elf(reached, &info, with_dependencies);

@@ -6,13 +6,18 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A preload has no effect on these: better said than found out at 3 a.m. The command runs all the same; it may start others. */
+/* A preload has no effect on these: better said than found out at 3 a.m. The command runs all the
+ * same; it may start others. */
 static void warn_of_deaf_program(const struct command *command) {
-    const char *why = command->is_static ? "is linked statically" : command->set_uid ? "is a set-uid program"
-                      : command->narrow  ? "is a 32-bit program" : NULL;
+    const char *why = command->is_static ? "is linked statically"
+                      : command->set_uid ? "is a set-uid program"
+                      : command->narrow  ? "is a 32-bit program"
+                                         : NULL;
     if (why)
-        complain("warning: %s %s, a preload has no effect on it. Programs that it starts are redirected if they get the "
-                 "environment", command->program, why);
+        complain("warning: %s %s, a preload has no effect on it. Programs that it starts are "
+                 "redirected if they get the "
+                 "environment",
+                 command->program, why);
 }
 
 static int check(const struct command *command, const struct request *request, bool *rccl) {
@@ -24,12 +29,14 @@ static int check(const struct command *command, const struct request *request, b
     if (decision.chosen)
         return 0;
     if (config.choice == NCR_CHOOSE_AUTO && !request->strict) {
-        complain("warning: no NCCL of torch or the system is found here (nccl-redirect explain tells where it looked); what "
+        complain("warning: no NCCL of torch or the system is found here (nccl-redirect explain "
+                 "tells where it looked); what "
                  "the command brings itself will serve");
         return 0;
     }
     complain("%s", decision_failure(&decision));
-    complain("%s is not started. To do: %s", ncr_basename(command->argv[0]), decision_cure(&decision));
+    complain("%s is not started. To do: %s", ncr_basename(command->argv[0]),
+             decision_cure(&decision));
     return EXIT_UNMET;
 }
 
@@ -41,7 +48,8 @@ static int preload(const struct command *command, bool rccl) {
         return EXIT_UNMET;
     }
     if (foreign) {
-        complain("LD_PRELOAD lists %s, which would serve instead of the chosen NCCL or beside it", foreign);
+        complain("LD_PRELOAD lists %s, which would serve instead of the chosen NCCL or beside it",
+                 foreign);
         complain("%s is not started. To do: remove it from LD_PRELOAD, or choose it: --use %s",
                  ncr_basename(command->argv[0]), foreign);
         return EXIT_UNMET;

@@ -22,10 +22,12 @@ static int make_scenes(void **state) {
     return 0;
 }
 
-/* Start commands in the background, wait until WANTED processes are ready, ask, and end them. PIDS are those of the commands. */
+/* Start commands in the background, wait until WANTED processes are ready, ask, and end them. PIDS
+ * are those of the commands. */
 static const char *asked(int status, const char *commands, const char *question) {
     const char *script = text("rm -f ready; %s\n"
-                              "i=0; while [ \"$(cat ready 2>/dev/null | wc -l)\" -lt $WANTED ] && [ $i -lt 200 ]; do sleep 0.05; i=$((i+1)); done\n"
+                              "i=0; while [ \"$(cat ready 2>/dev/null | wc -l)\" -lt $WANTED ] && "
+                              "[ $i -lt 200 ]; do sleep 0.05; i=$((i+1)); done\n"
                               "%s; status=$?; rm -f ready; kill $PIDS; wait; exit $status",
                               commands, question);
     write_file(text("%s/script", scene.root), script);
@@ -35,19 +37,26 @@ static const char *asked(int status, const char *commands, const char *question)
 
 static void what_serves_is_read_from_the_maps(void **state) {
     (void)state;
-    const char *said = asked(0, "nccl-redirect run -- python a & PIDS=$!; nccl-redirect run --use system -- python b & PIDS=\"$PIDS $!\"; WANTED=2",
+    const char *said = asked(0,
+                             "nccl-redirect run -- python a & PIDS=$!; nccl-redirect run --use "
+                             "system -- python b & PIDS=\"$PIDS $!\"; WANTED=2",
                              "nccl-redirect ps $PIDS");
     assert_contains(said, "yes         2.21.5");
     assert_contains(said, "yes         2.32.3");
-    assert_contains(said, SCENE_NAME "/venv/lib/python3.11/site-packages/nvidia/nccl/lib/libnccl.so.2");
+    assert_contains(said,
+                    SCENE_NAME "/venv/lib/python3.11/site-packages/nvidia/nccl/lib/libnccl.so.2");
     assert_contains(said, SCENE_NAME "/nccl/lib/libnccl.so.2");
-    assert_contains(asked(0, "python a & PIDS=$!; WANTED=1", "nccl-redirect ps $PIDS"), "no          2.32.3");
-    assert_contains(asked(0, "nccl-redirect run -- sleep 2 & PIDS=$!; WANTED=0; sleep 0.5", "nccl-redirect ps $PIDS"), "not used yet");
+    assert_contains(asked(0, "python a & PIDS=$!; WANTED=1", "nccl-redirect ps $PIDS"),
+                    "no          2.32.3");
+    assert_contains(asked(0, "nccl-redirect run -- sleep 2 & PIDS=$!; WANTED=0; sleep 0.5",
+                          "nccl-redirect ps $PIDS"),
+                    "not used yet");
 }
 
 static void a_child_that_lost_the_preload_is_found(void **state) {
     (void)state;
-    const char *job = "nccl-redirect run -- sh -c 'env -u LD_PRELOAD python lost; :' & PIDS=$!; WANTED=1";
+    const char *job =
+        "nccl-redirect run -- sh -c 'env -u LD_PRELOAD python lost; :' & PIDS=$!; WANTED=1";
     const char *said = unwrapped(asked(1, job, "nccl-redirect ps"));
     assert_contains(said, "lost 2.32.3");
     assert_contains(said, "uses NCCL without the preload, which process");
@@ -55,8 +64,11 @@ static void a_child_that_lost_the_preload_is_found(void **state) {
     said = unwrapped(asked(1, job, "nccl-redirect doctor"));
     assert_contains(said, "FAIL processes process");
     assert_contains(said, "uses NCCL without the preload");
-    assert_contains(unwrapped(asked(1, "nccl-redirect run -- sh -c 'env -i /bin/sleep 2; :' & PIDS=$!; WANTED=0; sleep 0.5", "nccl-redirect ps")),
-                    "lost the preload that process");
+    assert_contains(
+        unwrapped(asked(
+            1, "nccl-redirect run -- sh -c 'env -i /bin/sleep 2; :' & PIDS=$!; WANTED=0; sleep 0.5",
+            "nccl-redirect ps")),
+        "lost the preload that process");
 }
 
 static void a_second_nccl_is_found(void **state) {
@@ -70,7 +82,8 @@ static void a_second_nccl_is_found(void **state) {
 
 static void ranks_with_different_nccls_fail_the_doctor(void **state) {
     (void)state;
-    const char *job = "nccl-redirect run -- sh -c 'NCCL_REDIRECT=torch python a & NCCL_REDIRECT=system python b & wait' & PIDS=$!; WANTED=2";
+    const char *job = "nccl-redirect run -- sh -c 'NCCL_REDIRECT=torch python a & "
+                      "NCCL_REDIRECT=system python b & wait' & PIDS=$!; WANTED=2";
     const char *said = unwrapped(asked(1, job, "nccl-redirect doctor"));
     assert_contains(said, "FAIL processes ranks of one launcher");
     assert_contains(said, "2.21.5");
@@ -83,7 +96,8 @@ static void ranks_with_different_nccls_fail_the_doctor(void **state) {
 static void wrong_ids_are_told(void **state) {
     (void)state;
     assert_contains(scene_says(&scene, 2, "nccl-redirect ps x"), "\"x\" is not a process id");
-    assert_contains(scene_says(&scene, 1, "nccl-redirect ps 999999999"), "there is no process 999999999");
+    assert_contains(scene_says(&scene, 1, "nccl-redirect ps 999999999"),
+                    "there is no process 999999999");
     assert_contains(scene_says(&scene, 0, "nccl-redirect ps $$"), "no          -");
 }
 

@@ -38,12 +38,14 @@ static long size_of(const char *path) {
 
 static void place_record(const char *site, const char *name, const char *wheel) {
     write_file(text("%s/%s.dist-info/RECORD", site, name),
-               text("nvidia/nccl/lib/libnccl.so.2,sha256=0,%ld\n%s.dist-info/METADATA,,\n", size_of(real_nccl(wheel)), name));
+               text("nvidia/nccl/lib/libnccl.so.2,sha256=0,%ld\n%s.dist-info/METADATA,,\n",
+                    size_of(real_nccl(wheel)), name));
 }
 
 static void place_torch(const char *site, const char *library_file) {
     write_file(text("%s/torch/__init__.py", site), "");
-    write_file(text("%s/torch/version.py", site), "__all__ = ['__version__', 'cuda']\n__version__ = '2.5.1+cu124'\ncuda = '12.4'\n");
+    write_file(text("%s/torch/version.py", site),
+               "__all__ = ['__version__', 'cuda']\n__version__ = '2.5.1+cu124'\ncuda = '12.4'\n");
     copy_file(library_file, text("%s/torch/lib/libtorch_cuda.so", site), -1);
 }
 
@@ -61,16 +63,19 @@ static void place_python(const char *root) {
 static void place_tools(const char *root) {
     static const char *const tools[] = {"sh", "true", "sleep", "env", "cat", "sort"};
     for (size_t i = 0; i < sizeof tools / sizeof *tools; i++)
-        make_link(text("%s/%s", access(text("/bin/%s", tools[i]), X_OK) == 0 ? "/bin" : "/usr/bin", tools[i]),
+        make_link(text("%s/%s", access(text("/bin/%s", tools[i]), X_OK) == 0 ? "/bin" : "/usr/bin",
+                       tools[i]),
                   text("%s/tools/%s", root, tools[i]));
     copy_file(built("nccl-redirect"), text("%s/bin/nccl-redirect", root), -1);
     copy_file(shim(), text("%s/lib/nccl-redirect/libnccl_redirect.so", root), -1);
-    copy_file(built("librccl_redirect.so"), text("%s/lib/nccl-redirect/librccl_redirect.so", root), -1);
+    copy_file(built("librccl_redirect.so"), text("%s/lib/nccl-redirect/librccl_redirect.so", root),
+              -1);
     copy_file(library("driver"), text("%s/driver/libcuda.so.1", root), -1);
     make_folder(text("%s/home", root));
-    write_file(text("%s/fingerprints", root), "2.28.9 9f3c51b2a0e7d4c8 /usr/lib/x86_64-linux-gnu/libnccl.so.2.28.9 node1\n"
-                                              "2.28.9 9f3c51b2a0e7d4c8 /usr/lib/x86_64-linux-gnu/libnccl.so.2.28.9 node2\n"
-                                              "2.28.3 04bb1e6fd2a95c77 /usr/lib/x86_64-linux-gnu/libnccl.so.2.28.3 node3\n");
+    write_file(text("%s/fingerprints", root),
+               "2.28.9 9f3c51b2a0e7d4c8 /usr/lib/x86_64-linux-gnu/libnccl.so.2.28.9 node1\n"
+               "2.28.9 9f3c51b2a0e7d4c8 /usr/lib/x86_64-linux-gnu/libnccl.so.2.28.9 node2\n"
+               "2.28.3 04bb1e6fd2a95c77 /usr/lib/x86_64-linux-gnu/libnccl.so.2.28.3 node3\n");
 }
 
 static bool one_of(const char *name, const char *list) {
@@ -101,7 +106,8 @@ static void place_nccls(struct scene *scene, const char *name) {
     }
     if (one_of(name, " older-system "))
         place_nccl("cu11-2.14.3", text("%s/old/libnccl.so.2", root));
-    scene_set(scene, text("LD_LIBRARY_PATH=%s%s/driver", one_of(name, " older-system ") ? text("%s/old:", root) : "", root));
+    scene_set(scene, text("LD_LIBRARY_PATH=%s%s/driver",
+                          one_of(name, " older-system ") ? text("%s/old:", root) : "", root));
 }
 
 struct scene scene_make(const char *name) {
@@ -136,7 +142,8 @@ static char *replaced(char *all, const char *what, const char *by) {
     char *result = strdup("");
     for (char *at = all, *hit;; at = hit + strlen(what)) {
         hit = strstr(at, what);
-        result = (char *)text("%s%.*s%s", result, hit ? (int)(hit - at) : (int)strlen(at), at, hit ? by : "");
+        result = (char *)text("%s%.*s%s", result, hit ? (int)(hit - at) : (int)strlen(at), at,
+                              hit ? by : "");
         if (!hit)
             return result;
     }
