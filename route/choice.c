@@ -85,6 +85,6 @@ int ncr_made(struct ncr_library *library, enum ncr_kind kind, void **handle, int
     if (made)
         ncr_own(kind, made, library);
     else if (group || code == NCR_IN_PROGRESS)
-        ncr_own_later(kind, handle, library, code == NCR_IN_PROGRESS ? NULL : group);
+        ncr_own_later(kind, handle, library, group);
     return code;
 }

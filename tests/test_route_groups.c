@@ -12,6 +12,14 @@ static void a_library_is_in_the_group_from_its_first_call(void **state) {
                            "23203 GroupStart; 23203 AllReduce; reduce:b=0; 22809 GroupEnd; 23203 GroupEnd; end=0");
 }
 
+/* What is made of one communicator is a call for its library too. */
+static void also_when_it_grows(void **state) {
+    (void)state;
+    assert_transcript(NO_ENV, A_AND_B "start grow:b,c split:a,d end",
+                      MADE "start=0; 23203 GroupStart; 23203 CommGrow; grow:b,c=0; 22809 GroupStart; 22809 CommSplit; "
+                           "split:a,d=0; 22809 GroupEnd; 23203 GroupEnd; end=0");
+}
+
 static void the_depth_is_kept_once(void **state) {
     (void)state;
     assert_transcript(NO_ENV, A_AND_B "start start reduce:a end start reduce:b end end",
@@ -133,6 +141,7 @@ static void also_in_a_library_that_cannot_simulate(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_library_is_in_the_group_from_its_first_call),
+        cmocka_unit_test(also_when_it_grows),
         cmocka_unit_test(the_depth_is_kept_once),
         cmocka_unit_test(the_order_of_ends_is_the_same_everywhere),
         cmocka_unit_test(an_error_of_one_keeps_the_other_from_launching),

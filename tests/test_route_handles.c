@@ -87,6 +87,22 @@ static void handles_that_come_when_the_group_ends(void **state) {
                            "22809 CommInitAll; all:c=0; 22809 CommCount; count:c=0");
 }
 
+/* A place that stays empty is looked at no more: a copy of an old handle that comes there is not taken for the new one. */
+static void a_place_that_stays_empty(void **state) {
+    (void)state;
+    assert_transcript(ENV("OWNED_LATE=group"), A_AND_B "start nocolor:b,c end copy:a,c count:a",
+                      MADE "start=0; 23203 GroupStart; 23203 CommSplit; nocolor:b,c=0; 23203 GroupEnd; end=0; copy:a,c=0; "
+                           "22809 CommCount; count:a=0");
+    assert_transcript(ENV("OWNED_LATE=group", "OWNED_23203_CommCount=3"), A_AND_B "start split:b,c count:b end copy:a,c count:a",
+                      MADE "start=0; 23203 GroupStart; 23203 CommSplit; split:b,c=0; 23203 CommCount; count:b=3; "
+                           "23203 GroupEnd; 23203 launches nothing; end=3; copy:a,c=0; 22809 CommCount; count:a=0");
+    /* The newest call that writes to a place counts, even if the older one was still in progress. */
+    assert_transcript(ENV("OWNED_LATE=thread", "OWNED_23203_CommSplit=7"),
+                      "all:a use:$B all:b use wait split:b,c split:a,c wait count:c",
+                      "22809 CommInitAll; all:a=7; use:$B=0; 23203 CommInitAll; all:b=7; use=0; wait=0; 23203 CommSplit; "
+                      "split:b,c=7; 22809 CommSplit; split:a,c=7; wait=0; 22809 CommCount; count:c=0");
+}
+
 static void a_group_that_failed_has_made_nothing(void **state) {
     (void)state;
     assert_transcript(ENV("OWNED_LATE=group", "OWNED_23203_CommCount=3"),
@@ -118,10 +134,15 @@ static void memory_is_freed_where_it_was_made(void **state) {
                       "22809 MemFree; free:s=0");
     /* What was made before there were two. */
     assert_transcript(NO_ENV, "alloc:p use:$B free:p", "22809 MemAlloc; alloc:p=0; use:$B=0; 22809 MemFree; free:p=0");
-    /* A free that fails, and then the address again in the other one's hands. */
+    /* An address that is used again; and one that came back by other ways. */
     assert_transcript(NO_ENV, "use:$B alloc:q free:q use alloc:r same:q,r free:r",
                       "use:$B=0; 23203 MemAlloc; alloc:q=0; 23203 MemFree; free:q=0; use=0; 22809 MemAlloc; alloc:r=0; "
                       "same:q,r=1; 22809 MemFree; free:r=0");
+    assert_transcript(NO_ENV, "use:$B alloc:q freeother:q use alloc:r same:q,r free:r",
+                      "use:$B=0; 23203 MemAlloc; alloc:q=0; freeother:q=0; use=0; 22809 MemAlloc; alloc:r=0; same:q,r=1; "
+                      "22809 MemFree; free:r=0");
+    assert_transcript(ENV("OWNED_23203_MemFree=1"), "use:$B alloc:q use free:q free:q",
+                      "use:$B=0; 23203 MemAlloc; alloc:q=0; use=0; 23203 MemFree; free:q=1; 23203 MemFree; free:q=1");
 }
 
 static void windows_too(void **state) {
@@ -152,6 +173,7 @@ int main(void) {
         cmocka_unit_test(an_address_that_is_used_again),
         cmocka_unit_test(what_could_not_be_destroyed_stays),
         cmocka_unit_test(handles_that_come_when_the_group_ends),
+        cmocka_unit_test(a_place_that_stays_empty),
         cmocka_unit_test(a_group_that_failed_has_made_nothing),
         cmocka_unit_test(handles_that_another_thread_writes),
         cmocka_unit_test(memory_is_freed_where_it_was_made),

@@ -8,6 +8,8 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 typedef struct {
     char internal[128];
@@ -30,8 +32,6 @@ int ncclReduce(const void *from, void *to, size_t count, int type, int op, int r
 int ncclAlltoAll(const void *from, void *to, size_t count, int type, ncclComm_t comm, void *stream);
 int ncclGroupStart(void);
 int ncclGroupEnd(void);
-int ncclMemAlloc(void **pointer, size_t size);
-int ncclMemFree(void *pointer);
 
 static const char *backend;
 
@@ -152,17 +152,6 @@ static void late_results(void) {
     printf("no color=%p\n", none[0]);
 }
 
-static void memory(void) {
-    void *first, *second;
-    CHECK(nccl_redirect_use(backend));
-    CHECK(ncclMemAlloc(&second, 1 << 20));
-    CHECK(nccl_redirect_use(NULL));
-    CHECK(ncclMemAlloc(&first, 1 << 20));
-    CHECK(ncclMemFree(second));
-    CHECK(ncclMemFree(first));
-    printf("memory freed\n");
-}
-
 static void *worker(void *arg) {
     for (int round = 0; round < 20; round++) {
         ncclComm_t comms[RANKS];
@@ -188,17 +177,89 @@ static void threads(void) {
     printf("threads done\n");
 }
 
-static void ask(void) {
-    struct nccl_redirect_info info = {.size = sizeof info};
-    char reason[4096] = "";
-    int available = nccl_redirect_available(backend, reason, sizeof reason);
-    printf("present=%d available=%d reason=%s\n", nccl_redirect_present(), available, reason);
-    int code = nccl_redirect_info(NULL, &info);
-    if (code == SUCCESS)
-        printf("kind=%s version=%d backends=%d path=%s bound=%s build_id=%s\nmissing=%s\nwhy=%s\n", info.kind, info.version,
-               info.backends, info.path, info.bound_when, info.build_id, info.missing, info.why);
-    code = nccl_redirect_use(backend);
-    printf("use=%d last=%s\n", code, ncclGetLastError(NULL));
+/* ---- two processes, each a rank of a communicator on either backend ---- */
+
+/* Rank 0 makes the id and leaves it in a file. */
+static ncclUniqueId shared_id(const char *folder, int rank, const char *name) {
+    char path[256], draft[256];
+    ncclUniqueId id;
+    FILE *file = NULL;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    snprintf(draft, sizeof draft, "%s/%s.draft", folder, name);
+    if (rank == 0) {
+        CHECK(ncclGetUniqueId(&id));
+        file = fopen(draft, "w");
+        fwrite(&id, sizeof id, 1, file);
+        fclose(file);
+        rename(draft, path);
+        return id;
+    }
+    while (!(file = fopen(path, "r")))
+        usleep(1000);
+    if (fread(&id, sizeof id, 1, file) != 1)
+        exit(1);
+    fclose(file);
+    return id;
+}
+
+/* In each group the ranks call the backends in opposite order: only the order of ends keeps them from waiting for each other. */
+static int rank_main(const char *folder, int rank) {
+    enum { ROUNDS = 50 };
+    ncclComm_t comms[2];
+    const char *choices[2] = {getenv("ONE"), getenv("OTHER")}, *names[2] = {"one", "other"};
+    for (int i = 0; i < 2; i++) {
+        CHECK(nccl_redirect_use(choices[i]));
+        ncclUniqueId id = shared_id(folder, rank, names[i]);
+        CHECK(ncclCommInitRank(&comms[i], RANKS, id, rank));
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        int from[2] = {round + rank, 100 + round + rank}, to[2] = {-1, -1};
+        CHECK(ncclGroupStart());
+        for (int i = 0; i < 2; i++) {
+            int which = i ^ rank ^ (round & 1);
+            CHECK(ncclAllReduce(&from[which], &to[which], 1, ncclInt32, ncclSum, comms[which], NULL));
+        }
+        CHECK(ncclGroupEnd());
+        if (to[0] != 2 * round + 1 || to[1] != 200 + 2 * round + 1) {
+            printf("rank %d round %d: %d %d\n", rank, round, to[0], to[1]);
+            return 1;
+        }
+    }
+    printf("rank %d: %d then %d, %d rounds\n", rank, version_of(comms[0]), version_of(comms[1]), ROUNDS);
+    CHECK(ncclCommDestroy(comms[0]));
+    CHECK(ncclCommDestroy(comms[1]));
+    return 0;
+}
+
+/* With another default in each process: who opened which first does not matter. */
+static void ranks(void) {
+    char folder[] = "/tmp/ncr-ranks-XXXXXX", number[2] = "0";
+    pid_t children[RANKS];
+    int failed = 0, status;
+    if (!mkdtemp(folder))
+        exit(1);
+    setenv("ONE", getenv("NCCL_REDIRECT"), 1);
+    setenv("OTHER", backend, 1);
+    for (int rank = 0; rank < RANKS; rank++) {
+        number[0] = (char)('0' + rank);
+        if (rank > 0)
+            setenv("NCCL_REDIRECT", backend, 1);
+        if ((children[rank] = fork()) == 0) {
+            execl("/proc/self/exe", "linked_route", "rank", folder, number, NULL);
+            _exit(127);
+        }
+    }
+    for (int rank = 0; rank < RANKS; rank++) {
+        waitpid(children[rank], &status, 0);
+        failed |= status;
+    }
+    for (int i = 0; i < 2; i++) {
+        char path[256];
+        snprintf(path, sizeof path, "%s/%s", folder, i ? "other" : "one");
+        unlink(path);
+    }
+    rmdir(folder);
+    printf("ranks %s\n", failed ? "failed" : "done");
 }
 
 int main(int count, char **arguments) {
@@ -206,8 +267,10 @@ int main(int count, char **arguments) {
         const char *name;
         void (*run)(void);
     } cases[] = {{"two", two_backends}, {"group", one_group}, {"late", late_results},
-                 {"memory", memory},    {"threads", threads}, {"ask", ask}};
+                 {"threads", threads},  {"ranks", ranks}};
     backend = count > 2 ? arguments[2] : NULL;
+    if (count > 3)
+        return rank_main(arguments[2], atoi(arguments[3]));
     for (size_t i = 0; count > 1 && i < sizeof cases / sizeof *cases; i++)
         if (strcmp(arguments[1], cases[i].name) == 0) {
             cases[i].run();

@@ -241,9 +241,14 @@ static int same(struct step s) {
     return of(s.first) == of(s.second);
 }
 
-/* Makes a handle NULL. */
-static int null(struct step s) {
-    *to(s.first) = NULL;
+static int copy(struct step s) {
+    *to(s.second) = of(s.first);
+    return 0;
+}
+
+/* As memory that is freed by another than its own function. */
+static int release_otherwise(struct step s) {
+    free(of(s.first));
     return 0;
 }
 
@@ -396,7 +401,7 @@ static const struct {
     {"abort", abort_comm}, {"reduce", reduce},   {"start", start},         {"end", end},            {"simulate", simulate},
     {"version", version},  {"last", last},       {"text", text_of},        {"alloc", allocate},     {"free", release},
     {"window", window},    {"pointer", window_pointer}, {"unwindow", window_end}, {"reset", reset}, {"encrypt", encrypt},
-    {"param", parameter},  {"same", same},       {"null", null},           {"rows", rows},          {"dlopen", open_path},
+    {"param", parameter},  {"same", same},       {"copy", copy},    {"freeother", release_otherwise},           {"rows", rows},          {"dlopen", open_path},
     {"wait", wait_a_little}, {"commid", make_id_of}, {"from", from_library}, {"slot", slot},           {"inside", inside},
 };
 
