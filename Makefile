@@ -18,7 +18,7 @@ SHIM := $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard shim/*.c shim/*.S bridge
 SHIM_RCCL := $(subst shim/binding.o,shim/binding-rccl.o,$(SHIM))
 
 .DEFAULT_GOAL := all
-.PHONY: all tool docs bench check check-abi matrix check-aarch64 check-old-glibc lint format clean help install uninstall test-parts FORCE check-gpu check-torch check-containers check-launchers demo
+.PHONY: all tool docs bench check check-abi check-tsan matrix check-aarch64 check-old-glibc lint format clean help install uninstall test-parts FORCE check-gpu check-torch check-containers check-launchers demo
 
 all: $(BUILD)/libnccl_redirect.so $(BUILD)/librccl_redirect.so ## Build the preload libraries (needs a C compiler and make)
 
@@ -198,6 +198,13 @@ check-old-glibc: all ## The shim in a Debian with an older C library (as root: d
 
 check-aarch64: ## The shim's entry code and binding on aarch64, under qemu (fetches compiler and qemu)
 	@BUILD=$(BUILD)/aarch64 scripts/check-aarch64
+
+# The threads of tests/test_route_backends.c again, shim and program watched by ThreadSanitizer.
+check-tsan: $(BUILD)/hostmem/plain/libnccl.so.2 $(BUILD)/hostmem/old/libnccl.so.2 ## Look for data races between two backends
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan CFLAGS="-O1 -g -fsanitize=thread" LDFLAGS=-fsanitize=thread \
+	    $(BUILD)/tsan/libnccl_redirect.so $(BUILD)/tsan/tests/programs/linked_route
+	@LD_PRELOAD=$(BUILD)/tsan/libnccl_redirect.so NCCL_REDIRECT=$(abspath $(BUILD))/hostmem/plain/libnccl.so.2 \
+	    $(BUILD)/tsan/tests/programs/linked_route threads $(abspath $(BUILD))/hostmem/old/libnccl.so.2
 
 check-abi: all ## Compare the table of functions with real NCCLs, the newest published one too
 	@scripts/check-abi --shim $(BUILD)/libnccl_redirect.so --shim $(BUILD)/librccl_redirect.so

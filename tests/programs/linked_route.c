@@ -157,7 +157,7 @@ static void *worker(void *arg) {
         ncclComm_t comms[RANKS];
         const char *choice = ((size_t)arg + (size_t)round) % 2 ? backend : NULL;
         make(choice, comms);
-        if (!all_reduce_right(comms)) {
+        if (!all_reduce_right(comms) || (version_of(comms[0]) == version_of(NULL)) != !choice) {
             printf("wrong\n");
             exit(1);
         }
