@@ -194,9 +194,9 @@ void check_second(struct doctor *doctor) {
         strcmp(other->origin, "LD_LIBRARY_PATH") == 0)
         report(doctor, WARNING, "second NCCL",
                "take its folder out of LD_LIBRARY_PATH, or choose it for all: --use system",
-               "LD_LIBRARY_PATH leads to NCCL %s, %s: a program that is linked with NCCL and lost "
-               "the preload (env -i, sudo, srun "
-               "--export=NAME) gets it, while the others have %s",
+               "LD_LIBRARY_PATH leads to NCCL %s, %s: a program that finds its NCCL there and lost "
+               "the "
+               "preload (sudo, srun --export=NAME) gets it, while the others have %s",
                other->version ? version_text(other->version) : "?", other->path,
                version_text(chosen->version));
     if (doctor->count == before && chosen)

@@ -115,7 +115,8 @@ static int run(struct doctor *doctor, const char *folder, const char *shim) {
             dup2(STDERR_FILENO, STDOUT_FILENO);
         setenv("NCCL_REDIRECT_LOG", "info", 1);
         setenv("NCCL_REDIRECT_LOG_FILE", make("%s/%%h.%%p", folder), 1);
-        setenv("LD_PRELOAD", preload_with(getenv("LD_PRELOAD"), doctor->command.sanitizer, shim),
+        setenv("LD_PRELOAD",
+               preload_with(getenv("LD_PRELOAD"), doctor->command.sanitizer, preload_entry(shim)),
                1);
         execvp(doctor->command.file, doctor->command.argv);
         complain("%s cannot be executed: %s", doctor->command.file, strerror(errno));

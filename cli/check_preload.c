@@ -3,50 +3,10 @@
 #include "cli.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <gnu/libc-version.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#if defined(__x86_64__)
-#define NARROW_LOADER "/lib/ld-linux.so.2"
-#elif defined(__aarch64__)
-#define NARROW_LOADER "/lib/ld-linux-armhf.so.3"
-#endif
-
-/* Start this very tool with the shim preloaded: it must map the shim, and the dynamic loader must
- * have nothing to say. */
-static const char *fault_of_preload(const char *shim) {
-    int ends[2], status = 0;
-    char *said = (char *)make("%*s", 4096, "");
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return make("no pipe: %s", strerror(errno));
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) {
-        dup2(ends[1], STDERR_FILENO);
-        setenv("LD_PRELOAD", shim, 1);
-        execl("/proc/self/exe", "nccl-redirect", "is-preloaded", (char *)NULL);
-        _exit(EXIT_CANNOT_RUN);
-    }
-    close(ends[1]);
-    ssize_t length = 0, got;
-    while ((got = read(ends[0], said + length, 4095 - (size_t)length)) > 0)
-        length += got;
-    close(ends[0]);
-    said[length] = '\0';
-    said[strcspn(said, "\n")] = '\0';
-    if (pid < 0 || waitpid(pid, &status, 0) != pid)
-        return make("no process can be started: %s", strerror(errno));
-    if (*said)
-        return said;
-    if (WIFSIGNALED(status))
-        return make("a program preloaded with it ends by signal %d (%s)", WTERMSIG(status),
-                    strsignal(WTERMSIG(status)));
-    return WEXITSTATUS(status) ? "the dynamic loader ignores it" : NULL;
-}
 
 static const char *cure_of(const char *fault) {
     if (strstr(fault, "failed to map segment"))
@@ -58,7 +18,7 @@ static const char *cure_of(const char *fault) {
 
 void check_preload(struct doctor *doctor) {
     const char *problem, *shim = shim_path(false, &problem),
-                         *fault = shim ? fault_of_preload(shim) : NULL;
+                         *fault = shim ? preload_fault(shim) : NULL;
     if (!shim)
         report(doctor, FAILURE, "preload", "install nccl-redirect again", "%s", problem);
     else if (fault)
@@ -67,11 +27,12 @@ void check_preload(struct doctor *doctor) {
     else
         report(doctor, FINE, "preload", NULL, "%s loads here (glibc %s)", shim,
                gnu_get_libc_version());
-    if (access(NARROW_LOADER, F_OK) == 0)
-        report(doctor, FINE, "32-bit", NULL,
-               "32-bit programs can run here; they run without the preload, and their loader "
-               "prints one line each time (cannot be preloaded: ignored) unless a 32-bit stand-in "
-               "is installed");
+    if (shim && !fault && narrow_programs_run())
+        report(doctor, FINE, "32-bit", NULL, "%s",
+               strchr(preload_entry(shim), '$')
+                   ? "32-bit programs find a stand-in that does nothing (the $LIB in LD_PRELOAD)"
+                   : "32-bit programs run without the preload; their loader prints one line each "
+                     "time (cannot be preloaded: ignored)");
 }
 
 static void check_entry(struct doctor *doctor, const char *entry, const char *shim,

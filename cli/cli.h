@@ -333,6 +333,9 @@ void check_run(struct doctor *doctor);
 
 const char *shim_path(bool rccl, const char **problem); /* NULL with the problem */
 bool is_shim(const char *path);
+const char *preload_fault(const char *entry); /* NULL: it loads */
+const char *preload_entry(const char *shim);
+bool narrow_programs_run(void);
 const char *preload_with(const char *list, const char *first, const char *shim);
 struct names preload_entries(const char *list);
 const char *foreign_nccl_in(const char *list);

@@ -2,9 +2,18 @@
  * spaces (ld.so(8)). */
 #include "cli.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#if defined(__x86_64__)
+#define NARROW_LOADER "/lib/ld-linux.so.2"
+#elif defined(__aarch64__)
+#define NARROW_LOADER "/lib/ld-linux-armhf.so.3"
+#endif
 
 static const char *file_name(bool rccl) {
     return rccl ? "librccl_redirect.so" : "libnccl_redirect.so";
@@ -55,6 +64,56 @@ const char *shim_path(bool rccl, const char **problem) {
         make("%s is not beside %s and not in ../lib/nccl-redirect; install nccl-redirect again",
              file_name(rccl), self ? self : "this program");
     return NULL;
+}
+
+/**
+ * What keeps an entry of LD_PRELOAD from working here, or NULL. This very tool is started with it:
+ * the shim must be mapped there, and the dynamic loader have nothing to say.
+ */
+const char *preload_fault(const char *entry) {
+    int ends[2], status = 0;
+    char *said = (char *)make("%*s", 4096, "");
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return make("no pipe: %s", strerror(errno));
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        setenv("LD_PRELOAD", entry, 1);
+        execl("/proc/self/exe", "nccl-redirect", "is-preloaded", (char *)NULL);
+        _exit(EXIT_CANNOT_RUN);
+    }
+    close(ends[1]);
+    ssize_t length = 0, got;
+    while ((got = read(ends[0], said + length, 4095 - (size_t)length)) > 0)
+        length += got;
+    close(ends[0]);
+    said[length] = '\0';
+    said[strcspn(said, "\n")] = '\0';
+    if (pid < 0 || waitpid(pid, &status, 0) != pid)
+        return make("no process can be started: %s", strerror(errno));
+    if (*said)
+        return said;
+    if (WIFSIGNALED(status))
+        return make("a program preloaded with it ends by signal %d (%s)", WTERMSIG(status),
+                    strsignal(WTERMSIG(status)));
+    return WEXITSTATUS(status) ? "the dynamic loader ignores it" : NULL;
+}
+
+/** Can 32-bit programs run here? */
+bool narrow_programs_run(void) {
+    return access(NARROW_LOADER, F_OK) == 0;
+}
+
+/**
+ * How LD_PRELOAD names the shim. Where 32-bit programs run, by a path with $LIB if there is one,
+ * which leads those to a library with nothing in it: their loader would print a line for each
+ * process.
+ */
+const char *preload_entry(const char *shim) {
+    const char *entry = make("%s/$LIB/%s", ncr_parent(shim, 1), ncr_basename(shim));
+    bool installed = strcmp(ncr_basename(ncr_parent(shim, 1)), "nccl-redirect") == 0;
+    return installed && narrow_programs_run() && !preload_fault(entry) ? entry : shim;
 }
 
 /** The entries of a list in order. */

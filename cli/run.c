@@ -54,7 +54,7 @@ static int preload(const struct command *command, bool rccl) {
                  ncr_basename(command->argv[0]), foreign);
         return EXIT_UNMET;
     }
-    setenv("LD_PRELOAD", preload_with(list, command->sanitizer, shim), 1);
+    setenv("LD_PRELOAD", preload_with(list, command->sanitizer, preload_entry(shim)), 1);
     return 0;
 }
 

@@ -156,6 +156,32 @@ static void the_build_tree_works_too(void **state) {
                     "libnccl_redirect.so is not beside");
 }
 
+/* Installed with a stand-in for 32-bit programs (make install): each loader puts its own folder in
+ * the place of $LIB. */
+static void narrow_programs_get_the_stand_in(void **state) {
+    (void)state;
+    if (access("/lib/ld-linux.so.2", F_OK) != 0) {
+        print_message("skipped: no 32-bit loader here\n");
+        skip();
+    }
+    struct scene scene = scene_make("healthy");
+    scene_set(&scene, "LD_PRELOAD=");
+    const char *line =
+        "nccl-redirect run -- sh -c 'echo $LD_PRELOAD; nccl-redirect is-preloaded && echo loaded'";
+    assert_string_equal(scene_says(&scene, 0, line), SHIM "\nloaded\n");
+    static const char *const folders[] = {"lib/x86_64-linux-gnu", "lib64"};
+    for (int i = 0; i < 2; i++)
+        make_link(text("%s/lib/nccl-redirect/libnccl_redirect.so", scene.root),
+                  text("%s/lib/nccl-redirect/%s/libnccl_redirect.so", scene.root, folders[i]));
+    assert_string_equal(scene_says(&scene, 0, line),
+                        SCENE_NAME "/lib/nccl-redirect/$LIB/libnccl_redirect.so\nloaded\n");
+    assert_string_equal(
+        scene_says(&scene, 0, "nccl-redirect run -- nccl-redirect run -- sh -c 'echo $LD_PRELOAD'"),
+        SCENE_NAME "/lib/nccl-redirect/$LIB/libnccl_redirect.so\n");
+    assert_contains(unwrapped(scene_run(&scene, "nccl-redirect doctor").out),
+                    "32-bit programs find a stand-in");
+}
+
 static void asan_stays_first(void **state) {
     (void)state;
     const char *source = text("%s/asan.c", healthy.root), *program = text("%s/asan", healthy.root);
@@ -202,6 +228,7 @@ int main(void) {
         cmocka_unit_test(what_cannot_be_executed_is_told),
         cmocka_unit_test(a_choice_that_cannot_be_met_is_refused),
         cmocka_unit_test(the_build_tree_works_too),
+        cmocka_unit_test(narrow_programs_get_the_stand_in),
         cmocka_unit_test(asan_stays_first),
         cmocka_unit_test(a_static_program_is_called_deaf),
     };
