@@ -9,45 +9,76 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static bool has_argument(char *const *argv, const char *start) {
-    for (; argv && *argv; argv++)
-        if (strncmp(*argv, start, strlen(start)) == 0)
+/* The options of a launcher: from its name up to the command behind it. */
+struct options {
+    char **first, **end;
+};
+
+static bool has(const struct options *options, const char *start) {
+    for (char **at = options->first; at < options->end; at++)
+        if (strncmp(*at, start, strlen(start)) == 0)
             return true;
     return false;
 }
 
-/* Ways in which launchers lose LD_PRELOAD. */
-static void check_launcher(struct doctor *doctor) {
-    char **argv = doctor->request->rest;
-    const char *name = ncr_basename(*argv);
-    if (strcmp(name, "env") == 0 &&
-        (has_argument(argv, "-i") || has_argument(argv, "--ignore-environment") ||
-         has_argument(argv, "-uLD_PRELOAD")))
-        report(doctor, FAILURE, "launcher",
-               "put nccl-redirect run behind it: env -i … nccl-redirect run -- CMD",
-               "env -i clears the environment, LD_PRELOAD with it");
-    if (strcmp(name, "sudo") == 0 || strcmp(name, "su") == 0)
-        report(doctor, FAILURE, "launcher",
-               make("put nccl-redirect run behind it: %s … nccl-redirect run -- CMD", name),
-               "%s drops LD_PRELOAD", name);
-    if (strcmp(name, "srun") == 0 && has_argument(argv, "--export=") &&
-        !has_argument(argv, "--export=ALL"))
-        report(doctor, FAILURE, "launcher",
-               "add ALL: --export=ALL,NAME; or paste the output of nccl-redirect env --format srun",
-               "srun --export=NAME passes only what it names, not LD_PRELOAD");
-    if ((strcmp(name, "mpirun") == 0 || strcmp(name, "mpiexec") == 0) &&
-        !has_argument(argv, "LD_PRELOAD") &&
-        (has_argument(argv, "-H") || has_argument(argv, "--host") || has_argument(argv, "-host") ||
-         has_argument(argv, "--hostfile")))
-        report(doctor, WARNING, "launcher",
-               "paste the output of nccl-redirect env --format mpirun into the command",
-               "Open MPI passes LD_PRELOAD to processes on other hosts only with -x LD_PRELOAD");
-    if (strcmp(name, "docker") == 0 || strcmp(name, "podman") == 0 || strcmp(name, "ssh") == 0 ||
-        strcmp(name, "kubectl") == 0)
-        report(doctor, FAILURE, "launcher",
-               make("paste the output of nccl-redirect env --format %s",
-                    strcmp(name, "kubectl") == 0 ? "k8s" : "docker"),
-               "%s starts the program elsewhere, without this environment", name);
+static bool env_clears(const struct options *options) {
+    return has(options, "-i") || has(options, "--ignore-environment") ||
+           has(options, "-uLD_PRELOAD");
+}
+
+static bool srun_selects(const struct options *options) {
+    return has(options, "--export=") && !has(options, "--export=ALL");
+}
+
+static bool mpirun_goes_elsewhere(const struct options *options) {
+    return !has(options, "LD_PRELOAD") && (has(options, "-H") || has(options, "--host") ||
+                                           has(options, "-host") || has(options, "-hostfile"));
+}
+
+static bool always(const struct options *options) {
+    (void)options;
+    return true;
+}
+
+/* Ways in which launchers lose LD_PRELOAD (docs/launchers.md). */
+static const struct loss {
+    const char *launcher;
+    bool (*applies)(const struct options *options);
+    enum level level;
+    const char *text, *cure;
+} losses[] = {
+    {"env", env_clears, FAILURE, "env -i clears the environment, LD_PRELOAD with it",
+     "put nccl-redirect run behind it: env -i nccl-redirect run -- CMD"},
+    {"sudo", always, FAILURE, "sudo drops LD_PRELOAD",
+     "put nccl-redirect run behind it: sudo nccl-redirect run -- CMD"},
+    {"su", always, FAILURE, "su drops LD_PRELOAD",
+     "put nccl-redirect run into its command: su -c 'nccl-redirect run -- CMD'"},
+    {"srun", srun_selects, FAILURE, "srun --export=NAME passes only what it names, not LD_PRELOAD",
+     "add ALL: --export=ALL,NAME; or paste the output of nccl-redirect env --format srun"},
+    {"mpirun", mpirun_goes_elsewhere, WARNING,
+     "Open MPI passes LD_PRELOAD to processes on other hosts only with -x LD_PRELOAD",
+     "paste the output of nccl-redirect env --format mpirun into the command"},
+    {"mpiexec", mpirun_goes_elsewhere, WARNING,
+     "Open MPI passes LD_PRELOAD to processes on other hosts only with -x LD_PRELOAD",
+     "paste the output of nccl-redirect env --format mpirun into the command"},
+    {"docker", always, FAILURE, "docker starts the program elsewhere, without this environment",
+     "paste the output of nccl-redirect env --format docker into the command"},
+    {"podman", always, FAILURE, "podman starts the program elsewhere, without this environment",
+     "paste the output of nccl-redirect env --format docker into the command"},
+    {"kubectl", always, FAILURE, "kubectl starts the program elsewhere, without this environment",
+     "merge the output of nccl-redirect env --format k8s into the pod"},
+    {"ssh", always, FAILURE, "ssh starts the program elsewhere, without this environment",
+     "put nccl-redirect run behind it: ssh HOST nccl-redirect run -- CMD"},
+};
+
+static void check_launchers(struct doctor *doctor) {
+    const struct command *command = &doctor->command;
+    for (char **at = command->argv; at <= command->inner; at++)
+        for (size_t i = 0; i < sizeof losses / sizeof *losses; i++) {
+            const struct options options = {at + 1, command->inner};
+            if (strcmp(ncr_basename(*at), losses[i].launcher) == 0 && losses[i].applies(&options))
+                report(doctor, losses[i].level, "launcher", losses[i].cure, "%s", losses[i].text);
+        }
 }
 
 /* A Python file that sets a variable which is read before Python runs it. */
@@ -80,7 +111,7 @@ void check_command(struct doctor *doctor) {
         report(doctor, FAILURE, "command", "correct the command", "%s", command->problem);
         return;
     }
-    check_launcher(doctor);
+    check_launchers(doctor);
     check_script(doctor);
     reach_of_file(command->program, false, &reached);
     if (command->is_static || command->set_uid || command->narrow)
@@ -194,7 +225,7 @@ static void report_events(struct doctor *doctor, const struct events *events) {
                event->processes > 1 ? make("in %u processes: ", event->processes) : "",
                event->text);
     }
-    if (served > 1)
+    if (served > 1 && !doctor->config.rule_count)
         report(doctor, FAILURE, "served", "give all ranks the same environment and the same torch",
                "%u different NCCLs served processes of this job: their collectives fail or hang",
                served);

@@ -166,6 +166,7 @@ void command_resolve(struct command *command, char **argv) {
         return;
     }
     command->started_as = command->file;
+    command->inner = argv;
     char **at = argv;
     for (int i = 0; i < MOST_STEPS && is_launcher(ncr_basename(*at)); i++) {
         char **inner = behind_launcher(ncr_basename(*at), at);
@@ -174,7 +175,7 @@ void command_resolve(struct command *command, char **argv) {
         command->launcher = command->launcher ? make("%s %s", command->launcher, ncr_basename(*at))
                                               : ncr_basename(*at);
         command->started_as = find_on_path(*inner);
-        at = inner;
+        command->inner = at = inner;
     }
     follow_scripts(command);
     describe_program(command);

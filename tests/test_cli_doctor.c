@@ -154,6 +154,7 @@ static void launchers_that_lose_the_preload_are_named(void **state) {
     make_link("/bin/true", text("%s/tools/srun", healthy.root));
     make_link("/bin/true", text("%s/tools/mpirun", healthy.root));
     make_link("/bin/true", text("%s/tools/docker", healthy.root));
+    make_link("/usr/bin/timeout", text("%s/tools/timeout", healthy.root));
     assert_finds(1, "", "-- env -i true",
                  "FAIL launcher env -i clears the environment, LD_PRELOAD with it");
     assert_finds(1, "", "-- srun --export=HOME true",
@@ -163,6 +164,8 @@ static void launchers_that_lose_the_preload_are_named(void **state) {
     assert_finds(1, "", "-- docker run image", "FAIL launcher docker starts the program elsewhere");
     assert_lacks(doctor(0, "", "-- srun --export=ALL true"), "launcher");
     assert_lacks(doctor(0, "", "-- mpirun -H other -x LD_PRELOAD true"), "launcher");
+    assert_lacks(doctor(0, "", "-- env A=1 sh -c true -i"), "launcher");
+    assert_finds(1, "", "-- timeout 5 env -i true", "FAIL launcher env -i clears");
 }
 
 static void what_really_served_is_reported(void **state) {
