@@ -66,7 +66,7 @@ $(BUILD)/librccl_redirect.so: $(SHIM_RCCL) $(BUILD)/loader.a shim/exports.map
 # ---- the command-line tool ----
 
 # libelf, cJSON and libmd, of the system or unpacked by scripts/setup. `make all` builds the tool only where they are.
-TOOL_PACKAGES := libelf-dev libelf1 libcjson-dev libcjson1 libmd-dev libmd0
+TOOL_PACKAGES := libelf-dev libcjson-dev libmd-dev $(if $(filter-out 0,$(shell id -u)),libelf1 libcjson1 libmd0)
 TOOL_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard cli/*.c))
 TOOL_READY := $(and $(wildcard /usr/include/gelf.h),$(wildcard /usr/include/cjson/cJSON.h),$(wildcard /usr/include/sha2.h))
 PACKAGES_LIB := build/packages/usr/lib/$(shell $(CC) -dumpmachine)
@@ -82,7 +82,7 @@ $(BUILD)/nccl-redirect: $(TOOL_OBJECTS) $(BUILD)/loader.a
 	$(Q)$(CC) -o $@ $(TOOL_OBJECTS) $(BUILD)/loader.a $(TOOL_LDFLAGS) $(LDFLAGS)
 
 tool: ## Build the command-line tool (fetches libelf, cJSON and libmd first)
-	@scripts/setup $(TOOL_PACKAGES)
+	@$(if $(TOOL_READY),:,scripts/setup $(TOOL_PACKAGES))
 	@$(MAKE) --no-print-directory $(BUILD)/nccl-redirect
 
 all: $(if $(TOOL_READY),$(BUILD)/nccl-redirect)
