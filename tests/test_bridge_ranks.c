@@ -12,8 +12,9 @@ static const char *rccl(void) {
 }
 
 static const char *make_id(enum preload preload, const char *path, const char *more) {
-    struct result result = run(preload, ENV(text("NCCL_REDIRECT=%s", path), more),
-                               CMD(program("bridge_id"), path, "make"));
+    struct result result =
+        run(preload, ENV(text("NCCL_REDIRECT=%s", path), more),
+            CMD(program("bridge_id"), path, "make", preload == WITH_SHIM ? "255" : "0"));
     assert_int_equal(result.status, 0);
     assert_int_equal(strlen(result.out), 256);
     const char *id = text("%s", result.out);

@@ -1,15 +1,17 @@
 /*
  * Unique ids between processes.
  *
- * usage: bridge_id PATH make                    prints an id in hexadecimal digits
+ * usage: bridge_id PATH make FILL               prints an id in hexadecimal digits, made where
+ *                                               every byte was FILL
  *        bridge_id PATH join ID RANKS RANK FORM prints what the creation gave, and its error
  *
  * FORM: rank, config, scalable, grow, or group (ncclCommInitRank in a group, with its end).
  */
 #include "bridge_newest.h"
 
-static void make(void) {
+static void make(int fill) {
     ncclUniqueId id;
+    memset(&id, fill, sizeof id);
     ncclResult_t code = nccl.GetUniqueId(&id);
     if (code != ncclSuccess)
         printf("code %d", code);
@@ -57,7 +59,7 @@ static void join(ncclUniqueId id, int ranks, int rank, const char *form) {
 }
 
 int main(int argc, char **argv) {
-    if (argc < 3)
+    if (argc < 4)
         return 2;
     newest_library = dlopen(argv[1], RTLD_NOW);
 #define XX(result, name, ...)                                                                      \
@@ -65,7 +67,7 @@ int main(int argc, char **argv) {
     FUNCTIONS(XX)
 #undef XX
     if (strcmp(argv[2], "make") == 0)
-        make();
+        make(atoi(argv[3]));
     else if (argc == 7)
         join(read_id(argv[3]), atoi(argv[4]), atoi(argv[5]), argv[6]);
     else
