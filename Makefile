@@ -227,17 +227,17 @@ matrix: all ## Programs of many NCCL versions on the real libraries of all of th
 
 # ---- benchmark ----
 
-BENCH := $(BUILD)/bench/spawn $(BUILD)/bench/bare $(BUILD)/bench/calls $(BUILD)/bench/empty.so
+BENCH := $(BUILD)/bench/spawn $(BUILD)/bench/bare $(BUILD)/bench/calls $(BUILD)/bench/route $(BUILD)/bench/empty.so
 
 $(BUILD)/bench/empty.so: BENCH_FLAGS := -shared -fPIC
 $(BUILD)/bench/bare: BENCH_FLAGS := -ldl
-$(BUILD)/bench/calls: BENCH_FLAGS := $(BUILD)/libnccl_redirect.so
+$(BUILD)/bench/calls $(BUILD)/bench/route: BENCH_FLAGS := $(BUILD)/libnccl_redirect.so
 $(BENCH): $(BUILD)/bench/%: all
 	$(call say,CC,bench/$(basename $*).c)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Ishim $(CFLAGS) bench/$(basename $*).c -o $@ $(BENCH_FLAGS)
 
-bench: $(BENCH) $(lastword $(WHEEL_FILES)) ## Measure the cost of a call, of a process and of binding against direct use
+bench: $(BENCH) $(BUILD)/hostmem/plain/libnccl.so.2 $(BUILD)/hostmem/old/libnccl.so.2 $(lastword $(WHEEL_FILES)) ## Measure the cost of a call, of a process and of binding against direct use
 	@scripts/setup valgrind strace binutils
 	@bench/run $(BUILD) $(lastword $(WHEEL_FILES))
 

@@ -1,5 +1,5 @@
 /* Which library a call that creates something goes to, and what is remembered of it. */
-#include "route.h"
+#include "owners.h"
 
 static __thread struct ncr_library *chosen __attribute__((tls_model("initial-exec")));
 

@@ -6,13 +6,7 @@
 
 #include <string.h>
 
-/* Per thread, as in NCCL itself. Initial-exec: a preloaded library has its thread-local storage from the start. */
-static __thread struct {
-    unsigned depth;
-    unsigned joined; /* bit i: library i has a group open */
-    bool spoilt;     /* a call of the group was refused here: nothing of it may be launched */
-    bool settled;    /* no group of this thread is older than routing, see may_be_older() */
-} thread __attribute__((tls_model("initial-exec")));
+__thread struct ncr_group ncr_group;
 
 static atomic_bool all_settled; /* routing began before the first call */
 
@@ -27,32 +21,32 @@ static int call(const struct ncr_library *library, unsigned row) {
 }
 
 int ncr_group_start(void) {
-    thread.depth++;
+    ncr_group.depth++;
     return NCR_SUCCESS;
 }
 
 /** Names this thread's open group; NULL if there is none. */
 const void *ncr_group_of_thread(void) {
-    return thread.depth > 0 ? &thread : NULL;
+    return ncr_group.depth > 0 ? &ncr_group : NULL;
 }
 
 /** A call for this library comes: if the thread is in a group, the library is too from now on. */
 void ncr_group_join(struct ncr_library *library) {
     unsigned bit = 1u << library->index;
-    if (thread.depth == 0 || (thread.joined & bit) || !library->backend.handle)
+    if (ncr_group.depth == 0 || (ncr_group.joined & bit) || !library->backend.handle)
         return;
-    thread.joined |= bit;
+    ncr_group.joined |= bit;
     call(library, NCR_ROW_ncclGroupStart);
 }
 
 /** The group of this thread, if there is one, is to launch nothing, in no library. */
 void ncr_group_spoil(void) {
-    thread.spoilt |= thread.depth > 0;
+    ncr_group.spoilt |= ncr_group.depth > 0;
 }
 
 /** No group of this thread, or of any, is older than routing. */
 void ncr_group_settle(bool all) {
-    thread.settled = true;
+    ncr_group.settled = true;
     if (all)
         atomic_store(&all_settled, true);
 }
@@ -68,10 +62,10 @@ static bool ends_before(struct ncr_library *a, struct ncr_library *b) {
 static struct ncr_library *next_to_end(void) {
     struct ncr_library *next = NULL;
     for (unsigned i = 0; i < ncr_library_count(); i++)
-        if ((thread.joined & (1u << i)) && (!next || ends_before(ncr_library_at(i), next)))
+        if ((ncr_group.joined & (1u << i)) && (!next || ends_before(ncr_library_at(i), next)))
             next = ncr_library_at(i);
     if (next)
-        thread.joined &= ~(1u << next->index);
+        ncr_group.joined &= ~(1u << next->index);
     return next;
 }
 
@@ -94,31 +88,31 @@ static void join_code(int *code, int more, const struct ncr_library *library) {
 static bool may_be_older(const char *function) {
     struct ncr_library *library = ncr_library_at(0);
     ncr_set_last_library(library);
-    if (!thread.settled && !atomic_load(&all_settled) && library->backend.handle && library->backend.version >= 20703)
+    if (!ncr_group.settled && !atomic_load(&all_settled) && library->backend.handle && library->backend.version >= 20703)
         return true;
     ncr_fail(NCR_INVALID_USAGE, "%s: this thread is in no group; nccl_redirect_use() is not allowed in one", function);
     return false;
 }
 
 static int settle(int code) {
-    thread.settled = is_error(code);
+    ncr_group.settled = is_error(code);
     return code;
 }
 
 /** ncclGroupEnd. After one library's error the others launch nothing. */
 int ncr_group_end(void) {
     int code = NCR_SUCCESS;
-    if (thread.depth == 0)
+    if (ncr_group.depth == 0)
         return may_be_older("ncclGroupEnd") ? settle(call(ncr_library_at(0), NCR_ROW_ncclGroupEnd)) : NCR_INVALID_USAGE;
-    if (--thread.depth > 0)
+    if (--ncr_group.depth > 0)
         return NCR_SUCCESS;
     for (struct ncr_library *library; (library = next_to_end());) {
-        if (is_error(code) || thread.spoilt)
+        if (is_error(code) || ncr_group.spoilt)
             ncr_poison_group(library);
         join_code(&code, call(library, NCR_ROW_ncclGroupEnd), library);
     }
-    thread.spoilt = false;
-    ncr_settle_group(&thread, code);
+    ncr_group.spoilt = false;
+    ncr_settle_group(&ncr_group, code);
     return code;
 }
 
@@ -146,9 +140,9 @@ int ncr_group_simulate_end(void *info) {
     struct simulation *given = info;
     int code = NCR_SUCCESS;
     float largest = 0;
-    if (thread.depth == 0)
+    if (ncr_group.depth == 0)
         return may_be_older("ncclGroupSimulateEnd") ? settle(simulate(ncr_library_at(0), info)) : NCR_INVALID_USAGE;
-    if (--thread.depth > 0)
+    if (--ncr_group.depth > 0)
         return NCR_SUCCESS;
     for (struct ncr_library *library; (library = next_to_end());) {
         join_code(&code, simulate(library, given), library);
@@ -157,7 +151,7 @@ int ncr_group_simulate_end(void *info) {
     }
     if (given && code == NCR_SUCCESS)
         given->seconds = largest;
-    thread.spoilt = false;
-    ncr_settle_group(&thread, NCR_INVALID_USAGE); /* nothing was made */
+    ncr_group.spoilt = false;
+    ncr_settle_group(&ncr_group, NCR_INVALID_USAGE); /* nothing was made */
     return code;
 }

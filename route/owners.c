@@ -1,8 +1,5 @@
-/*
- * Handles and the libraries that made them. Read on every routed call, without a lock: open addressing in a table that is replaced
- * when it is full, never freed (a reader may be in it). Written under a lock, when something is created or destroyed.
- */
-#include "route.h"
+/* Handles and the libraries that made them; what reads the tables is in owners.h. */
+#include "owners.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -12,22 +9,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-struct owner {
-    _Atomic(const void *) handle; /* NULL: free; GONE: was one, keep looking behind it */
-    _Atomic(struct ncr_library *) library;
-};
-
-struct table {
-    size_t size;   /* a power of two */
-    size_t filled; /* places that are not free, at most half of them; under the lock */
-    size_t gone;   /* places of those that hold GONE; under the lock */
-    struct owner owners[];
-};
-
 static const char gone_mark;
 #define GONE ((const void *)&gone_mark)
 
-static _Atomic(struct table *) tables[NCR_KINDS];
+_Atomic(struct ncr_owners *) ncr_owners[NCR_KINDS];
+
 static atomic_flag locked = ATOMIC_FLAG_INIT;
 
 /* Where NCCL writes handles later: when a group ends, or by another thread of a non-blocking communicator. Under the lock. */
@@ -54,31 +40,13 @@ void ncr_owners_prepare(void) {
     ncr_at_fork(enter, leave);
 }
 
-static size_t place(const void *handle, size_t size) {
-    uint64_t h = (uintptr_t)handle * 0x9e3779b97f4a7c15u; /* Fibonacci hashing: addresses are multiples of 16 */
-    return (size_t)(h >> 32) & (size - 1);
-}
-
-/* The entry of a handle, or NULL. Any thread. */
-static struct owner *find(struct table *table, const void *handle) {
-    if (!table)
-        return NULL;
-    for (size_t i = place(handle, table->size);; i = (i + 1) & (table->size - 1)) {
-        const void *here = atomic_load_explicit(&table->owners[i].handle, memory_order_acquire);
-        if (here == handle)
-            return &table->owners[i];
-        if (!here)
-            return NULL;
-    }
-}
-
 /* For a handle that is not in the table. Takes the place of one that is gone: a program that creates and destroys for ever, mostly
  * at the same addresses, needs no more room for it. */
-static void insert(struct table *table, const void *handle, struct ncr_library *library) {
-    size_t i = place(handle, table->size);
+static void insert(struct ncr_owners *table, const void *handle, struct ncr_library *library) {
+    size_t i = ncr_owner_place(table, handle);
     const void *here;
     while ((here = atomic_load_explicit(&table->owners[i].handle, memory_order_relaxed)) && here != GONE)
-        i = (i + 1) & (table->size - 1);
+        i = (i + 1) & table->mask;
     table->filled += here == NULL;
     table->gone -= here == GONE;
     atomic_store_explicit(&table->owners[i].library, library, memory_order_relaxed);
@@ -86,37 +54,38 @@ static void insert(struct table *table, const void *handle, struct ncr_library *
 }
 
 /* A table with room for one more, with what is still there. NULL on lack of memory. Under the lock. */
-static struct table *with_room(enum ncr_kind kind) {
-    struct table *old = atomic_load(&tables[kind]);
-    if (old && 2 * (old->filled + 1) <= old->size)
+static struct ncr_owners *with_room(enum ncr_kind kind) {
+    struct ncr_owners *old = atomic_load(&ncr_owners[kind]);
+    size_t old_size = old ? old->mask + 1 : 0;
+    if (2 * (old ? old->filled + 1 : 1) <= old_size)
         return old;
-    size_t size = !old ? 256 : 4 * (old->filled - old->gone) < old->size ? old->size : 2 * old->size;
-    struct table *new = calloc(1, sizeof *new + size * sizeof *new->owners);
+    size_t size = !old ? 256 : 4 * (old->filled - old->gone) < old_size ? old_size : 2 * old_size;
+    struct ncr_owners *new = calloc(1, sizeof *new + size * sizeof *new->owners);
     if (!new)
         return NULL;
-    new->size = size;
-    for (size_t i = 0; old && i < old->size; i++) {
+    new->mask = size - 1;
+    for (size_t i = 0; i < old_size; i++) {
         const void *handle = atomic_load(&old->owners[i].handle);
         if (handle && handle != GONE)
             insert(new, handle, atomic_load(&old->owners[i].library));
     }
-    atomic_store(&tables[kind], new);
+    atomic_store(&ncr_owners[kind], new);
     return new;
 }
 
 static void own(enum ncr_kind kind, const void *handle, struct ncr_library *library) {
-    struct owner *known = find(atomic_load(&tables[kind]), handle);
+    struct ncr_owner *known = ncr_owner_find(atomic_load(&ncr_owners[kind]), handle);
     if (known) {
         atomic_store(&known->library, library);
         return;
     }
-    struct table *table = with_room(kind);
+    struct ncr_owners *table = with_room(kind);
     if (table)
         insert(table, handle, library);
 }
 
 static void own_if_unknown(enum ncr_kind kind, const void *handle, struct ncr_library *library) {
-    if (!find(atomic_load(&tables[kind]), handle))
+    if (!ncr_owner_find(atomic_load(&ncr_owners[kind]), handle))
         own(kind, handle, library);
 }
 
@@ -140,11 +109,11 @@ void ncr_own_again(enum ncr_kind kind, const void *handle, struct ncr_library *l
 
 /** Forget a handle, before the call that destroys it: its address may be used again before that returns. */
 void ncr_disown(enum ncr_kind kind, const void *handle) {
-    if (!handle || !find(atomic_load(&tables[kind]), handle))
+    if (!handle || !ncr_owner_find(atomic_load(&ncr_owners[kind]), handle))
         return;
     enter();
-    struct table *table = atomic_load(&tables[kind]);
-    struct owner *known = find(table, handle);
+    struct ncr_owners *table = atomic_load(&ncr_owners[kind]);
+    struct ncr_owner *known = ncr_owner_find(table, handle);
     if (known) {
         atomic_store(&known->handle, GONE);
         table->gone++;
@@ -152,26 +121,18 @@ void ncr_disown(enum ncr_kind kind, const void *handle) {
     leave();
 }
 
-/* An unknown handle while others are still expected: one of those, or the default library's, which is then remembered so that it
- * is looked for but once. */
-static struct ncr_library *expected(enum ncr_kind kind, const void *handle) {
+/** The library of a handle that the table lacks: while others are still expected, one of those; else the default one, and that is
+ * remembered so that it is looked for but once. */
+struct ncr_library *ncr_owner_of_unknown(enum ncr_kind kind, const void *handle) {
+    if (!handle || atomic_load_explicit(&later_count, memory_order_relaxed) == 0)
+        return ncr_library_at(0);
     ncr_settle_later();
     enter();
     own_if_unknown(kind, handle, ncr_library_at(0));
-    struct owner *known = find(atomic_load(&tables[kind]), handle);
+    struct ncr_owner *known = ncr_owner_find(atomic_load(&ncr_owners[kind]), handle);
     struct ncr_library *library = known ? atomic_load(&known->library) : ncr_library_at(0);
     leave();
     return library;
-}
-
-/** The library that made a handle; the default one for every handle that is not known. Any thread, no lock. */
-struct ncr_library *ncr_owner(enum ncr_kind kind, const void *handle) {
-    if (!handle)
-        return ncr_library_at(0);
-    struct owner *known = find(atomic_load_explicit(&tables[kind], memory_order_acquire), handle);
-    if (known)
-        return atomic_load_explicit(&known->library, memory_order_relaxed);
-    return atomic_load_explicit(&later_count, memory_order_relaxed) > 0 ? expected(kind, handle) : ncr_library_at(0);
 }
 
 /** Remember where a handle will be written. *where must be NULL now. `group` names the thread whose group it is made in. */

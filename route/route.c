@@ -2,7 +2,7 @@
  * Where a call goes once a second library is open: by the communicator or window among its arguments (the table says which), by the
  * thread's choice, or through a function here that serves all libraries.
  */
-#include "route.h"
+#include "owners.h"
 
 #if defined(__x86_64__)
 #define ARGUMENT_REGISTERS 6
@@ -32,16 +32,8 @@ void ncr_set_last_library(const struct ncr_library *library) {
     last = ncr_library_at(library->index);
 }
 
-static uintptr_t argument(unsigned n, const uintptr_t *registers, const uintptr_t *stack) {
-    return n < ARGUMENT_REGISTERS ? registers[n] : stack[n - ARGUMENT_REGISTERS];
-}
-
-static struct ncr_library *library_of_call(enum ncr_route route, const uintptr_t *registers, const uintptr_t *stack) {
-    if (route == NCR_WINDOW)
-        return ncr_owner(NCR_WINDOWS, (const void *)registers[0]);
-    if (route < NCR_WINDOW)
-        return ncr_owner(NCR_COMMUNICATORS, (const void *)argument(route - NCR_COMM0, registers, stack));
-    return ncr_chosen_library();
+static const void *argument(unsigned n, const uintptr_t *registers, const uintptr_t *stack) {
+    return (const void *)(n < ARGUMENT_REGISTERS ? registers[n] : stack[n - ARGUMENT_REGISTERS]);
 }
 
 /**
@@ -49,13 +41,16 @@ static struct ncr_library *library_of_call(enum ncr_route route, const uintptr_t
  * argument registers, `stack` the arguments behind them. Takes no lock.
  */
 void *ncr_route(unsigned slot, const uintptr_t *registers, const uintptr_t *stack) {
-    /* The code whose text is wanted is the last call's, and the error that is asked about next is too. */
-    if (slot / 2 == NCR_ROW_ncclGetErrorString)
-        return ncr_last_library()->entries[slot];
     enum ncr_route route = ncr_functions[slot / 2].route;
-    struct ncr_library *library = library_of_call(route, registers, stack);
+    struct ncr_library *library;
+    if (route < NCR_WINDOW)
+        library = ncr_owner(NCR_COMMUNICATORS, argument(route - NCR_COMM0, registers, stack));
+    else if (route == NCR_WINDOW)
+        library = ncr_owner(NCR_WINDOWS, (const void *)registers[0]);
+    else
+        library = ncr_chosen_library();
     last = library;
-    if (route <= NCR_WINDOW)
+    if (ncr_group.depth > 0 && route <= NCR_WINDOW)
         ncr_group_join(library);
     return library->entries[slot];
 }
@@ -89,6 +84,13 @@ static int get_version(int *version) {
     plain_function *entry = function_of(library, NCR_ROW_ncclGetVersion);
     last = library;
     return entry ? ((get *)entry)(version) : lacks(library, NCR_ROW_ncclGetVersion);
+}
+
+/* Of the library whose code it is: the last call's. The error that is asked about next is its too. */
+static const char *get_error_string(int code) {
+    typedef const char *get(int);
+    plain_function *entry = function_of(ncr_last_library(), NCR_ROW_ncclGetErrorString);
+    return entry ? ((get *)entry)(code) : "NCCL is disabled; ncclGetLastError tells more";
 }
 
 static void reset_all(unsigned row) {
@@ -187,6 +189,8 @@ static plain_function *function_instead(unsigned row) {
     switch (row) {
     case NCR_ROW_ncclGetVersion:
         return (plain_function *)get_version;
+    case NCR_ROW_ncclGetErrorString:
+        return (plain_function *)get_error_string;
     case NCR_ROW_ncclGroupStart:
         return (plain_function *)ncr_group_start;
     case NCR_ROW_ncclGroupEnd:

@@ -8,13 +8,13 @@
 
 #include "bridge.h"
 
-/* ---- owners.c: which library made this handle ---- */
+/* ---- owners.c: which library made this handle; owners.h has the question ---- */
 
 void ncr_owners_prepare(void);
 void ncr_own(enum ncr_kind kind, const void *handle, struct ncr_library *library);
 void ncr_own_again(enum ncr_kind kind, const void *handle, struct ncr_library *library);
 void ncr_disown(enum ncr_kind kind, const void *handle);
-struct ncr_library *ncr_owner(enum ncr_kind kind, const void *handle);
+struct ncr_library *ncr_owner_of_unknown(enum ncr_kind kind, const void *handle);
 void ncr_own_later(enum ncr_kind kind, void **where, struct ncr_library *library, const void *group);
 void ncr_settle_later(void);
 void ncr_settle_group(const void *group, int code);
@@ -44,6 +44,16 @@ bool ncr_rule_for_name(const void *config, struct ncr_library **library);
 struct ncr_library *ncr_rule_alternative(const struct ncr_library *library);
 
 /* ---- group.c: ncclGroupStart and ncclGroupEnd across libraries ---- */
+
+/* Of the calling thread. Initial-exec: a preloaded library has its thread-local storage from the start. */
+struct ncr_group {
+    unsigned depth;
+    unsigned joined; /* bit i: library i has a group open */
+    bool spoilt;     /* a call of the group was refused here: nothing of it may be launched */
+    bool settled;    /* no group of this thread is older than routing, see may_be_older() */
+};
+
+extern __thread struct ncr_group ncr_group __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 int ncr_group_start(void);
 int ncr_group_end(void);
