@@ -231,8 +231,8 @@ static void report_events(struct doctor *doctor, const struct events *events) {
                served);
     if (!events->count)
         report(doctor, WARNING, "served",
-               "if it should have: nccl-redirect inspect PROGRAM tells whether and how it reaches "
-               "NCCL",
+               "if it should have, the preload was lost on the way (env -i, sudo, a login shell, "
+               "srun --export=NAME), or nccl-redirect inspect PROGRAM tells how it reaches NCCL",
                "no process of the command called NCCL through the preload");
 }
 
