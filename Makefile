@@ -90,10 +90,10 @@ all: $(if $(TOOL_READY),$(BUILD)/nccl-redirect)
 docs: tool ## Write the tool's tables into its manual pages and completions
 	@scripts/make-docs $(BUILD)/nccl-redirect
 
-$(BUILD)/demo/all_reduce: examples/all_reduce.c $(BUILD)/libnccl_redirect.so
+$(BUILD)/demo/%: examples/%.c $(BUILD)/libnccl_redirect.so
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $< -o $@ $(BUILD)/libnccl_redirect.so -ldl
+	$(Q)$(CC) $(CFLAGS) -Iinclude $< -o $@ $(BUILD)/libnccl_redirect.so -ldl
 
 demo: all $(BUILD)/demo/all_reduce $(BUILD)/hostmem/plain/libnccl.so.2 build/nccl/cu12-2.21.5/lib/libnccl.so.2 ## Run one unmodified program under every NCCL of this machine
 	@scripts/demo $(BUILD)
@@ -106,7 +106,7 @@ WHEEL_FILES := $(patsubst %,build/nccl/%/lib/libnccl.so.2,$(WHEELS))
 TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*.c))
 TEST_SCRIPTS := $(filter-out %.c,$(wildcard tests/test_*))
 PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/programs/*.c))
-PROGRAMS += $(if $(shell command -v $(CXX)),$(BUILD)/tests/programs/ask_cxx)
+PROGRAMS += $(if $(shell command -v $(CXX)),$(BUILD)/tests/programs/ask_cxx) $(BUILD)/demo/per_communicator
 LIBRARIES := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/libraries/*.c))
 TEST_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Itests/support -Ibuild/packages/usr/include -MMD -MP -pthread
 
