@@ -51,7 +51,7 @@ doctor_of() { # doctor_of NAME COMMAND...: doctor runs the command and reports w
     shift
     NCCL_REDIRECT=system within 120 "$tool" doctor -- "$@" >"$log" 2>&1
     if grep -qF "${version[system]}" "$log" && ! grep -q '^  FAIL' "$log"; then
-        report ok "$name" "$(grep -m 1 -i 'served' "$log")"
+        report ok "$name" "$(grep -m 1 '^  ok       served' "$log")"
     else
         report_failed "$name" "$log" "no word that NCCL ${version[system]} served, or a FAIL"
     fi

@@ -371,7 +371,7 @@ static void run(struct rank *r, int replays) {
     put(r, 3);
     device_begin_capture(r->stream);
     enqueue(r);
-    void *graph = device_end_capture(r->stream);
+    void *graph = device_instantiate(device_end_capture(r->stream));
     for (int replay = 0; replay < replays && graph; replay++)
         device_launch(graph, r->stream);
     device_wait(r->stream);
