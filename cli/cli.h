@@ -130,7 +130,7 @@ void elf_info_read(const char *path, int depth, struct elf_info *info);
 
 struct command {
     char **argv;
-    char **inner;           /* the program's own part of it, behind launchers */
+    char **inner;         /* the program's own part of it, behind launchers */
     char *file;           /* what execve gets: argv[0] found on PATH, or NULL */
     int status;           /* 0, EXIT_CANNOT_RUN or EXIT_NOT_FOUND */
     const char *problem;  /* why, with the cure */

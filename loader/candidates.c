@@ -25,7 +25,8 @@ bool ncr_candidates(struct ncr_search *search) {
     case NCR_CHOOSE_SYSTEM:
         return ncr_system(search);
     case NCR_CHOOSE_PATH:
-        return ncr_offer(search, NCR_BY_PATH, config->additional ? config->decided_by : "NCCL_REDIRECT", config->path);
+        return ncr_offer(search, NCR_BY_PATH,
+                         config->additional ? config->decided_by : "NCCL_REDIRECT", config->path);
     case NCR_CHOOSE_NOTHING:
         break;
     }

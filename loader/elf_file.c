@@ -32,7 +32,8 @@ static void refuse(struct ncr_elf *elf, const char *why) {
     elf->refusal = strdup(why);
 }
 
-/* The start of the file is read once and kept: in a NCCL it holds all the tables that are asked for. */
+/* The start of the file is read once and kept: in a NCCL it holds all the tables that are asked
+ * for. */
 #define HEAD_SIZE ((size_t)16 << 10)
 
 static bool read_at(const struct ncr_elf *elf, void *into, size_t size, uint64_t offset) {
@@ -74,8 +75,7 @@ static const char *kind_problem(const struct stat *status) {
 }
 
 static void read_header(struct ncr_elf *elf, Elf64_Ehdr *header) {
-    if (!read_at(elf, header, sizeof *header, 0) ||
-        memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
+    if (!read_at(elf, header, sizeof *header, 0) || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
         refuse(elf, elf->status.st_size < (off_t)sizeof *header
                         ? "is too short for a library"
                         : "is not a library (no ELF header)");
@@ -234,8 +234,7 @@ static uint64_t count_by_gnu_hash(const struct ncr_elf *elf, uint64_t offset) {
 static uint64_t count_symbols(const struct ncr_elf *elf, const struct dynamic *d) {
     uint64_t offset;
     uint32_t head[2]; /* buckets, chains: as many chains as symbols */
-    if (d->hash && file_offset(elf, d->hash, &offset) &&
-        read_at(elf, head, sizeof head, offset))
+    if (d->hash && file_offset(elf, d->hash, &offset) && read_at(elf, head, sizeof head, offset))
         return head[1];
     if (d->gnu_hash && file_offset(elf, d->gnu_hash, &offset))
         return count_by_gnu_hash(elf, offset);

@@ -1,12 +1,14 @@
 /*
- * NCCL_REDIRECT_RULES: which backend for whom. Rules are separated by semicolons and tried in order:
+ * NCCL_REDIRECT_RULES: which backend for whom. Rules are separated by semicolons and tried in
+ * order:
  *
- *   PATTERN=BACKEND        calls that create a communicator from a library whose file name matches: libtorch_cuda.so=torch
- *   name:PATTERN=BACKEND   communicators whose commName (ncclConfig_t, NCCL 2.27) matches
- *   open:PATTERN=BACKEND   dlopen of a NCCL whose path matches (without a slash in PATTERN: whose file name) gives that very
- *                          backend, not the shim
+ *   PATTERN=BACKEND        calls that create a communicator from a library whose file name matches:
+ * libtorch_cuda.so=torch name:PATTERN=BACKEND   communicators whose commName (ncclConfig_t,
+ * NCCL 2.27) matches open:PATTERN=BACKEND   dlopen of a NCCL whose path matches (without a slash in
+ * PATTERN: whose file name) gives that very backend, not the shim
  *
- * PATTERN is a shell pattern (fnmatch); BACKEND is torch, system or an absolute path. The program itself is called "program".
+ * PATTERN is a shell pattern (fnmatch); BACKEND is torch, system or an absolute path. The program
+ * itself is called "program".
  */
 #include "loader.h"
 
@@ -54,7 +56,8 @@ static bool read_rule(struct ncr_rule *rule, char *text) {
     return good;
 }
 
-/** Read the rules of a variable's value into config->rules; what is wrong goes into config->problem. */
+/** Read the rules of a variable's value into config->rules; what is wrong goes into
+ * config->problem. */
 void ncr_rules_read(struct ncr_config *config, const char *value) {
     char *copy = strdup(value), *rest = copy;
     for (char *text; copy && (text = strsep(&rest, ";"));) {
@@ -75,8 +78,10 @@ void ncr_rules_read(struct ncr_config *config, const char *value) {
             free(rule->pattern);
             config->choice = NCR_CHOOSE_NOTHING;
             ncr_text_add(&config->problem,
-                         "%sNCCL_REDIRECT_RULES: \"%s\" is not a rule; write PATTERN=BACKEND, name:PATTERN=BACKEND or "
-                         "open:PATTERN=BACKEND, where BACKEND is torch, system or an absolute path, and semicolons between rules",
+                         "%sNCCL_REDIRECT_RULES: \"%s\" is not a rule; write PATTERN=BACKEND, "
+                         "name:PATTERN=BACKEND or "
+                         "open:PATTERN=BACKEND, where BACKEND is torch, system or an absolute "
+                         "path, and semicolons between rules",
                          config->problem.length ? "; " : "", text);
         }
     }

@@ -45,8 +45,10 @@ bool segment_new_path(char *path, size_t size) {
     uint64_t number;
     if (getrandom(&number, sizeof number, 0) != sizeof number)
         return false;
-    /* With its prefix no longer than NCCL's own ids, of which tools may rely on the rest being zero. */
-    int length = snprintf(path, size, "%s/nccl-hostmem-%016llx", segment_folder(), (unsigned long long)number);
+    /* With its prefix no longer than NCCL's own ids, of which tools may rely on the rest being
+     * zero. */
+    int length = snprintf(path, size, "%s/nccl-hostmem-%016llx", segment_folder(),
+                          (unsigned long long)number);
     return length > 0 && (size_t)length < size;
 }
 

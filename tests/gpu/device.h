@@ -24,7 +24,8 @@ void device_wait(void *stream);
  * graphs: device_end_capture returns NULL, and what was enqueued in between has run. */
 void device_begin_capture(void *stream);
 void *device_end_capture(void *stream);
-void *device_instantiate(void *captured); /* not while the thread captures on any stream; NULL stays NULL */
+void *device_instantiate(
+    void *captured); /* not while the thread captures on any stream; NULL stays NULL */
 void device_launch(void *graph, void *stream);
 void device_delete_graph(void *graph);
 

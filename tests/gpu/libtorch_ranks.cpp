@@ -1,8 +1,10 @@
-// A C++ program with libtorch: ProcessGroupNCCL over one process for each rank, an all-reduce and an all-gather.
+// A C++ program with libtorch: ProcessGroupNCCL over one process for each rank, an all-reduce and
+// an all-gather.
 //
 //   libtorch_ranks RANKS FOLDER        FOLDER: empty, for the ranks to find each other
 //
-// torch's own answer to "which NCCL?" (c10d::getNcclVersion asks the library) is printed with the process map.
+// torch's own answer to "which NCCL?" (c10d::getNcclVersion asks the library) is printed with the
+// process map.
 #include <torch/csrc/distributed/c10d/FileStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 

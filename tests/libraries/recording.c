@@ -135,7 +135,7 @@ __asm__(".set row, 0");
 #ifdef RECORDING_NO_TWINS
 #define XX(name, since, result, route) __asm__("function " #name ", 2*row\n.set row, row + 1");
 #else
-#define XX(name, since, result, route)                                                              \
+#define XX(name, since, result, route)                                                             \
     __asm__("function " #name ", 2*row\nfunction p" #name ", 2*row+1\n.set row, row + 1");
 #endif
 #define XX_SOLO(name, since, result, route) __asm__("function " #name ", 2*row\n.set row, row + 1");
