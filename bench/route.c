@@ -1,8 +1,10 @@
 /*
- * What the way to one of two backends costs: ncclCommCount of a communicator on the second one, through the preload and by the
- * address of its function, in turn. Prints the nanoseconds of one call, routed and direct.
+ * What the way to one of two backends costs: ncclCommCount of a communicator on the second one,
+ * through the preload and by the address of its function, in turn. Prints the nanoseconds of one
+ * call, routed and direct.
  *
- * usage: route LIBRARY [COUNT]      NCCL_REDIRECT_RULES must let dlopen of LIBRARY mean that very library
+ * usage: route LIBRARY [COUNT]      NCCL_REDIRECT_RULES must let dlopen of LIBRARY mean that very
+ * library
  */
 #include "../include/nccl_redirect.h"
 
@@ -48,11 +50,13 @@ int main(int argc, char **argv) {
     } direct = {NULL};
     void *handle = argc > 1 ? dlopen(argv[1], RTLD_NOW) : NULL;
     direct.symbol = handle ? dlsym(handle, "ncclCommCount") : NULL;
-    if (!direct.symbol || ncclCommInitAll(&first, 1, NULL) || nccl_redirect_use(argv[1]) || ncclCommInitAll(&second, 1, NULL))
+    if (!direct.symbol || ncclCommInitAll(&first, 1, NULL) || nccl_redirect_use(argv[1]) ||
+        ncclCommInitAll(&second, 1, NULL))
         return 1;
     for (int i = 0; i < ROUNDS; i++)
         for (int turn = 0; turn < 2; turn++)
-            times[turn ^ (i & 1)][i] = time_of((turn ^ (i & 1)) ? direct.function : ncclCommCount, second, calls);
+            times[turn ^ (i & 1)][i] =
+                time_of((turn ^ (i & 1)) ? direct.function : ncclCommCount, second, calls);
     for (int i = 0; i < 2; i++)
         qsort(times[i], ROUNDS, sizeof times[i][0], ascending);
     printf("%.4f %.4f\n", times[0][ROUNDS / 2], times[1][ROUNDS / 2]);
