@@ -8,7 +8,8 @@ V ?= 0
 Q := $(if $(filter 0,$(V)),@)
 say = $(if $(filter 0,$(V)),@printf '  %-8s %s\n' $(1) $(2))
 
-OUR_CFLAGS := -std=gnu11 -fPIC -fvisibility=hidden -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+# initial-exec: a preloaded library has its thread-local storage from the start, and need not ask the loader for it.
+OUR_CFLAGS := -std=gnu11 -fPIC -fvisibility=hidden -ftls-model=initial-exec -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
               -Iloader -Ishim -Ibridge -Iroute -Iinclude -D_GNU_SOURCE -MMD -MP
 SHIM_LDFLAGS := -shared -Wl,--version-script=shim/exports.map -Wl,-z,defs -Wl,-z,relro -Wl,--hash-style=gnu -Wl,-O1
 

@@ -1,7 +1,7 @@
 /* Which library a call that creates something goes to, and what is remembered of it. */
 #include "owners.h"
 
-static __thread struct ncr_library *chosen __attribute__((tls_model("initial-exec")));
+static __thread struct ncr_library *chosen;
 
 /** What the calling thread has chosen, else the default. */
 struct ncr_library *ncr_chosen_library(void) {

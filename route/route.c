@@ -17,7 +17,7 @@ extern const char ncr_routed_start[];
 static atomic_bool routing;
 
 /* The library that this thread called last: its error is the one that the thread asks about. */
-static __thread struct ncr_library *last __attribute__((tls_model("initial-exec")));
+static __thread struct ncr_library *last;
 
 /** Is the library of each call looked for? */
 bool ncr_routing(void) {

@@ -58,7 +58,7 @@ struct ncr_group {
 };
 
 extern __thread struct ncr_group ncr_group
-    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+   ;
 
 int ncr_group_start(void);
 int ncr_group_end(void);

@@ -88,7 +88,7 @@ struct work {
     const void *arg;
 };
 
-static __thread struct work pending __attribute__((tls_model("initial-exec")));
+static __thread struct work pending;
 
 static void do_pending(void) {
     struct work work = pending;
