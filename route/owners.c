@@ -2,7 +2,6 @@
 #include "owners.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -36,9 +35,12 @@ static void leave(void) {
     atomic_flag_clear_explicit(&locked, memory_order_release);
 }
 
-/** Let forks wait until the tables are whole. */
-void ncr_owners_prepare(void) {
-    ncr_at_fork(enter, leave);
+/* A fork must not copy a table that is being written. Registered once, and not under the binding
+ * lock: before glibc 2.36 a fork holds the lock of the handlers while it waits for ours. */
+static void make_forks_wait(void) {
+    static atomic_flag registered = ATOMIC_FLAG_INIT;
+    if (!atomic_flag_test_and_set(&registered))
+        ncr_at_fork(enter, leave);
 }
 
 /* For a handle that is not in the table. Takes the place of one that is gone: a program that
@@ -96,6 +98,7 @@ static void own_if_unknown(enum ncr_kind kind, const void *handle, struct ncr_li
 void ncr_own(enum ncr_kind kind, const void *handle, struct ncr_library *library) {
     if (!handle)
         return;
+    make_forks_wait();
     enter();
     own(kind, handle, library);
     leave();
@@ -143,6 +146,7 @@ struct ncr_library *ncr_owner_of_unknown(enum ncr_kind kind, const void *handle)
  * group it is made in. */
 void ncr_own_later(enum ncr_kind kind, void **where, struct ncr_library *library,
                    const void *group) {
+    make_forks_wait();
     enter();
     size_t count = atomic_load(&later_count);
     if (count == later_room) {

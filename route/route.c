@@ -240,7 +240,6 @@ static void *routed_address(unsigned slot) {
 void ncr_route_all(bool at_first) {
     if (atomic_exchange(&routing, true))
         return;
-    ncr_owners_prepare();
     ncr_group_settle(at_first);
     for (unsigned slot = 0; slot < 2 * NCR_ROWS; slot++)
         if (ncr_functions[slot / 2].route != NCR_WHY)

@@ -11,7 +11,6 @@
 
 /* ---- owners.c: which library made this handle; owners.h has the question ---- */
 
-void ncr_owners_prepare(void);
 void ncr_own(enum ncr_kind kind, const void *handle, struct ncr_library *library);
 void ncr_own_again(enum ncr_kind kind, const void *handle, struct ncr_library *library);
 void ncr_disown(enum ncr_kind kind, const void *handle);
