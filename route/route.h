@@ -56,8 +56,7 @@ struct ncr_group {
     bool settled;    /* no group of this thread is older than routing, see may_be_older() */
 };
 
-extern __thread struct ncr_group ncr_group
-   ;
+extern __thread struct ncr_group ncr_group;
 
 int ncr_group_start(void);
 int ncr_group_end(void);
