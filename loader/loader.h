@@ -320,6 +320,7 @@ struct ncr_backend {
     bool reported;       /* an error line has told it already */
 };
 
+void ncr_report_backend(const struct ncr_config *config, const struct ncr_backend *backend);
 void ncr_choose(struct ncr_backend *backend, const struct ncr_config *config, bool rccl_first,
                 const char *requested, ncr_dlopen *open);
 

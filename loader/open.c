@@ -167,13 +167,10 @@ static void report_unmet(const struct choosing *choosing) {
                 config->system_path, config->decided_by, version, backend->path);
 }
 
-static void report_success(const struct choosing *choosing) {
-    const struct ncr_config *config = choosing->config;
-    const struct ncr_backend *backend = choosing->backend;
+/** Say which library serves from now on. */
+void ncr_report_backend(const struct ncr_config *config, const struct ncr_backend *backend) {
     char version[16];
     ncr_version_text(backend->version, version);
-    if (!config->additional)
-        report_unmet(choosing);
     ncr_log(config->announce ? NCR_ANNOUNCE : NCR_INFO,
             "%s %s serves this process%s: %s (%s, from %s; decided by %s)",
             backend->rccl ? "RCCL" : "NCCL", version, config->additional ? " too" : "",
@@ -188,6 +185,13 @@ static void report_success(const struct choosing *choosing) {
                 "this one",
                 backend->rccl ? "RCCL" : "NCCL", version, backend->path, backend->unknown,
                 backend->unknown > 1 ? "s" : "");
+}
+
+static void report_success(const struct choosing *choosing) {
+    if (choosing->config->additional)
+        return; /* it may be open already: who asked for it knows */
+    report_unmet(choosing);
+    ncr_report_backend(choosing->config, choosing->backend);
 }
 
 /* What the user asked for by name is missed at once. Else a program may only ask whether there is a

@@ -67,7 +67,8 @@ static struct ncr_library *known(const struct ncr_backend *backend) {
     return NULL;
 }
 
-static struct ncr_library *add(const struct ncr_backend *backend, struct ncr_text *why) {
+static struct ncr_library *add(const struct ncr_config *config, const struct ncr_backend *backend,
+                               struct ncr_text *why) {
     unsigned index = ncr_library_count();
     if (ncr_encryption_is_set()) {
         ncr_text_add(why, "ncclSetEncryption was called before: %s would not know, and not encrypt",
@@ -84,6 +85,7 @@ static struct ncr_library *add(const struct ncr_backend *backend, struct ncr_tex
     ncr_library_fill(library);
     libraries[index] = library;
     atomic_store_explicit(&count, index + 1, memory_order_release);
+    ncr_report_backend(config, backend);
     return library;
 }
 
@@ -103,7 +105,7 @@ static void open_locked(const void *arg) {
         return;
     }
     struct ncr_library *library = known(&found);
-    request->library = library ? library : add(&found, request->why);
+    request->library = library ? library : add(&config, &found, request->why);
     if (request->library)
         remember(request->choice, request->path, request->library);
 }

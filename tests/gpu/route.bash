@@ -13,9 +13,18 @@ build_route() {
     compile per_communicator gcc -O2 -Iinclude examples/per_communicator.c -o "$programs/per_communicator" "$shim" -ldl
 }
 
+# Rewrites a log's paths as the files that they lead to, by which the backends are known.
+with_real_paths() { # with_real_paths LOG
+    local path
+    while read -r path; do
+        sed -i "s#\([= ]\)$path\([: ]\)#\1$(realpath -m "$path")\2#" "$1"
+    done < <(grep -aoE '[= ]/[^ :]*libnccl\.so[^ :]*' "$1" | cut -c 2- | sort -u)
+}
+
 # Prints what is wrong: each rank says of both communicators which NCCL served them, and both banners were printed.
 route_fault() { # route_fault LOG STATUS RANKS
     local log=$1 backend lines banners
+    with_real_paths "$log"
     [ "$2" = 0 ] || { echo "exit status $2"; return; }
     for backend in "${backends[@]:0:2}"; do
         lines=$(grep -a "^route: version=${version[$backend]} path=${file[$backend]} " "$log")
@@ -58,6 +67,7 @@ route_cost() {
 route_example() { # route_example NAME COMMAND...
     local log=$NCR_GPU_LOGS/$1.log
     with_shim torch 60 "${@:2}" "${value[torch]}" "${value[system]}" >"$log" 2>&1
+    with_real_paths "$log"
     if [ "$(grep -ac ': all-reduce right$' "$log")" = 2 ] && grep -aqF "${file[torch]}:" "$log" && grep -aqF "${file[system]}:" "$log"; then
         report ok "$1"
     else

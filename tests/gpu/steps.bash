@@ -175,9 +175,16 @@ step_torch() {
     export -f torch_in
     export python ranks OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
     all_ways torch $((2 * ranks)) 200 bash -c torch_in
-    # Without the shim torch uses its own NCCL.
+    # Without the shim torch uses its own NCCL: in turn, so that both sides see the same machine.
+    local i shim_logs=() direct_logs=()
+    for i in 1 2 3; do
+        within 120 env NCCL_DEBUG=VERSION bash -c torch_in >"$NCR_GPU_LOGS/torch-direct-$i.log" 2>&1
+        direct_logs+=("$NCR_GPU_LOGS/torch-direct-$i.log")
+        chosen "torch-$i" torch $((2 * ranks)) 120 bash -c torch_in
+        shim_logs+=("$NCR_GPU_LOGS/torch-$i-torch.log")
+    done
     ratios torch-ratios "torch, captured all-reduce of 512 KiB, $ranks ranks, NCCL ${version[torch]} (torch's)" \
-        --limit torch_memory_mib=1.05 --direct "$NCR_GPU_LOGS/torch-control.log" --shim "$NCR_GPU_LOGS/torch-torch.log"
+        --limit torch_memory_mib=1.05 --direct "${direct_logs[@]}" --shim "${shim_logs[@]}"
 }
 
 libtorch_in() { # each run needs an empty folder
