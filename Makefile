@@ -19,7 +19,7 @@ SHIM := $(patsubst %,$(BUILD)/%.o,$(basename $(wildcard shim/*.c shim/*.S bridge
 SHIM_RCCL := $(subst shim/binding.o,shim/binding-rccl.o,$(SHIM))
 
 .DEFAULT_GOAL := all
-.PHONY: all tool docs bench check check-abi check-tsan matrix check-aarch64 check-old-glibc lint format clean help install uninstall test-parts FORCE check-gpu check-torch check-containers check-launchers demo
+.PHONY: all tool docs bench check check-abi check-tsan matrix check-aarch64 check-old-glibc lint format clean help install uninstall test-parts FORCE check-gpu check-torch check-containers check-launchers demo test-packages
 
 all: $(BUILD)/libnccl_redirect.so $(BUILD)/librccl_redirect.so ## Build the preload libraries (needs a C compiler and make)
 
@@ -186,8 +186,13 @@ $(HOSTMEM): $(wildcard tests/backend/*) shim/nccl_api.def
 build/nccl/%/lib/libnccl.so.2:
 	scripts/fetch-nccl $*
 
-test-parts: all $(PROGRAMS) $(LIBRARIES) $(HOSTMEM) $(WHEEL_FILES)
+# Before anything that is compiled for the tests: some of it includes cmocka.h.
+test-packages:
 	@scripts/setup $(TOOL_PACKAGES) libcmocka-dev libcmocka0 strace libjemalloc2 libtcmalloc-minimal4 libfakeroot
+
+$(PROGRAMS) $(LIBRARIES) $(TESTS): | test-packages
+
+test-parts: all $(PROGRAMS) $(LIBRARIES) $(HOSTMEM) $(WHEEL_FILES)
 	@$(MAKE) --no-print-directory $(BUILD)/nccl-redirect $(TESTS)
 
 check: test-parts ## All tests that need no GPU (fetches cmocka and real NCCLs first)
