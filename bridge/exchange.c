@@ -67,14 +67,20 @@ static int end(struct exchange *x) {
     return x->code ? x->code : code;
 }
 
+static struct exchange exchange_of(size_t count, int type, int root, ncr_comm comm,
+                                   ncr_stream stream) {
+    return (struct exchange){.library = ncr_library_of(comm),
+                             .comm = comm,
+                             .stream = stream,
+                             .count = count,
+                             .type = type,
+                             .root = root};
+}
+
 /** ncclAlltoAll (RCCL: ncclAllToAll): `count` elements to and from each rank. */
 int ncr_all_to_all(const void *from, void *to, size_t count, int type, ncr_comm comm,
                    ncr_stream stream) {
-    struct exchange x = {.library = ncr_library_of(comm),
-                         .comm = comm,
-                         .stream = stream,
-                         .count = count,
-                         .type = type};
+    struct exchange x = exchange_of(count, type, 0, comm, stream);
     if (!begin(&x, "ncclAlltoAll: invalid type"))
         return x.code;
     for (int peer = 0; peer < x.ranks; peer++) {
@@ -87,12 +93,7 @@ int ncr_all_to_all(const void *from, void *to, size_t count, int type, ncr_comm 
 /** ncclGather: `count` elements from each rank, one behind the other on the root. */
 int ncr_gather(const void *from, void *to, size_t count, int type, int root, ncr_comm comm,
                ncr_stream stream) {
-    struct exchange x = {.library = ncr_library_of(comm),
-                         .comm = comm,
-                         .stream = stream,
-                         .count = count,
-                         .type = type,
-                         .root = root};
+    struct exchange x = exchange_of(count, type, root, comm, stream);
     if (!begin(&x, "ncclGather: invalid type or root"))
         return x.code;
     for (int peer = 0; x.rank == root && peer < x.ranks; peer++)
@@ -104,12 +105,7 @@ int ncr_gather(const void *from, void *to, size_t count, int type, int root, ncr
 /** ncclScatter: `count` elements to each rank, from one behind the other on the root. */
 int ncr_scatter(const void *from, void *to, size_t count, int type, int root, ncr_comm comm,
                 ncr_stream stream) {
-    struct exchange x = {.library = ncr_library_of(comm),
-                         .comm = comm,
-                         .stream = stream,
-                         .count = count,
-                         .type = type,
-                         .root = root};
+    struct exchange x = exchange_of(count, type, root, comm, stream);
     if (!begin(&x, "ncclScatter: invalid type or root"))
         return x.code;
     for (int peer = 0; x.rank == root && peer < x.ranks; peer++)
