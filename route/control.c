@@ -67,7 +67,8 @@ static void look(const void *arg) {
     struct ncr_config config;
     ncr_config_read(&config);
     struct trial trial = {.config = &config};
-    struct ncr_search search = {.config = &config, .visit = judge, .arg = &trial};
+    struct ncr_search search = {
+        .config = &config, .rccl_first = ncr_for_rccl, .visit = judge, .arg = &trial};
     if (!question->backend || !read_choice(question->backend, &config.choice)) {
         answer(question->reason, question->size, allowed);
     } else {

@@ -98,7 +98,7 @@ static void open_locked(const void *arg) {
     config.decided_by = (char *)request->decided_by;
     config.fallback = false;
     config.additional = true;
-    ncr_choose(&found, &config, false, NULL, ncr_real_dlopen());
+    ncr_choose(&found, &config, ncr_for_rccl, NULL, ncr_real_dlopen());
     if (!found.handle) {
         ncr_text_add(request->why, "%s", ncr_text_get(&found.why));
         ncr_text_free(&found.why);

@@ -10,9 +10,9 @@
 #include <errno.h>
 
 #ifdef NCR_FOR_RCCL
-#define RCCL_FIRST true
+const bool ncr_for_rccl = true;
 #else
-#define RCCL_FIRST false
+const bool ncr_for_rccl = false;
 #endif
 
 /* Written under the lock; published by `state`, which is stored last. */
@@ -66,7 +66,7 @@ static void decide(const char *requested) {
         prepared = true;
     }
     struct ncr_backend found;
-    ncr_choose(&found, &config, RCCL_FIRST, requested, open_backend);
+    ncr_choose(&found, &config, ncr_for_rccl, requested, open_backend);
     if (!found.handle) {
         disable(&found);
         if (ncr_rules_about_communicators())

@@ -56,6 +56,7 @@ enum ncr_state {
     NCR_DISABLED /* nothing could be opened; a dlopen of a named file may still bind */
 };
 
+extern const bool ncr_for_rccl; /* this is librccl_redirect.so, which looks for a RCCL first */
 const struct ncr_config *ncr_settings(void);
 enum ncr_state ncr_bind(const char *requested);
 enum ncr_state ncr_state(void);

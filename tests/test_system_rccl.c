@@ -47,10 +47,25 @@ static void first_under_its_own_preload(void **state) {
     result_free(&result);
 }
 
+/* A program that asks or chooses gets what the process itself would. */
+static void first_for_a_program_that_chooses(void **state) {
+    (void)state;
+    const char *preload = text("LD_PRELOAD=%s", built("librccl_redirect.so"));
+    const char *both = text("LD_LIBRARY_PATH=%s:%s", nccl, rccl);
+    struct result result =
+        run(WITHOUT_SHIM, ENV(preload, both, "NCCL_REDIRECT=system", "NCCL_REDIRECT_LOG=info"),
+            CMD(program("ask"), "available=system", "use=system", "info"));
+    assert_contains(result.out, text("reason=%s/librccl.so.1 ", rccl));
+    assert_contains(result.out, "backends=1 kind=system");
+    assert_lacks(result.err, "serves this process too");
+    result_free(&result);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_where_no_nccl_is),
         cmocka_unit_test(first_under_its_own_preload),
+        cmocka_unit_test(first_for_a_program_that_chooses),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
