@@ -123,7 +123,8 @@ $(BUILD)/tests/programs/%: tests/programs/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(TEST_CFLAGS) $(CFLAGS) $< -o $@ $(LINKS) -ldl
 
-# These check by themselves, in ranks, what the preload makes of an older NCCL; -rdynamic: they are their own CUDA runtime.
+# These check by themselves, in ranks, what the preload makes of an older NCCL; -rdynamic: they are their own CUDA
+# runtime.
 $(BUILD)/tests/programs/bridge_%: private LINKS = -rdynamic -L$(PACKAGES_LIB) -Wl,-rpath,$(CURDIR)/$(PACKAGES_LIB) -lcmocka
 
 $(BUILD)/tests/libraries/bridge_self_calls.so: private LINKS = -Wl,-z,relro -Wl,-z,now
@@ -162,8 +163,8 @@ $(BUILD)/tests/test_%: tests/test_%.c $(wildcard tests/support/*.[ch]) $(BUILD)/
 	$(Q)$(CC) $(TEST_CFLAGS) -Iloader -Ishim $(CFLAGS) $< $(wildcard tests/support/*.c) $(BUILD)/loader.a -o $@ \
 	    -Lbuild/packages/usr/lib/$(shell $(CC) -dumpmachine) -Wl,-rpath,$(CURDIR)/build/packages/usr/lib/$(shell $(CC) -dumpmachine) -lcmocka $(TEST_LIBS) -ldl
 
-# The NCCL over host memory, plain and with one fault or one property each (tests/backend/hostmem.h lists the knobs). The last
-# one is the whole NCCL inside a torch, as in wheels that link it statically.
+# The NCCL over host memory, plain and with one fault or one property each (tests/backend/hostmem.h lists the knobs).
+# The last one is the whole NCCL inside a torch, as in wheels that link it statically.
 HOSTMEM := $(patsubst %,$(BUILD)/hostmem/%/libnccl.so.2,plain old lacks-split lacks-core no-pnccl extra fail-init newest \
                v20403 v20804 v21304 v22403 v22703 v22806 v22902) \
            $(BUILD)/hostmem/rccl/librccl.so.1 $(BUILD)/hostmem/torch/libtorch_cuda.so
@@ -260,8 +261,9 @@ $(BUILD)/stub-32.so:
 	@mkdir -p $(@D)
 	$(Q)$(CC) -m32 -nostdlib -shared -Wl,-z,noexecstack -x c /dev/null -o $@ || echo "install: no 32-bit stub (gcc -m32 failed)"
 
-# The loader replaces $LIB by lib/TRIPLET on Debian and Ubuntu, by lib64 (32-bit: lib) on Red Hat and SUSE, by lib (32-bit:
-# lib32) on Arch and NixOS. `lib` alone is ambiguous: it is for 32-bit programs if the loader here says lib64 for 64-bit ones.
+# The loader replaces $LIB by lib/TRIPLET on Debian and Ubuntu, by lib64 (32-bit: lib) on Red Hat and SUSE, by lib
+# (32-bit: lib32) on Arch and NixOS. `lib` alone is ambiguous: it is for 32-bit programs if the loader here says lib64
+# for 64-bit ones.
 SAYS_LIB64 = $(shell t=$$(mktemp -d) && ln -s $(abspath $(BUILD)) $$t/lib64 && \
                  LD_PRELOAD=$$t/\$$LIB/libnccl_redirect.so env 2>&1 >/dev/null | grep -q . || echo yes; rm -r $$t)
 STUB = $(if $(filter x86_64,$(CPU)),$(shell ls $(BUILD)/stub-32.so 2>/dev/null))

@@ -1,6 +1,6 @@
 /*
- * Linked with NCCL: calls ncclGetVersion COUNT times and prints the nanoseconds of one call.
- * Without COUNT it calls once and prints nothing: the smallest program that uses NCCL.
+ * Linked with NCCL: calls ncclGetVersion COUNT times and prints the nanoseconds of one call. Without COUNT it calls
+ * once and prints nothing: the smallest program that uses NCCL.
  *
  * usage: calls [COUNT]
  */

@@ -1,10 +1,8 @@
 /*
- * What the way to one of two backends costs: ncclCommCount of a communicator on the second one,
- * through the preload and by the address of its function, in turn. Prints the nanoseconds of one
- * call, routed and direct.
+ * What the way to one of two backends costs: ncclCommCount of a communicator on the second one, through the preload and
+ * by the address of its function, in turn. Prints the nanoseconds of one call, routed and direct.
  *
- * usage: route LIBRARY [COUNT]      NCCL_REDIRECT_RULES must let dlopen of LIBRARY mean that very
- * library
+ * usage: route LIBRARY [COUNT]      NCCL_REDIRECT_RULES must let dlopen of LIBRARY mean that very library
  */
 #include "../include/nccl_redirect.h"
 
@@ -55,8 +53,7 @@ int main(int argc, char **argv) {
         return 1;
     for (int i = 0; i < ROUNDS; i++)
         for (int turn = 0; turn < 2; turn++)
-            times[turn ^ (i & 1)][i] =
-                time_of((turn ^ (i & 1)) ? direct.function : ncclCommCount, second, calls);
+            times[turn ^ (i & 1)][i] = time_of((turn ^ (i & 1)) ? direct.function : ncclCommCount, second, calls);
     for (int i = 0; i < 2; i++)
         qsort(times[i], ROUNDS, sizeof times[i][0], ascending);
     printf("%.4f %.4f\n", times[0][ROUNDS / 2], times[1][ROUNDS / 2]);

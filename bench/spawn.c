@@ -1,12 +1,12 @@
 /*
- * Time whole processes against each other: the commands are run in turn, the order reversed every
- * time, so that what slows the machine down slows all of them. Prints per round the nanoseconds of
- * each command: the lower quartile, because what disturbs a run only ever makes it longer.
+ * Time whole processes against each other: the commands are run in turn, the order reversed every time, so that what
+ * slows the machine down slows all of them. Prints per round the nanoseconds of each command: the lower quartile,
+ * because what disturbs a run only ever makes it longer.
  *
  * usage: spawn ROUNDS REPEATS -- [NAME=VALUE...] /program [ARGUMENT...] [-- ...]
  *
- * Each command's environment is its NAME=VALUE words and PATH, nothing else; its output is dropped.
- * Exits 1 if one fails.
+ * Each command's environment is its NAME=VALUE words and PATH, nothing else; its output is dropped. Exits 1 if one
+ * fails.
  */
 #include <fcntl.h>
 #include <spawn.h>
@@ -46,8 +46,7 @@ static int parse(char **words) {
         int variables = 0;
         *words++ = NULL; /* the "--" also ends the arguments before it */
         command->environment[variables++] = path;
-        for (; *words && **words != '/' && strchr(*words, '=') && variables < MOST_WORDS - 1;
-             words++)
+        for (; *words && **words != '/' && strchr(*words, '=') && variables < MOST_WORDS - 1; words++)
             command->environment[variables++] = *words;
         if (!*words || **words != '/')
             return 0;
@@ -63,8 +62,7 @@ static double run(struct command *command, const posix_spawn_file_actions_t *qui
     int status = 0;
     double start = now();
     char *program = command->arguments[0];
-    if (!program ||
-        posix_spawn(&child, program, quiet, NULL, command->arguments, command->environment) != 0 ||
+    if (!program || posix_spawn(&child, program, quiet, NULL, command->arguments, command->environment) != 0 ||
         waitpid(child, &status, 0) != child || status != 0) {
         fprintf(stderr, "spawn: %s fails (status %d)\n", program ? program : "nothing", status);
         exit(1);
@@ -75,8 +73,7 @@ static double run(struct command *command, const posix_spawn_file_actions_t *qui
 int main(int argc, char **argv) {
     if (argc < 5)
         return 2;
-    int rounds = (int)strtol(argv[1], NULL, 10), repeats = (int)strtol(argv[2], NULL, 10),
-        count = parse(argv + 3);
+    int rounds = (int)strtol(argv[1], NULL, 10), repeats = (int)strtol(argv[2], NULL, 10), count = parse(argv + 3);
     if (count == 0 || repeats < 1 || repeats > MOST_REPEATS)
         return 2;
     posix_spawn_file_actions_t quiet;

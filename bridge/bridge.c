@@ -1,5 +1,4 @@
-/* Which function of a library gets a bridge. One row per bridge, looked through once when the
- * library is opened. */
+/* Which function of a library gets a bridge. One row per bridge, looked through once when the library is opened. */
 #include "bridge.h"
 
 typedef void code(void);
@@ -18,11 +17,11 @@ static const struct bridge {
     int version;
     code *code;
 } bridges[] = {
-#define ALWAYS(name, bridge)                                                                       \
+#define ALWAYS(name, bridge)                                                                                           \
     { NCR_ROW_##name, ALWAYS, 0, 0, (code *)bridge }
-#define LACKED(name, needs, bridge)                                                                \
+#define LACKED(name, needs, bridge)                                                                                    \
     { NCR_ROW_##name, LACKED, NCR_ROW_##needs, 0, (code *)bridge }
-#define OLDER(name, version, bridge)                                                               \
+#define OLDER(name, version, bridge)                                                                                   \
     { NCR_ROW_##name, OLDER, 0, version, (code *)bridge }
     ALWAYS(ncclGetUniqueId, ncr_get_unique_id),
     ALWAYS(ncclCommGetUniqueId, ncr_comm_get_unique_id),
@@ -88,15 +87,13 @@ static bool applies(const struct ncr_library *library, const struct bridge *brid
     return false;
 }
 
-/* NCCL writes ncclAlltoAll, RCCL ncclAllToAll; they are the same function, so the one serves the
- * other's name. */
+/* NCCL writes ncclAlltoAll, RCCL ncclAllToAll; they are the same function, so the one serves the other's name. */
 static void share_spellings(struct ncr_library *library) {
-    void **nccl = &library->targets[2 * NCR_ROW_ncclAlltoAll],
-         **rccl = &library->targets[2 * NCR_ROW_ncclAllToAll];
+    void **nccl = &library->targets[2 * NCR_ROW_ncclAlltoAll], **rccl = &library->targets[2 * NCR_ROW_ncclAllToAll];
     if (!*nccl != !*rccl)
         for (int twin = 0; twin < 2; twin++)
-            library->entries[2 * NCR_ROW_ncclAlltoAll + twin] =
-                library->entries[2 * NCR_ROW_ncclAllToAll + twin] = *nccl ? nccl[twin] : rccl[twin];
+            library->entries[2 * NCR_ROW_ncclAlltoAll + twin] = library->entries[2 * NCR_ROW_ncclAllToAll + twin] =
+                *nccl ? nccl[twin] : rccl[twin];
 }
 
 /** The bridge of a function that creates communicators; it serves every library. */
@@ -111,8 +108,7 @@ void *ncr_create_bridge(unsigned row) {
     return bridge.address;
 }
 
-/** Put bridges into library->entries where the library needs them, and close its own calls off from
- * the shim. */
+/** Put bridges into library->entries where the library needs them, and close its own calls off from the shim. */
 void ncr_bridge(struct ncr_library *library) {
     for (size_t i = 0; i < sizeof bridges / sizeof *bridges; i++) {
         union {
@@ -128,8 +124,7 @@ void ncr_bridge(struct ncr_library *library) {
     ncr_isolate(library);
 }
 
-/** A wrong argument of a bridged call: ncclInvalidArgument, and as in NCCL the open group launches
- * nothing. */
+/** A wrong argument of a bridged call: ncclInvalidArgument, and as in NCCL the open group launches nothing. */
 int ncr_invalid(const struct ncr_library *library, const char *text) {
     ncr_poison_group(library);
     return ncr_fail(NCR_INVALID_ARGUMENT, "%s", text);
@@ -139,8 +134,9 @@ int ncr_invalid(const struct ncr_library *library, const char *text) {
 void ncr_reset_debug_init(void) {
 }
 
-/** ncclGroupSimulateEnd before 2.22.3 is refused, but it ends the group, and nothing that was
- * queued may be launched. */
+/**
+ * ncclGroupSimulateEnd before 2.22.3 is refused, but it ends the group, and nothing that was queued may be launched.
+ */
 int ncr_group_end_unsimulated(void *info) {
     struct ncr_library *library = ncr_library_of(NULL);
     (void)info;

@@ -1,11 +1,11 @@
 /*
- * Bridges between versions: C functions that stand in a slot where a backend lacks a function that
- * NCCL's own means can replace exactly, or would misread what a program compiled for another
- * version passes. Decided once per library (bridge.c); a backend that needs no bridge keeps the
- * bare jump. What is not exact is refused (ncr_refuse) with the reason.
+ * Bridges between versions: C functions that stand in a slot where a backend lacks a function that NCCL's own means can
+ * replace exactly, or would misread what a program compiled for another version passes. Decided once per library
+ * (bridge.c); a backend that needs no bridge keeps the bare jump. What is not exact is refused (ncr_refuse) with the
+ * reason.
  *
- * Facts about NCCL's versions are from NCCL's sources at the tags named beside them;
- * tests/test_bridge_*.c and docs/versions.md check them against real libraries.
+ * Facts about NCCL's versions are from NCCL's sources at the tags named beside them; tests/test_bridge_*.c and
+ * docs/versions.md check them against real libraries.
  */
 #ifndef NCR_BRIDGE_H
 #define NCR_BRIDGE_H
@@ -42,66 +42,56 @@ struct ncr_versioned {
     unsigned version; /* of the header that the program was compiled with, as NCCL_VERSION_CODE */
 };
 
-/* ---- the backend's functions that bridges call; counts are in elements, streams and communicators
- * are NCCL's own ---- */
+/*
+ * ---- the backend's functions that bridges call; counts are in elements, streams and communicators are NCCL's own ----
+ */
 
 typedef int ncr_fn_ncclGetUniqueId(struct ncr_id *id);
 typedef int ncr_fn_ncclCommGetUniqueId(ncr_comm comm, struct ncr_id *id);
 typedef int ncr_fn_ncclCommInitRank(ncr_comm *comm, int ranks, struct ncr_id id, int rank);
 typedef int ncr_fn_ncclCommInitAll(ncr_comm *comms, int devices, const int *list);
-typedef int ncr_fn_ncclCommInitRankConfig(ncr_comm *comm, int ranks, struct ncr_id id, int rank,
-                                          void *config);
-typedef int ncr_fn_ncclCommInitRankScalable(ncr_comm *comm, int ranks, int rank, int id_count,
-                                            struct ncr_id *ids, void *config);
-typedef int ncr_fn_ncclCommSplit(ncr_comm comm, int color, int key, ncr_comm *new_comm,
-                                 void *config);
-typedef int ncr_fn_ncclCommShrink(ncr_comm comm, int *excluded, int count, ncr_comm *new_comm,
-                                  void *config, int flags);
-typedef int ncr_fn_ncclCommGrow(ncr_comm comm, int ranks, const struct ncr_id *id, int rank,
-                                ncr_comm *new_comm, void *config);
+typedef int ncr_fn_ncclCommInitRankConfig(ncr_comm *comm, int ranks, struct ncr_id id, int rank, void *config);
+typedef int ncr_fn_ncclCommInitRankScalable(ncr_comm *comm, int ranks, int rank, int id_count, struct ncr_id *ids,
+                                            void *config);
+typedef int ncr_fn_ncclCommSplit(ncr_comm comm, int color, int key, ncr_comm *new_comm, void *config);
+typedef int ncr_fn_ncclCommShrink(ncr_comm comm, int *excluded, int count, ncr_comm *new_comm, void *config, int flags);
+typedef int ncr_fn_ncclCommGrow(ncr_comm comm, int ranks, const struct ncr_id *id, int rank, ncr_comm *new_comm,
+                                void *config);
 typedef int ncr_fn_ncclCommCount(ncr_comm comm, int *count);
 typedef int ncr_fn_ncclCommUserRank(ncr_comm comm, int *rank);
 typedef int ncr_fn_ncclGroupStart(void);
 typedef int ncr_fn_ncclGroupEnd(void);
-typedef int ncr_fn_ncclSend(const void *buffer, size_t count, int type, int peer, ncr_comm comm,
-                            ncr_stream stream);
-typedef int ncr_fn_ncclRecv(void *buffer, size_t count, int type, int peer, ncr_comm comm,
-                            ncr_stream stream);
-typedef int ncr_fn_ncclAllReduce(const void *from, void *to, size_t count, int type, int op,
-                                 ncr_comm comm, ncr_stream stream);
-typedef int ncr_fn_ncclReduceScatter(const void *from, void *to, size_t count, int type, int op,
-                                     ncr_comm comm, ncr_stream stream);
-typedef int ncr_fn_ncclReduce(const void *from, void *to, size_t count, int type, int op, int root,
-                              ncr_comm comm, ncr_stream stream);
-typedef int ncr_fn_ncclBroadcast(const void *from, void *to, size_t count, int type, int root,
-                                 ncr_comm comm, ncr_stream stream);
-typedef int ncr_fn_ncclBcast(void *buffer, size_t count, int type, int root, ncr_comm comm,
-                             ncr_stream stream);
-typedef int ncr_fn_ncclAllGather(const void *from, void *to, size_t count, int type, ncr_comm comm,
+typedef int ncr_fn_ncclSend(const void *buffer, size_t count, int type, int peer, ncr_comm comm, ncr_stream stream);
+typedef int ncr_fn_ncclRecv(void *buffer, size_t count, int type, int peer, ncr_comm comm, ncr_stream stream);
+typedef int ncr_fn_ncclAllReduce(const void *from, void *to, size_t count, int type, int op, ncr_comm comm,
                                  ncr_stream stream);
-typedef int ncr_fn_ncclAlltoAll(const void *from, void *to, size_t count, int type, ncr_comm comm,
-                                ncr_stream stream);
-typedef int ncr_fn_ncclGather(const void *from, void *to, size_t count, int type, int root,
-                              ncr_comm comm, ncr_stream stream);
-typedef int ncr_fn_ncclScatter(const void *from, void *to, size_t count, int type, int root,
-                               ncr_comm comm, ncr_stream stream);
-typedef int ncr_fn_ncclCommWindowRegister(ncr_comm comm, void *buffer, size_t size,
-                                          ncr_window *window, int flags);
+typedef int ncr_fn_ncclReduceScatter(const void *from, void *to, size_t count, int type, int op, ncr_comm comm,
+                                     ncr_stream stream);
+typedef int ncr_fn_ncclReduce(const void *from, void *to, size_t count, int type, int op, int root, ncr_comm comm,
+                              ncr_stream stream);
+typedef int ncr_fn_ncclBroadcast(const void *from, void *to, size_t count, int type, int root, ncr_comm comm,
+                                 ncr_stream stream);
+typedef int ncr_fn_ncclBcast(void *buffer, size_t count, int type, int root, ncr_comm comm, ncr_stream stream);
+typedef int ncr_fn_ncclAllGather(const void *from, void *to, size_t count, int type, ncr_comm comm, ncr_stream stream);
+typedef int ncr_fn_ncclAlltoAll(const void *from, void *to, size_t count, int type, ncr_comm comm, ncr_stream stream);
+typedef int ncr_fn_ncclGather(const void *from, void *to, size_t count, int type, int root, ncr_comm comm,
+                              ncr_stream stream);
+typedef int ncr_fn_ncclScatter(const void *from, void *to, size_t count, int type, int root, ncr_comm comm,
+                               ncr_stream stream);
+typedef int ncr_fn_ncclCommWindowRegister(ncr_comm comm, void *buffer, size_t size, ncr_window *window, int flags);
 typedef int ncr_fn_ncclCommWindowDeregister(ncr_comm comm, ncr_window window);
 typedef int ncr_fn_ncclDevCommCreate(ncr_comm comm, const void *requirements, void *device_comm);
-typedef int ncr_fn_ncclLsaBarrierCreateRequirement(struct ncr_team team, int barriers, void *handle,
-                                                   void *requirement);
-typedef int ncr_fn_ncclLLA2ACreateRequirement(int blocks, int slots, void *handle,
-                                              void *requirement);
+typedef int ncr_fn_ncclLsaBarrierCreateRequirement(struct ncr_team team, int barriers, void *handle, void *requirement);
+typedef int ncr_fn_ncclLLA2ACreateRequirement(int blocks, int slots, void *handle, void *requirement);
 
 /* The library's own function, and what the program would reach: a bridge, where there is one. */
 #define NCR_OWN(library, name) NCR_AS(name, (library)->targets[2 * NCR_ROW_##name])
 #define NCR_SEEN(library, name) NCR_AS(name, (library)->entries[2 * NCR_ROW_##name])
-#define NCR_AS(name, where)                                                                        \
-    (((union {                                                                                     \
-         void *address;                                                                            \
-         ncr_fn_##name *function;                                                                  \
-     }){where})                                                                                    \
+#define NCR_AS(name, where)                                                                                            \
+    (((union {                                                                                                         \
+         void *address;                                                                                                \
+         ncr_fn_##name *function;                                                                                      \
+     }){where})                                                                                                        \
          .function)
 
 /* ---- bridge.c ---- */
@@ -166,22 +156,22 @@ ncr_fn_ncclAllGather ncr_all_gather_as_bytes;
 
 /* ---- percall.c: the forms with a configuration per call (2.31) ---- */
 
-int ncr_all_reduce_config(const void *from, void *to, size_t count, int type, int op, ncr_comm comm,
-                          ncr_stream stream, const void *config);
-int ncr_reduce_scatter_config(const void *from, void *to, size_t count, int type, int op,
-                              ncr_comm comm, ncr_stream stream, const void *config);
-int ncr_reduce_config(const void *from, void *to, size_t count, int type, int op, int root,
-                      ncr_comm comm, ncr_stream stream, const void *config);
-int ncr_broadcast_config(const void *from, void *to, size_t count, int type, int root,
-                         ncr_comm comm, ncr_stream stream, const void *config);
-int ncr_all_gather_config(const void *from, void *to, size_t count, int type, ncr_comm comm,
-                          ncr_stream stream, const void *config);
-int ncr_all_to_all_config(const void *from, void *to, size_t count, int type, ncr_comm comm,
-                          ncr_stream stream, const void *config);
-int ncr_gather_config(const void *from, void *to, size_t count, int type, int root, ncr_comm comm,
+int ncr_all_reduce_config(const void *from, void *to, size_t count, int type, int op, ncr_comm comm, ncr_stream stream,
+                          const void *config);
+int ncr_reduce_scatter_config(const void *from, void *to, size_t count, int type, int op, ncr_comm comm,
+                              ncr_stream stream, const void *config);
+int ncr_reduce_config(const void *from, void *to, size_t count, int type, int op, int root, ncr_comm comm,
                       ncr_stream stream, const void *config);
-int ncr_scatter_config(const void *from, void *to, size_t count, int type, int root, ncr_comm comm,
-                       ncr_stream stream, const void *config);
+int ncr_broadcast_config(const void *from, void *to, size_t count, int type, int root, ncr_comm comm, ncr_stream stream,
+                         const void *config);
+int ncr_all_gather_config(const void *from, void *to, size_t count, int type, ncr_comm comm, ncr_stream stream,
+                          const void *config);
+int ncr_all_to_all_config(const void *from, void *to, size_t count, int type, ncr_comm comm, ncr_stream stream,
+                          const void *config);
+int ncr_gather_config(const void *from, void *to, size_t count, int type, int root, ncr_comm comm, ncr_stream stream,
+                      const void *config);
+int ncr_scatter_config(const void *from, void *to, size_t count, int type, int root, ncr_comm comm, ncr_stream stream,
+                       const void *config);
 
 /* ---- memory.c: allocation, registration, windows ---- */
 

@@ -1,6 +1,6 @@
 /*
- * Creating communicators: the id's tag is compared, the configuration is fitted, and what an older
- * backend lacks is replaced where a simpler call does exactly the same.
+ * Creating communicators: the id's tag is compared, the configuration is fitted, and what an older backend lacks is
+ * replaced where a simpler call does exactly the same.
  */
 #include "bridge.h"
 
@@ -20,8 +20,7 @@ int ncr_comm_init_rank(ncr_comm *comm, int ranks, struct ncr_id id, int rank) {
     if (code)
         return code;
     ncr_expect(comm);
-    return ncr_made(library, NCR_COMMUNICATORS, comm,
-                    NCR_OWN(library, ncclCommInitRank)(comm, ranks, id, rank));
+    return ncr_made(library, NCR_COMMUNICATORS, comm, NCR_OWN(library, ncclCommInitRank)(comm, ranks, id, rank));
 }
 
 /** ncclCommInitAll. */
@@ -37,10 +36,9 @@ int ncr_comm_init_all(ncr_comm *comms, int devices, const int *list) {
     return code;
 }
 
-/* ncclCommInitRankConfig before 2.14: a communicator with all defaults is the same thing; a
- * non-blocking one is not. */
-static int init_rank_config(struct ncr_library *library, ncr_comm *comm, int ranks,
-                            struct ncr_id id, int rank, void *config) {
+/* ncclCommInitRankConfig before 2.14: a communicator with all defaults is the same thing; a non-blocking one is not. */
+static int init_rank_config(struct ncr_library *library, ncr_comm *comm, int ranks, struct ncr_id id, int rank,
+                            void *config) {
     struct ncr_config_copy copy;
     struct {
         struct ncr_versioned head;
@@ -56,49 +54,41 @@ static int init_rank_config(struct ncr_library *library, ncr_comm *comm, int ran
     if (config && first.head.size >= sizeof first)
         memcpy(&first, config, offsetof(__typeof__(first), blocking) + sizeof first.blocking);
     if (config && first.head.magic != NCR_MAGIC)
-        return ncr_invalid(library,
-                           "ncclCommInitRankConfig: the configuration was not initialised with "
-                           "NCCL_CONFIG_INITIALIZER");
+        return ncr_invalid(library, "ncclCommInitRankConfig: the configuration was not initialised with "
+                                    "NCCL_CONFIG_INITIALIZER");
     if (first.blocking == 0)
-        return ncr_refuse_lacking(library, "ncclCommInitRankConfig",
-                                  " of a non-blocking communicator", 21403);
-    return ncr_made(library, NCR_COMMUNICATORS, comm,
-                    NCR_OWN(library, ncclCommInitRank)(comm, ranks, id, rank));
+        return ncr_refuse_lacking(library, "ncclCommInitRankConfig", " of a non-blocking communicator", 21403);
+    return ncr_made(library, NCR_COMMUNICATORS, comm, NCR_OWN(library, ncclCommInitRank)(comm, ranks, id, rank));
 }
 
 /** ncclCommInitRankConfig. */
 int ncr_comm_init_rank_config(ncr_comm *comm, int ranks, struct ncr_id id, int rank, void *config) {
     bool named = false;
-    struct ncr_library *library =
-        ncr_library_to_create(__builtin_return_address(0), config, &named);
+    struct ncr_library *library = ncr_library_to_create(__builtin_return_address(0), config, &named);
     int code = library ? take_id(library, named, &id) : NCR_SYSTEM_ERROR;
     return code ? code : init_rank_config(library, comm, ranks, id, rank, config);
 }
 
 /* With ids that the library has taken. */
-static int init_rank_scalable(struct ncr_library *library, ncr_comm *comm, int ranks, int rank,
-                              int id_count, struct ncr_id *ids, void *config) {
+static int init_rank_scalable(struct ncr_library *library, ncr_comm *comm, int ranks, int rank, int id_count,
+                              struct ncr_id *ids, void *config) {
     struct ncr_config_copy copy;
     ncr_expect(comm);
     if (library->targets[2 * NCR_ROW_ncclCommInitRankScalable])
-        return ncr_made(
-            library, NCR_COMMUNICATORS, comm,
-            NCR_OWN(library, ncclCommInitRankScalable)(comm, ranks, rank, id_count, ids,
-                                                       ncr_config_fit(library, config, &copy)));
+        return ncr_made(library, NCR_COMMUNICATORS, comm,
+                        NCR_OWN(library, ncclCommInitRankScalable)(comm, ranks, rank, id_count, ids,
+                                                                   ncr_config_fit(library, config, &copy)));
     if (!ids || id_count < 1)
         return ncr_invalid(library, "ncclCommInitRankScalable: there is no unique id");
     if (id_count > 1)
-        return ncr_refuse_lacking(library, "ncclCommInitRankScalable", " with more than one id",
-                                  22304);
+        return ncr_refuse_lacking(library, "ncclCommInitRankScalable", " with more than one id", 22304);
     return init_rank_config(library, comm, ranks, ids[0], rank, config);
 }
 
 /** ncclCommInitRankScalable; before 2.23.4 with one id, which is ncclCommInitRankConfig. */
-int ncr_comm_init_rank_scalable(ncr_comm *comm, int ranks, int rank, int id_count,
-                                struct ncr_id *ids, void *config) {
+int ncr_comm_init_rank_scalable(ncr_comm *comm, int ranks, int rank, int id_count, struct ncr_id *ids, void *config) {
     bool named = false;
-    struct ncr_library *library =
-        ncr_library_to_create(__builtin_return_address(0), config, &named);
+    struct ncr_library *library = ncr_library_to_create(__builtin_return_address(0), config, &named);
     if (!library)
         return NCR_SYSTEM_ERROR;
     struct ncr_id *taken = ids && id_count > 0 ? calloc((size_t)id_count, sizeof *taken) : NULL;
@@ -108,8 +98,7 @@ int ncr_comm_init_rank_scalable(ncr_comm *comm, int ranks, int rank, int id_coun
         code = take_id(library, named, &taken[i]);
     }
     if (!code)
-        code =
-            init_rank_scalable(library, comm, ranks, rank, id_count, taken ? taken : ids, config);
+        code = init_rank_scalable(library, comm, ranks, rank, id_count, taken ? taken : ids, config);
     free(taken);
     return code;
 }
@@ -125,24 +114,19 @@ int ncr_comm_split(ncr_comm comm, int color, int key, ncr_comm *new_comm, void *
 }
 
 /** ncclCommShrink. */
-int ncr_comm_shrink(ncr_comm comm, int *excluded, int count, ncr_comm *new_comm, void *config,
-                    int flags) {
+int ncr_comm_shrink(ncr_comm comm, int *excluded, int count, ncr_comm *new_comm, void *config, int flags) {
     struct ncr_library *library = ncr_library_of(comm);
     struct ncr_config_copy copy;
     void *fitted = ncr_config_fit(library, config, &copy);
     ncr_expect(new_comm);
-    return ncr_made(
-        library, NCR_COMMUNICATORS, new_comm,
-        NCR_OWN(library, ncclCommShrink)(comm, excluded, count, new_comm, fitted, flags));
+    return ncr_made(library, NCR_COMMUNICATORS, new_comm,
+                    NCR_OWN(library, ncclCommShrink)(comm, excluded, count, new_comm, fitted, flags));
 }
 
-/** ncclCommGrow; on a joining rank there is no communicator yet, and the id decides whether it may
- * join. */
-int ncr_comm_grow(ncr_comm comm, int ranks, const struct ncr_id *id, int rank, ncr_comm *new_comm,
-                  void *config) {
+/** ncclCommGrow; on a joining rank there is no communicator yet, and the id decides whether it may join. */
+int ncr_comm_grow(ncr_comm comm, int ranks, const struct ncr_id *id, int rank, ncr_comm *new_comm, void *config) {
     struct ncr_library *library =
-        comm ? ncr_library_to_extend(comm)
-             : ncr_library_to_create(__builtin_return_address(0), config, NULL);
+        comm ? ncr_library_to_extend(comm) : ncr_library_to_create(__builtin_return_address(0), config, NULL);
     struct ncr_config_copy copy;
     if (!library)
         return NCR_SYSTEM_ERROR;
@@ -157,8 +141,7 @@ int ncr_comm_grow(ncr_comm comm, int ranks, const struct ncr_id *id, int rank, n
                     NCR_OWN(library, ncclCommGrow)(comm, ranks, id, rank, new_comm, fitted));
 }
 
-/** ncclCommFinalize before 2.14: ncclCommDestroy does the work there. NULL is allowed
- * (v2.14.3:init.cc:1378). */
+/** ncclCommFinalize before 2.14: ncclCommDestroy does the work there. NULL is allowed (v2.14.3:init.cc:1378). */
 int ncr_comm_finalize(ncr_comm comm) {
     (void)comm;
     return NCR_SUCCESS;

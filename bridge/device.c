@@ -1,7 +1,6 @@
 /*
- * The host side of the device API. Its structs are compiled into the program's kernels and changed
- * with nearly every version; no shim can convert them, so what a 2.28 would misread is refused
- * before it can crash there.
+ * The host side of the device API. Its structs are compiled into the program's kernels and changed with nearly every
+ * version; no shim can convert them, so what a 2.28 would misread is refused before it can crash there.
  */
 #include "bridge.h"
 
@@ -9,19 +8,16 @@
 
 /*
  * Is the program compiled for a 2.28 whose structs have another layout? Between 2.28.3 and 2.28.7
- * ncclDevCommRequirements grew from 24 to 56 bytes and ncclDevResourceRequirements from 32 to 56,
- * and neither tells its size. A program that never passed a configuration gives no answer; then it
- * is taken to fit.
+ * ncclDevCommRequirements grew from 24 to 56 bytes and ncclDevResourceRequirements from 32 to 56, and neither tells its
+ * size. A program that never passed a configuration gives no answer; then it is taken to fit.
  */
 static bool has_other_layout(const struct ncr_library *library, char text[16]) {
     int program = ncr_program_version();
     ncr_version_text(program, text);
-    return program >= 22803 && program < 22900 &&
-           (program < 22807) != (library->backend.version < 22807);
+    return program >= 22803 && program < 22900 && (program < 22807) != (library->backend.version < 22807);
 }
 
-static int refuse_layout(const struct ncr_library *library, const char *function,
-                         const char *program) {
+static int refuse_layout(const struct ncr_library *library, const char *function, const char *program) {
     char present[16];
     ncr_version_text(library->backend.version, present);
     return ncr_refuse(library,
@@ -32,29 +28,24 @@ static int refuse_layout(const struct ncr_library *library, const char *function
 }
 
 /**
- * ncclDevCommCreate on a 2.28, whose struct has no header: one from 2.29 on (recognised by its
- * magic) would be taken for a list and followed (v2.28.9:dev_runtime.cc:661); one from the
- * other 2.28 would be read with the wrong layout.
+ * ncclDevCommCreate on a 2.28, whose struct has no header: one from 2.29 on (recognised by its magic) would be taken
+ * for a list and followed (v2.28.9:dev_runtime.cc:661); one from the other 2.28 would be read with the wrong layout.
  */
 int ncr_dev_comm_create(ncr_comm comm, const void *requirements, void *device_comm) {
     struct ncr_library *library = ncr_library_of(comm);
     char program[16];
     unsigned magic = 0;
     if (requirements)
-        memcpy(&magic, (const char *)requirements + offsetof(struct ncr_versioned, magic),
-               sizeof magic);
+        memcpy(&magic, (const char *)requirements + offsetof(struct ncr_versioned, magic), sizeof magic);
     if (magic == NCR_MAGIC)
-        return ncr_refuse_lacking(library, "ncclDevCommCreate", " of a program compiled for it",
-                                  22902);
+        return ncr_refuse_lacking(library, "ncclDevCommCreate", " of a program compiled for it", 22902);
     if (has_other_layout(library, program))
         return refuse_layout(library, "ncclDevCommCreate", program);
     return NCR_OWN(library, ncclDevCommCreate)(comm, requirements, device_comm);
 }
 
-/** ncclLsaBarrierCreateRequirement, which clears a whole struct: more than a program of 2.28.3 has.
- */
-int ncr_lsa_barrier_requirement(struct ncr_team team, int barriers, void *handle,
-                                void *requirement) {
+/** ncclLsaBarrierCreateRequirement, which clears a whole struct: more than a program of 2.28.3 has. */
+int ncr_lsa_barrier_requirement(struct ncr_team team, int barriers, void *handle, void *requirement) {
     struct ncr_library *library = ncr_chosen_library();
     char program[16];
     if (has_other_layout(library, program))

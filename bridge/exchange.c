@@ -1,7 +1,7 @@
 /*
- * AlltoAll, Gather and Scatter before 2.28.3, by grouped sends and receives: what NCCL itself makes
- * of them where it does not use copy engines (v2.28.9:enqueue.cc:2585). They nest in an outer
- * group, may be captured and pass ncclInProgress on.
+ * AlltoAll, Gather and Scatter before 2.28.3, by grouped sends and receives: what NCCL itself makes of them where it
+ * does not use copy engines (v2.28.9:enqueue.cc:2585). They nest in an outer group, may be captured and pass
+ * ncclInProgress on.
  */
 #include "bridge.h"
 
@@ -48,18 +48,15 @@ static void note(struct exchange *x, int code) {
 
 static void send(struct exchange *x, const void *buffer, int peer) {
     if (!x->code)
-        note(x,
-             NCR_SEEN(x->library, ncclSend)(buffer, x->count, x->type, peer, x->comm, x->stream));
+        note(x, NCR_SEEN(x->library, ncclSend)(buffer, x->count, x->type, peer, x->comm, x->stream));
 }
 
 static void receive(struct exchange *x, void *buffer, int peer) {
     if (!x->code)
-        note(x,
-             NCR_SEEN(x->library, ncclRecv)(buffer, x->count, x->type, peer, x->comm, x->stream));
+        note(x, NCR_SEEN(x->library, ncclRecv)(buffer, x->count, x->type, peer, x->comm, x->stream));
 }
 
-/* The group must be ended even after an error, with nothing launched, and an outer one must not
- * launch the rest. */
+/* The group must be ended even after an error, with nothing launched, and an outer one must not launch the rest. */
 static int end(struct exchange *x) {
     if (x->code)
         ncr_fail_group(x->library, x->code);
@@ -67,19 +64,13 @@ static int end(struct exchange *x) {
     return x->code ? x->code : code;
 }
 
-static struct exchange exchange_of(size_t count, int type, int root, ncr_comm comm,
-                                   ncr_stream stream) {
-    return (struct exchange){.library = ncr_library_of(comm),
-                             .comm = comm,
-                             .stream = stream,
-                             .count = count,
-                             .type = type,
-                             .root = root};
+static struct exchange exchange_of(size_t count, int type, int root, ncr_comm comm, ncr_stream stream) {
+    return (struct exchange){
+        .library = ncr_library_of(comm), .comm = comm, .stream = stream, .count = count, .type = type, .root = root};
 }
 
 /** ncclAlltoAll (RCCL: ncclAllToAll): `count` elements to and from each rank. */
-int ncr_all_to_all(const void *from, void *to, size_t count, int type, ncr_comm comm,
-                   ncr_stream stream) {
+int ncr_all_to_all(const void *from, void *to, size_t count, int type, ncr_comm comm, ncr_stream stream) {
     struct exchange x = exchange_of(count, type, 0, comm, stream);
     if (!begin(&x, "ncclAlltoAll: invalid type"))
         return x.code;
@@ -91,8 +82,7 @@ int ncr_all_to_all(const void *from, void *to, size_t count, int type, ncr_comm 
 }
 
 /** ncclGather: `count` elements from each rank, one behind the other on the root. */
-int ncr_gather(const void *from, void *to, size_t count, int type, int root, ncr_comm comm,
-               ncr_stream stream) {
+int ncr_gather(const void *from, void *to, size_t count, int type, int root, ncr_comm comm, ncr_stream stream) {
     struct exchange x = exchange_of(count, type, root, comm, stream);
     if (!begin(&x, "ncclGather: invalid type or root"))
         return x.code;
@@ -103,8 +93,7 @@ int ncr_gather(const void *from, void *to, size_t count, int type, int root, ncr
 }
 
 /** ncclScatter: `count` elements to each rank, from one behind the other on the root. */
-int ncr_scatter(const void *from, void *to, size_t count, int type, int root, ncr_comm comm,
-                ncr_stream stream) {
+int ncr_scatter(const void *from, void *to, size_t count, int type, int root, ncr_comm comm, ncr_stream stream) {
     struct exchange x = exchange_of(count, type, root, comm, stream);
     if (!begin(&x, "ncclScatter: invalid type or root"))
         return x.code;

@@ -1,8 +1,8 @@
 /*
- * NCCL calls some of its public functions through its own procedure linkage table (19 of them
- * in 2.28.9), and a preloaded library catches those calls too. They are put right in the library's
- * table of addresses after it was opened, so that groups, tags and counts see the program's calls
- * only. RTLD_DEEPBIND would do the same but defeats malloc interposers and sanitizers.
+ * NCCL calls some of its public functions through its own procedure linkage table (19 of them in 2.28.9), and a
+ * preloaded library catches those calls too. They are put right in the library's table of addresses after it was
+ * opened, so that groups, tags and counts see the program's calls only. RTLD_DEEPBIND would do the same but defeats
+ * malloc interposers and sanitizers.
  */
 #include "bridge.h"
 
@@ -30,8 +30,7 @@ struct tables {
     } relocations[2]; /* of calls, of data */
     size_t relative;  /* so many of the data's come first and name no symbol */
     uintptr_t base;
-    uintptr_t read_only_start,
-        read_only_end; /* the pages that the loader has made so after relocating */
+    uintptr_t read_only_start, read_only_end; /* the pages that the loader has made so after relocating */
 };
 
 static uintptr_t page_size(void) {
@@ -50,8 +49,7 @@ static int find_tables(struct dl_phdr_info *info, size_t size, void *arg) {
     for (unsigned i = 0; i < info->dlpi_phnum; i++) {
         const Elf64_Phdr *p = &info->dlpi_phdr[i];
         uintptr_t start = info->dlpi_addr + p->p_vaddr;
-        here |=
-            p->p_type == PT_LOAD && search->inside >= start && search->inside < start + p->p_memsz;
+        here |= p->p_type == PT_LOAD && search->inside >= start && search->inside < start + p->p_memsz;
         if (p->p_type == PT_DYNAMIC)
             dynamic = (const Elf64_Dyn *)start;
         if (p->p_type == PT_GNU_RELRO) {
@@ -107,8 +105,8 @@ static bool set_slot(const struct tables *tables, uintptr_t *slot, void *address
 }
 
 /**
- * Point the library's references to its own public functions at itself. Only for a library that is
- * a NCCL: in torch's own library NCCL is linked in, and the calls through the table are torch's.
+ * Point the library's references to its own public functions at itself. Only for a library that is a NCCL: in torch's
+ * own library NCCL is linked in, and the calls through the table are torch's.
  */
 void ncr_isolate(const struct ncr_library *library) {
     struct tables tables = {0};
@@ -116,8 +114,8 @@ void ncr_isolate(const struct ncr_library *library) {
         uintptr_t inside;
         struct tables *tables;
     } search = {(uintptr_t)library->targets[0], &tables};
-    if (strncmp(ncr_basename(library->backend.path), "libtorch", 8) == 0 ||
-        !dl_iterate_phdr(find_tables, &search) || !tables.symbols || !tables.strings)
+    if (strncmp(ncr_basename(library->backend.path), "libtorch", 8) == 0 || !dl_iterate_phdr(find_tables, &search) ||
+        !tables.symbols || !tables.strings)
         return;
     for (int i = 0; i < 2; i++) {
         const Elf64_Rela *r = tables.relocations[i].first;
@@ -128,8 +126,7 @@ void ncr_isolate(const struct ncr_library *library) {
             uint32_t type = (uint32_t)ELF64_R_TYPE(r->r_info);
             if (type != JUMP_SLOT && type != GLOB_DAT)
                 continue;
-            void *own = own_function(library, tables.strings +
-                                                  tables.symbols[ELF64_R_SYM(r->r_info)].st_name);
+            void *own = own_function(library, tables.strings + tables.symbols[ELF64_R_SYM(r->r_info)].st_name);
             if (own && !set_slot(&tables, (uintptr_t *)(tables.base + r->r_offset), own)) {
                 ncr_log(NCR_WARN,
                         "%s: its table of addresses cannot be written (%s), so its calls to its "

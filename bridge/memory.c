@@ -1,7 +1,7 @@
 /*
- * Allocation, registration and windows where the backend is too old for them. NCCL defines what a
- * build or machine without the feature does: plain device memory, no handle, no window; programs
- * must cope with that, and so it is exact.
+ * Allocation, registration and windows where the backend is too old for them. NCCL defines what a build or machine
+ * without the feature does: plain device memory, no handle, no window; programs must cope with that, and so it is
+ * exact.
  */
 #include "bridge.h"
 #include "old_glibc.h"
@@ -11,9 +11,10 @@
 
 /* ---- ncclMemAlloc before 2.19: cudaMalloc, NCCL's own fallback (v2.30.7:allocator.cc:96) ---- */
 
-/* What allocates in this process: cudaMalloc and cudaFree of the CUDA runtime that the program has,
- * or, where that is linked statically and hidden, the driver's own. Chosen once, so that memory
- * goes back to where it came from. */
+/*
+ * What allocates in this process: cudaMalloc and cudaFree of the CUDA runtime that the program has, or, where that is
+ * linked statically and hidden, the driver's own. Chosen once, so that memory goes back to where it came from.
+ */
 struct allocator {
     int (*allocate)(void **pointer, size_t size);
     int (*release)(void *pointer);
@@ -45,17 +46,14 @@ static bool look_up(void *library, const char *name, void *function) {
 }
 
 static bool find_runtime(struct allocator *a, void *library) {
-    return look_up(library, "cudaMalloc", &a->allocate) &&
-           look_up(library, "cudaFree", &a->release);
+    return look_up(library, "cudaMalloc", &a->allocate) && look_up(library, "cudaFree", &a->release);
 }
 
 static bool find_driver(struct allocator *a) {
     void *driver = ncr_real_dlopen()("libcuda.so.1", RTLD_LAZY);
     int (*start)(unsigned);
-    return driver && look_up(driver, "cuInit", &start) &&
-           look_up(driver, "cuMemAlloc_v2", &a->allocate) &&
-           look_up(driver, "cuMemFree_v2", &a->release) &&
-           look_up(driver, "cuCtxGetCurrent", &a->get_context) &&
+    return driver && look_up(driver, "cuInit", &start) && look_up(driver, "cuMemAlloc_v2", &a->allocate) &&
+           look_up(driver, "cuMemFree_v2", &a->release) && look_up(driver, "cuCtxGetCurrent", &a->get_context) &&
            look_up(driver, "cuCtxSetCurrent", &a->set_context) &&
            look_up(driver, "cuDevicePrimaryCtxRetain", &a->retain) && start(0) == 0;
 }
@@ -68,8 +66,7 @@ static const struct allocator *allocator(void) {
     struct allocator *found = calloc(1, sizeof *found);
     void *runtime;
     bool usable = found && (find_runtime(found, RTLD_DEFAULT) ||
-                            ((runtime = mapped_cudart()) && find_runtime(found, runtime)) ||
-                            find_driver(found));
+                            ((runtime = mapped_cudart()) && find_runtime(found, runtime)) || find_driver(found));
     dlerror();
     if (usable && atomic_compare_exchange_strong(&chosen, &known, found))
         return found;
@@ -86,8 +83,7 @@ static bool has_context(const struct allocator *a) {
 }
 
 static int no_cuda(const char *function) {
-    return ncr_fail(NCR_CUDA_ERROR,
-                    "%s: neither the CUDA runtime nor the driver can be used in this process",
+    return ncr_fail(NCR_CUDA_ERROR, "%s: neither the CUDA runtime nor the driver can be used in this process",
                     function);
 }
 
@@ -101,39 +97,34 @@ int ncr_mem_alloc(void **pointer, size_t size) {
                : ncr_fail(NCR_CUDA_ERROR, "ncclMemAlloc: CUDA cannot allocate %zu bytes", size);
 }
 
-/** ncclMemFree, for memory from the ncclMemAlloc above: a library that lacks the one lacks the
- * other. */
+/** ncclMemFree, for memory from the ncclMemAlloc above: a library that lacks the one lacks the other. */
 int ncr_mem_free(void *pointer) {
     const struct allocator *a = allocator();
     if (!a)
         return no_cuda("ncclMemFree");
-    return !pointer || a->release(pointer) == 0
-               ? NCR_SUCCESS
-               : ncr_fail(NCR_CUDA_ERROR, "ncclMemFree: CUDA cannot free %p", pointer);
+    return !pointer || a->release(pointer) == 0 ? NCR_SUCCESS
+                                                : ncr_fail(NCR_CUDA_ERROR, "ncclMemFree: CUDA cannot free %p", pointer);
 }
 
-/* ---- ncclCommRegister before 2.19: no handle, as with NCCL_LOCAL_REGISTER=0
- * (v2.30.7:register/register.cc:155) ---- */
+/*
+ * ---- ncclCommRegister before 2.19: no handle, as with NCCL_LOCAL_REGISTER=0 (v2.30.7:register/register.cc:155) ----
+ */
 
 int ncr_comm_register(ncr_comm comm, void *buffer, size_t size, void **handle) {
     if (!comm || !buffer || size == 0 || !handle)
-        return ncr_invalid(ncr_library_of(comm),
-                           "ncclCommRegister: an argument is NULL, or the size is 0");
+        return ncr_invalid(ncr_library_of(comm), "ncclCommRegister: an argument is NULL, or the size is 0");
     *handle = NULL;
     return NCR_SUCCESS;
 }
 
 int ncr_comm_deregister(ncr_comm comm, void *handle) {
     (void)handle;
-    return comm ? NCR_SUCCESS
-                : ncr_invalid(ncr_library_of(comm), "ncclCommDeregister: the communicator is NULL");
+    return comm ? NCR_SUCCESS : ncr_invalid(ncr_library_of(comm), "ncclCommDeregister: the communicator is NULL");
 }
 
-/* ---- windows: before 2.27 none (v2.27.7:register/register.cc:205); before 2.29.2 without
- * ncclWinGetUserPtr ---- */
+/* ---- windows: before 2.27 none (v2.27.7:register/register.cc:205); before 2.29.2 without ncclWinGetUserPtr ---- */
 
-/* The buffers of the windows of a library that cannot tell them; under `busy`. Programs register
- * few. */
+/* The buffers of the windows of a library that cannot tell them; under `busy`. Programs register few. */
 static struct {
     ncr_window window;
     void *buffer;
@@ -187,8 +178,7 @@ int ncr_window_register(ncr_comm comm, void *buffer, size_t size, ncr_window *wi
     struct ncr_library *library = ncr_library_of(comm);
     if (!library->targets[2 * NCR_ROW_ncclCommWindowRegister]) {
         if (!comm || !buffer || size == 0 || !window)
-            return ncr_invalid(library,
-                               "ncclCommWindowRegister: an argument is NULL, or the size is 0");
+            return ncr_invalid(library, "ncclCommWindowRegister: an argument is NULL, or the size is 0");
         *window = NULL;
         return NCR_SUCCESS;
     }
@@ -208,19 +198,16 @@ int ncr_window_deregister(ncr_comm comm, ncr_window window) {
     recall(window, true);
     if (library->targets[2 * NCR_ROW_ncclCommWindowDeregister])
         return NCR_OWN(library, ncclCommWindowDeregister)(comm, window);
-    return comm ? NCR_SUCCESS
-                : ncr_invalid(library, "ncclCommWindowDeregister: the communicator is NULL");
+    return comm ? NCR_SUCCESS : ncr_invalid(library, "ncclCommWindowDeregister: the communicator is NULL");
 }
 
-/** ncclWinGetUserPtr before 2.29.2: NULL for no window (v2.30.7:dev_runtime.cc:1597), else what was
- * registered. */
+/** ncclWinGetUserPtr before 2.29.2: NULL for no window (v2.30.7:dev_runtime.cc:1597), else what was registered. */
 int ncr_window_user_pointer(ncr_comm comm, ncr_window window, void **pointer) {
     struct ncr_library *library = ncr_library_of(comm);
     if (!comm || !pointer)
         return ncr_invalid(library, "ncclWinGetUserPtr: an argument is NULL");
     *pointer = window ? recall(window, false) : NULL;
     if (window && !*pointer)
-        return ncr_refuse_lacking(library, "ncclWinGetUserPtr",
-                                  " for a window that was registered in a group", 22902);
+        return ncr_refuse_lacking(library, "ncclWinGetUserPtr", " for a window that was registered in a group", 22902);
     return NCR_SUCCESS;
 }

@@ -1,14 +1,12 @@
 /*
- * The collectives with a configuration per call (2.31) on an older backend: without a
- * configuration, or with one whose fields are all unset, they are the plain collectives by NCCL's
- * own definition. Anything else is refused.
+ * The collectives with a configuration per call (2.31) on an older backend: without a configuration, or with one whose
+ * fields are all unset, they are the plain collectives by NCCL's own definition. Anything else is refused.
  */
 #include "bridge.h"
 
 #include <string.h>
 
-/* The fields of ncclCollConfig_t behind size, magic and version (nccl.h of 2.32.3), with their
- * unset values. */
+/* The fields of ncclCollConfig_t behind size, magic and version (nccl.h of 2.32.3), with their unset values. */
 static const struct {
     unsigned offset, size;
     int64_t unset;
@@ -20,7 +18,7 @@ static const struct {
     {36, 4, NCR_UNDEFINED}, /* cgaClusterSize */
     {40, 8, 0},             /* algSelection; forceAlgSelection at 48 means nothing without it */
     {52, 4, NCR_UNDEFINED}, /* CTAPolicy */
-    {64, 8, 0}, /* launchCompletionEvent; userProfilerTag at 56 does not affect execution */
+    {64, 8, 0},             /* launchCompletionEvent; userProfilerTag at 56 does not affect execution */
 };
 
 enum { KNOWN_SIZE = 72 };
@@ -47,46 +45,45 @@ static int check(struct ncr_library *library, const char *function, const void *
         unset &= (fields[i].size == 8 ? wide : narrow) == fields[i].unset;
     }
     return unset ? NCR_SUCCESS
-                 : ncr_refuse_lacking(library, function,
-                                      " with a configuration that is not the default", 23102);
+                 : ncr_refuse_lacking(library, function, " with a configuration that is not the default", 23102);
 }
 
-#define WITHOUT_CONFIG(bridge, plain, parameters, arguments)                                       \
-    int bridge parameters {                                                                        \
-        struct ncr_library *library = ncr_library_of(comm);                                        \
-        int code = check(library, #plain "Config", config);                                        \
-        return code ? code : NCR_SEEN(library, plain) arguments;                                   \
+#define WITHOUT_CONFIG(bridge, plain, parameters, arguments)                                                           \
+    int bridge parameters {                                                                                            \
+        struct ncr_library *library = ncr_library_of(comm);                                                            \
+        int code = check(library, #plain "Config", config);                                                            \
+        return code ? code : NCR_SEEN(library, plain) arguments;                                                       \
     }
 
 WITHOUT_CONFIG(ncr_all_reduce_config, ncclAllReduce,
-               (const void *from, void *to, size_t count, int type, int op, ncr_comm comm,
-                ncr_stream stream, const void *config),
+               (const void *from, void *to, size_t count, int type, int op, ncr_comm comm, ncr_stream stream,
+                const void *config),
                (from, to, count, type, op, comm, stream))
 WITHOUT_CONFIG(ncr_reduce_scatter_config, ncclReduceScatter,
-               (const void *from, void *to, size_t count, int type, int op, ncr_comm comm,
-                ncr_stream stream, const void *config),
+               (const void *from, void *to, size_t count, int type, int op, ncr_comm comm, ncr_stream stream,
+                const void *config),
                (from, to, count, type, op, comm, stream))
 WITHOUT_CONFIG(ncr_reduce_config, ncclReduce,
-               (const void *from, void *to, size_t count, int type, int op, int root, ncr_comm comm,
-                ncr_stream stream, const void *config),
+               (const void *from, void *to, size_t count, int type, int op, int root, ncr_comm comm, ncr_stream stream,
+                const void *config),
                (from, to, count, type, op, root, comm, stream))
 WITHOUT_CONFIG(ncr_broadcast_config, ncclBroadcast,
-               (const void *from, void *to, size_t count, int type, int root, ncr_comm comm,
-                ncr_stream stream, const void *config),
+               (const void *from, void *to, size_t count, int type, int root, ncr_comm comm, ncr_stream stream,
+                const void *config),
                (from, to, count, type, root, comm, stream))
 WITHOUT_CONFIG(ncr_all_gather_config, ncclAllGather,
-               (const void *from, void *to, size_t count, int type, ncr_comm comm,
-                ncr_stream stream, const void *config),
+               (const void *from, void *to, size_t count, int type, ncr_comm comm, ncr_stream stream,
+                const void *config),
                (from, to, count, type, comm, stream))
 WITHOUT_CONFIG(ncr_all_to_all_config, ncclAlltoAll,
-               (const void *from, void *to, size_t count, int type, ncr_comm comm,
-                ncr_stream stream, const void *config),
+               (const void *from, void *to, size_t count, int type, ncr_comm comm, ncr_stream stream,
+                const void *config),
                (from, to, count, type, comm, stream))
 WITHOUT_CONFIG(ncr_gather_config, ncclGather,
-               (const void *from, void *to, size_t count, int type, int root, ncr_comm comm,
-                ncr_stream stream, const void *config),
+               (const void *from, void *to, size_t count, int type, int root, ncr_comm comm, ncr_stream stream,
+                const void *config),
                (from, to, count, type, root, comm, stream))
 WITHOUT_CONFIG(ncr_scatter_config, ncclScatter,
-               (const void *from, void *to, size_t count, int type, int root, ncr_comm comm,
-                ncr_stream stream, const void *config),
+               (const void *from, void *to, size_t count, int type, int root, ncr_comm comm, ncr_stream stream,
+                const void *config),
                (from, to, count, type, root, comm, stream))

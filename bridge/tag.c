@@ -1,9 +1,8 @@
 /*
- * Ranks that disagree: NCCL compares versions only since 2.23.4, and only where the wire formats
- * match; otherwise ranks hang or say "message truncated". So the rank that makes the unique id
- * writes into it which NCCL serves it, in bytes that every NCCL since 2.5 leaves zero (64 to 127;
- * NCCL only hashes them), and each rank compares before it joins. Ranks without the shim pass the
- * same bytes on and join as ever.
+ * Ranks that disagree: NCCL compares versions only since 2.23.4, and only where the wire formats match; otherwise ranks
+ * hang or say "message truncated". So the rank that makes the unique id writes into it which NCCL serves it, in bytes
+ * that every NCCL since 2.5 leaves zero (64 to 127; NCCL only hashes them), and each rank compares before it joins.
+ * Ranks without the shim pass the same bytes on and join as ever.
  */
 #include "bridge.h"
 
@@ -65,8 +64,10 @@ static void tag_id(const struct ncr_library *library, struct ncr_id *id) {
     memcpy(id->bytes + TAG_AT, &tag, sizeof tag);
 }
 
-/* Before a call that makes an id: 2.21.5 writes the bytes that it uses and leaves the rest as it
- * is, which may be the tag of an older id. */
+/*
+ * Before a call that makes an id: 2.21.5 writes the bytes that it uses and leaves the rest as it is, which may be the
+ * tag of an older id.
+ */
 static void clear_room(struct ncr_id *id) {
     if (id)
         memset(id->bytes + TAG_AT, 0, sizeof *id - TAG_AT);
@@ -96,8 +97,7 @@ int ncr_comm_get_unique_id(ncr_comm comm, struct ncr_id *id) {
     return code;
 }
 
-/** Does the id come from a rank with the same library? If not, ncclInvalidUsage with a text that
- * names both. */
+/** Does the id come from a rank with the same library? If not, ncclInvalidUsage with a text that names both. */
 int ncr_tag_check(struct ncr_library *library, const struct ncr_id *id) {
     struct tag theirs, ours;
     memcpy(&theirs, id->bytes + TAG_AT, sizeof theirs);
@@ -114,11 +114,10 @@ int ncr_tag_check(struct ncr_library *library, const struct ncr_id *id) {
                       "the ranks of this communicator have different NCCLs: %s %s on %s (%s) here, "
                       "%s %s on %s (%s) where its "
                       "unique id was made. %s; NCCL_REDIRECT_TAG=0 turns this check off",
-                      kind_name(ours.rccl), our_version, ours.place, library->backend.path,
-                      kind_name(theirs.rccl), their_version, theirs.place, file_of(&theirs),
-                      ncr_routing()
-                          ? "Let nccl_redirect_use() or NCCL_REDIRECT_RULES choose the same for "
-                            "ncclGetUniqueId and on "
-                            "all ranks"
-                          : "Set NCCL_REDIRECT and NCCL_REDIRECT_REQUIRE alike on all hosts");
+                      kind_name(ours.rccl), our_version, ours.place, library->backend.path, kind_name(theirs.rccl),
+                      their_version, theirs.place, file_of(&theirs),
+                      ncr_routing() ? "Let nccl_redirect_use() or NCCL_REDIRECT_RULES choose the same for "
+                                      "ncclGetUniqueId and on "
+                                      "all ranks"
+                                    : "Set NCCL_REDIRECT and NCCL_REDIRECT_REQUIRE alike on all hosts");
 }

@@ -1,5 +1,7 @@
-/* Every NCCL in reach of this environment: what the methods find, wheels that no torch stands
- * beside, and their oddities. */
+/*
+ * Every NCCL in reach of this environment: what the methods find, wheels that no torch stands beside, and their
+ * oddities.
+ */
 #include "cli.h"
 
 #include <stdlib.h>
@@ -12,8 +14,7 @@ struct gathering {
 
 static struct nccl *known_file(struct catalogue *catalogue, const struct ncr_verdict *verdict) {
     for (unsigned i = 0; i < catalogue->count; i++)
-        if (catalogue->list[i].inode == verdict->inode &&
-            catalogue->list[i].device == verdict->device)
+        if (catalogue->list[i].inode == verdict->inode && catalogue->list[i].device == verdict->device)
             return &catalogue->list[i];
     return NULL;
 }
@@ -39,8 +40,7 @@ static void read_file(struct nccl *nccl) {
     nccl->build_id = *info.build_id ? make("%s", info.build_id) : NULL;
 }
 
-/* The version in a wheel's name is the one that it installed; what lies there now may be another's.
- */
+/* The version in a wheel's name is the one that it installed; what lies there now may be another's. */
 static void compare_with_owners(struct nccl *nccl) {
     const struct owners *owners = &nccl->owners;
     const struct owner *writer = NULL;
@@ -48,14 +48,11 @@ static void compare_with_owners(struct nccl *nccl) {
         if (!owners->list[i].other_size)
             writer = &owners->list[i];
     if (owners->count > 1) {
-        remark(
-            nccl,
-            make(
-                "%u packages own this one file; %s%s%s. Uninstalling one removes it for the others",
-                owners->count,
-                writer ? "it is the one of " : "it is the one that was installed last",
-                writer ? writer->name : "", writer ? make(" %s", writer->version) : ""),
-            "uninstall all of them, then install the one that torch asks for");
+        remark(nccl,
+               make("%u packages own this one file; %s%s%s. Uninstalling one removes it for the others", owners->count,
+                    writer ? "it is the one of " : "it is the one that was installed last", writer ? writer->name : "",
+                    writer ? make(" %s", writer->version) : ""),
+               "uninstall all of them, then install the one that torch asks for");
         return;
     }
     const struct owner *owner = owners->count ? &owners->list[0] : NULL;
@@ -63,22 +60,20 @@ static void compare_with_owners(struct nccl *nccl) {
     const char *end;
     if (!owner || strcmp(owner->kind, "wheel") != 0)
         return;
-    if (strstr(owner->name, "nccl") && ncr_version_parse(owner->version, &version, &end) &&
-        nccl->version && version != nccl->version)
-        remark(
-            nccl,
-            make("the wheel says %s, the file is %s: it was replaced after the wheel was installed",
-                 owner->version, version_text(nccl->version)),
-            "pip install --force-reinstall that wheel, if it is the one that you want");
+    if (strstr(owner->name, "nccl") && ncr_version_parse(owner->version, &version, &end) && nccl->version &&
+        version != nccl->version)
+        remark(nccl,
+               make("the wheel says %s, the file is %s: it was replaced after the wheel was installed", owner->version,
+                    version_text(nccl->version)),
+               "pip install --force-reinstall that wheel, if it is the one that you want");
     else if (owner->other_size)
         remark(nccl,
-               make("its size is not what %s %s installed: it was replaced, or copied in part",
-                    owner->name, owner->version),
+               make("its size is not what %s %s installed: it was replaced, or copied in part", owner->name,
+                    owner->version),
                "install that package again");
 }
 
-static void take(struct gathering *gathering, const char *method, const char *origin,
-                 const char *path) {
+static void take(struct gathering *gathering, const char *method, const char *origin, const char *path) {
     struct catalogue *catalogue = gathering->catalogue;
     struct ncr_verdict verdict;
     ncr_judge(path, &gathering->config, &verdict);
@@ -118,18 +113,15 @@ static bool visit_packages(void *arg, const char *origin, const char *folder) {
     return false;
 }
 
-/** Gather them. What `config` chooses does not matter, except that a path which it names is listed
- * too. */
-void catalogue_read(struct catalogue *catalogue, const struct ncr_config *config,
-                    const struct ncr_subject *subject) {
+/** Gather them. What `config` chooses does not matter, except that a path which it names is listed too. */
+void catalogue_read(struct catalogue *catalogue, const struct ncr_config *config, const struct ncr_subject *subject) {
     static const struct ncr_subject any;
     subject = subject ? subject : &any;
     *catalogue = (struct catalogue){.notes = ""};
     struct gathering gathering = {catalogue, *config};
     gathering.config.choice = NCR_CHOOSE_AUTO;
     gathering.config.require_text = NULL;
-    struct ncr_search search = {
-        .config = &gathering.config, .subject = subject, .visit = visit, .arg = &gathering};
+    struct ncr_search search = {.config = &gathering.config, .subject = subject, .visit = visit, .arg = &gathering};
     ncr_candidates(&search);
     if (config->choice == NCR_CHOOSE_PATH)
         take(&gathering, "path", "NCCL_REDIRECT", config->path);
@@ -138,8 +130,7 @@ void catalogue_read(struct catalogue *catalogue, const struct ncr_config *config
         catalogue->notes = make("%s", search.notes.data + 2);
     for (unsigned i = 0; i < catalogue->count; i++)
         if (strcmp(catalogue->list[i].method, "none") == 0)
-            remark(&catalogue->list[i],
-                   make("no torch stands beside it, so neither torch nor system finds it"),
+            remark(&catalogue->list[i], make("no torch stands beside it, so neither torch nor system finds it"),
                    make("name it: --use %s", catalogue->list[i].path));
 }
 
@@ -159,9 +150,8 @@ struct names lacking(const struct names *needs, const char *path) {
 static const char *since_text(const char *name) {
     for (unsigned i = 0; i < NCR_ROWS; i++)
         if (strcmp(ncr_functions[i].name, name) == 0)
-            return ncr_functions[i].rccl
-                       ? make("%s (RCCL)", name)
-                       : make("%s (%s)", name, version_text(ncr_functions[i].since));
+            return ncr_functions[i].rccl ? make("%s (RCCL)", name)
+                                         : make("%s (%s)", name, version_text(ncr_functions[i].since));
     return name;
 }
 

@@ -1,5 +1,4 @@
-/* Doctor: torch, both methods, what the configured choice comes to, and what would serve if that
- * failed. */
+/* Doctor: torch, both methods, what the configured choice comes to, and what would serve if that failed. */
 #include "cli.h"
 
 #include <stdlib.h>
@@ -10,8 +9,7 @@ static const char *torch_version(const char *folder) {
     const char *text = ncr_file_text(make("%s/../version.py", folder), 8192);
     const char *line = text ? strstr(text, "\n__version__") : NULL;
     const char *start = line ? line + 1 + strcspn(line + 1, "'\"\n") : "";
-    return *start && *start != '\n' ? make("%.*s", (int)strcspn(start + 1, "'\"\n"), start + 1)
-                                    : NULL;
+    return *start && *start != '\n' ? make("%.*s", (int)strcspn(start + 1, "'\"\n"), start + 1) : NULL;
 }
 
 static const char *reach_of(const struct elf_info *info) {
@@ -22,8 +20,7 @@ static const char *reach_of(const struct elf_info *info) {
 }
 
 static void check_torch_in(struct doctor *doctor, const char *folder) {
-    static const char *const libraries[][2] = {{"libtorch_cuda.so", "CUDA"},
-                                               {"libtorch_hip.so", "ROCm"}};
+    static const char *const libraries[][2] = {{"libtorch_cuda.so", "CUDA"}, {"libtorch_hip.so", "ROCm"}};
     const char *version = torch_version(folder);
     const char *name = version ? make("torch %s", version) : "torch";
     for (int i = 0; i < 2; i++) {
@@ -35,23 +32,20 @@ static void check_torch_in(struct doctor *doctor, const char *folder) {
         const char *reach = reach_of(&info);
         if (!info.is_elf)
             report(doctor, FAILURE, "torch", "install torch again",
-                   "%s in %s: %s is no library (an interrupted download?)", name, folder,
-                   libraries[i][0]);
+                   "%s in %s: %s is no library (an interrupted download?)", name, folder, libraries[i][0]);
         else if (!reach)
             report(doctor, WARNING, "torch",
                    "a torch with NCCL is needed for backend=nccl: python -c 'import torch; "
                    "print(torch.distributed.is_nccl_available())'",
-                   "%s in %s is built for %s without NCCL, as far as %s shows", name, folder,
-                   libraries[i][1], libraries[i][0]);
+                   "%s in %s is built for %s without NCCL, as far as %s shows", name, folder, libraries[i][1],
+                   libraries[i][0]);
         else
-            report(doctor, FINE, "torch", NULL, "%s in %s: built for %s, %s", name, folder,
-                   libraries[i][1], reach);
+            report(doctor, FINE, "torch", NULL, "%s in %s: built for %s, %s", name, folder, libraries[i][1], reach);
         doctor->torch_needs = info.wanted;
         return;
     }
-    report(
-        doctor, WARNING, "torch", "install a torch for CUDA or ROCm, if this job should use GPUs",
-        "%s in %s has no GPU library (a CPU build): it brings no NCCL and uses none", name, folder);
+    report(doctor, WARNING, "torch", "install a torch for CUDA or ROCm, if this job should use GPUs",
+           "%s in %s has no GPU library (a CPU build): it brings no NCCL and uses none", name, folder);
 }
 
 static void check_torch(struct doctor *doctor, const struct decision *decision) {
@@ -81,16 +75,14 @@ static void check_method(struct doctor *doctor, enum ncr_choice choice) {
     for (unsigned i = 0; i < decision.count; i++)
         if (decision.list[i].outcome == NCR_REFUSED &&
             strncmp(ncr_basename(decision.list[i].candidate.path), "libtorch", 8) != 0)
-            report(doctor, WARNING, name,
-                   "repair or remove it; the next one is used instead, if there is one",
-                   "%s (from %s) %s", decision.list[i].candidate.path,
-                   decision.list[i].candidate.origin, decision.list[i].why);
+            report(doctor, WARNING, name, "repair or remove it; the next one is used instead, if there is one",
+                   "%s (from %s) %s", decision.list[i].candidate.path, decision.list[i].candidate.origin,
+                   decision.list[i].why);
     if (decision.chosen)
         report(doctor, FINE, name, NULL, "opens %s %s, %s", decision.chosen->rccl ? "RCCL" : "NCCL",
                version_text(decision.chosen->version), decision.chosen->candidate.path);
     else
-        report(doctor, asked ? WARNING : FINE, name, NULL,
-               "has nothing to open here; --%s would be refused", name);
+        report(doctor, asked ? WARNING : FINE, name, NULL, "has nothing to open here; --%s would be refused", name);
 }
 
 void check_methods(struct doctor *doctor) {
@@ -107,21 +99,17 @@ void check_choice(struct doctor *doctor) {
                "auto finds no NCCL here; only one that the program brings itself "
                "can serve");
     else if (!chosen)
-        report(doctor, FAILURE, "choice", decision_cure(&doctor->decision), "%s",
-               decision_failure(&doctor->decision));
+        report(doctor, FAILURE, "choice", decision_cure(&doctor->decision), "%s", decision_failure(&doctor->decision));
     else
-        report(doctor, FINE, "choice", NULL, "%s %s serves: %s (%s, from %s)",
-               chosen->rccl ? "RCCL" : "NCCL", version_text(chosen->version),
-               chosen->candidate.path, ncr_method_name(chosen->candidate.method),
+        report(doctor, FINE, "choice", NULL, "%s %s serves: %s (%s, from %s)", chosen->rccl ? "RCCL" : "NCCL",
+               version_text(chosen->version), chosen->candidate.path, ncr_method_name(chosen->candidate.method),
                chosen->candidate.origin);
-    if (chosen && doctor->config.choice == NCR_CHOOSE_TORCH &&
-        chosen->candidate.method != NCR_BY_TORCH)
-        report(
-            doctor, WARNING, "choice",
-            "set NCCL_REDIRECT_TORCH to torch's folder, or NCCL_REDIRECT_FALLBACK=0 to make this "
-            "an error",
-            "%s asks for torch's NCCL, and gets the system's, since no NCCL of torch can be used",
-            doctor->config.decided_by);
+    if (chosen && doctor->config.choice == NCR_CHOOSE_TORCH && chosen->candidate.method != NCR_BY_TORCH)
+        report(doctor, WARNING, "choice",
+               "set NCCL_REDIRECT_TORCH to torch's folder, or NCCL_REDIRECT_FALLBACK=0 to make this "
+               "an error",
+               "%s asks for torch's NCCL, and gets the system's, since no NCCL of torch can be used",
+               doctor->config.decided_by);
 }
 
 void check_functions(struct doctor *doctor) {
@@ -131,15 +119,13 @@ void check_functions(struct doctor *doctor) {
         return;
     struct names lacks = lacking(needs, chosen->candidate.path);
     if (lacks.count)
-        report(doctor, WARNING, "functions",
-               "choose a newer NCCL if the job uses them (nccl-redirect list)",
+        report(doctor, WARNING, "functions", "choose a newer NCCL if the job uses them (nccl-redirect list)",
                "torch can call %s, which NCCL %s lacks: a call that nccl-redirect cannot replace "
                "exactly returns ncclInvalidUsage, all "
                "others work",
                functions_text(&lacks, false), version_text(chosen->version));
     else
-        report(doctor, FINE, "functions", NULL,
-               "the chosen NCCL has all %u that torch is linked with", needs->count);
+        report(doctor, FINE, "functions", NULL, "the chosen NCCL has all %u that torch is linked with", needs->count);
 }
 
 void check_fallback(struct doctor *doctor) {
@@ -154,18 +140,16 @@ void check_fallback(struct doctor *doctor) {
         struct trial trial;
         try_open(next->candidate.path, "ncclGetVersion", &trial);
         if (trial.opened)
-            report(
-                doctor, FINE, "fallback", NULL, "if that one cannot be opened, NCCL %s serves: %s",
-                version_text(trial.version ? ncr_version_from_nccl(trial.version) : next->version),
-                next->candidate.path);
+            report(doctor, FINE, "fallback", NULL, "if that one cannot be opened, NCCL %s serves: %s",
+                   version_text(trial.version ? ncr_version_from_nccl(trial.version) : next->version),
+                   next->candidate.path);
         else
-            report(doctor, WARNING, "fallback", "repair or remove it",
-                   "the next one, %s, does not open: %s", next->candidate.path, trial.error);
+            report(doctor, WARNING, "fallback", "repair or remove it", "the next one, %s, does not open: %s",
+                   next->candidate.path, trial.error);
     } else {
         report(doctor, FINE, "fallback", NULL,
                "none: if that one cannot be opened, NCCL calls return ncclSystemError%s",
-               doctor->config.choice == NCR_CHOOSE_AUTO ? ", unless the program brings its own"
-                                                        : "");
+               doctor->config.choice == NCR_CHOOSE_AUTO ? ", unless the program brings its own" : "");
     }
 }
 
@@ -174,8 +158,7 @@ static const struct nccl *without_preload(const struct catalogue *catalogue) {
     static const char *const origins[] = {"LD_LIBRARY_PATH", "/etc/ld.so.cache"};
     for (int i = 0; i < 2; i++)
         for (unsigned j = 0; j < catalogue->count; j++)
-            if (strcmp(catalogue->list[j].origin, origins[i]) == 0 &&
-                strcmp(catalogue->list[j].method, "system") == 0)
+            if (strcmp(catalogue->list[j].origin, origins[i]) == 0 && strcmp(catalogue->list[j].method, "system") == 0)
                 return &catalogue->list[j];
     return NULL;
 }
@@ -197,8 +180,7 @@ void check_second(struct doctor *doctor) {
                "LD_LIBRARY_PATH leads to NCCL %s, %s: a program that finds its NCCL there and lost "
                "the "
                "preload (sudo, srun --export=NAME) gets it, while the others have %s",
-               other->version ? version_text(other->version) : "?", other->path,
-               version_text(chosen->version));
+               other->version ? version_text(other->version) : "?", other->path, version_text(chosen->version));
     if (doctor->count == before && chosen)
         report(doctor, FINE, "second NCCL", NULL, "none in the way of the chosen one");
 }

@@ -22,8 +22,7 @@ static bool has(const struct options *options, const char *start) {
 }
 
 static bool env_clears(const struct options *options) {
-    return has(options, "-i") || has(options, "--ignore-environment") ||
-           has(options, "-uLD_PRELOAD");
+    return has(options, "-i") || has(options, "--ignore-environment") || has(options, "-uLD_PRELOAD");
 }
 
 static bool srun_selects(const struct options *options) {
@@ -31,8 +30,8 @@ static bool srun_selects(const struct options *options) {
 }
 
 static bool mpirun_goes_elsewhere(const struct options *options) {
-    return !has(options, "LD_PRELOAD") && (has(options, "-H") || has(options, "--host") ||
-                                           has(options, "-host") || has(options, "-hostfile"));
+    return !has(options, "LD_PRELOAD") &&
+           (has(options, "-H") || has(options, "--host") || has(options, "-host") || has(options, "-hostfile"));
 }
 
 static bool always(const struct options *options) {
@@ -85,8 +84,7 @@ static void check_launchers(struct doctor *doctor) {
 static void check_script(struct doctor *doctor) {
     for (char **at = doctor->request->rest; *at; at++) {
         size_t length = strlen(*at);
-        char *text =
-            length > 3 && strcmp(*at + length - 3, ".py") == 0 ? ncr_file_text(*at, 1 << 20) : NULL;
+        char *text = length > 3 && strcmp(*at + length - 3, ".py") == 0 ? ncr_file_text(*at, 1 << 20) : NULL;
         const char *hit = text ? strstr(text, "environ[\"LD_PRELOAD\"]") : NULL;
         hit = hit || !text ? hit : strstr(text, "environ['LD_PRELOAD']");
         if (!hit)
@@ -94,8 +92,7 @@ static void check_script(struct doctor *doctor) {
         unsigned line = 1;
         for (const char *c = text; c < hit; c++)
             line += *c == '\n';
-        report(doctor, WARNING, "set too late",
-               "set it before Python starts: nccl-redirect run -- python …",
+        report(doctor, WARNING, "set too late", "set it before Python starts: nccl-redirect run -- python …",
                "%s sets LD_PRELOAD in line %u: it has no effect on this Python, only on programs "
                "that it starts",
                *at, line);
@@ -123,10 +120,8 @@ void check_command(struct doctor *doctor) {
                : command->set_uid ? "a set-uid program"
                                   : "a 32-bit program");
     if (reached.reach == REACH_STATIC)
-        report(doctor, FAILURE, "command",
-               "build it with the shared libnccl (-lnccl, not libnccl_static.a)",
-               "%s has a NCCL linked into itself: no preload reaches those calls",
-               command->program);
+        report(doctor, FAILURE, "command", "build it with the shared libnccl (-lnccl, not libnccl_static.a)",
+               "%s has a NCCL linked into itself: no preload reaches those calls", command->program);
 }
 
 /* ---- running it ---- */
@@ -146,9 +141,7 @@ static int run(struct doctor *doctor, const char *folder, const char *shim) {
             dup2(STDERR_FILENO, STDOUT_FILENO);
         setenv("NCCL_REDIRECT_LOG", "info", 1);
         setenv("NCCL_REDIRECT_LOG_FILE", make("%s/%%h.%%p", folder), 1);
-        setenv("LD_PRELOAD",
-               preload_with(getenv("LD_PRELOAD"), doctor->command.sanitizer, preload_entry(shim)),
-               1);
+        setenv("LD_PRELOAD", preload_with(getenv("LD_PRELOAD"), doctor->command.sanitizer, preload_entry(shim)), 1);
         execvp(doctor->command.file, doctor->command.argv);
         complain("%s cannot be executed: %s", doctor->command.file, strerror(errno));
         _exit(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN);
@@ -184,8 +177,7 @@ static void take_event(struct events *events, enum level level, const char *text
     events->list[events->count++] = (struct event){make("%s", text), level, 1};
 }
 
-/* "nccl-redirect: HOST:PID: info: NCCL 2.28.9 serves this process: …"; other lines of level info
- * are details. */
+/* "nccl-redirect: HOST:PID: info: NCCL 2.28.9 serves this process: …"; other lines of level info are details. */
 static void read_log(struct events *events, char *text) {
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
         char *info = strstr(line, ": info: "), *warning = strstr(line, ": warning: "),
@@ -222,13 +214,11 @@ static void report_events(struct doctor *doctor, const struct events *events) {
         const struct event *event = &events->list[i];
         served += event->level == FINE;
         report(doctor, event->level, "served", NULL, "%s%s",
-               event->processes > 1 ? make("in %u processes: ", event->processes) : "",
-               event->text);
+               event->processes > 1 ? make("in %u processes: ", event->processes) : "", event->text);
     }
     if (served > 1 && !doctor->config.rule_count)
         report(doctor, FAILURE, "served", "give all ranks the same environment and the same torch",
-               "%u different NCCLs served processes of this job: their collectives fail or hang",
-               served);
+               "%u different NCCLs served processes of this job: their collectives fail or hang", served);
     if (!events->count)
         report(doctor, WARNING, "served",
                "if it should have, the preload was lost on the way (env -i, sudo, a login shell, "
@@ -237,24 +227,23 @@ static void report_events(struct doctor *doctor, const struct events *events) {
 }
 
 void check_run(struct doctor *doctor) {
-    const char *problem,
-        *shim = shim_path(doctor->decision.chosen && doctor->decision.chosen->rccl, &problem);
-    char *folder = (char *)make("%s/nccl-redirect-XXXXXX",
-                                ncr_environment("TMPDIR") ? ncr_environment("TMPDIR") : "/tmp");
+    const char *problem, *shim = shim_path(doctor->decision.chosen && doctor->decision.chosen->rccl, &problem);
+    char *folder =
+        (char *)make("%s/nccl-redirect-XXXXXX", ncr_environment("TMPDIR") ? ncr_environment("TMPDIR") : "/tmp");
     struct events events = {NULL, 0};
     if (!shim)
         return; /* the check of the preload has failed */
     if (!mkdtemp(folder)) {
-        report(doctor, FAILURE, "run", "make TMPDIR a folder that can be written",
-               "no folder for the log in %s: %s", folder, strerror(errno));
+        report(doctor, FAILURE, "run", "make TMPDIR a folder that can be written", "no folder for the log in %s: %s",
+               folder, strerror(errno));
         return;
     }
     int status = run(doctor, folder, shim);
     read_logs(folder, &events);
     report_events(doctor, &events);
     if (WIFSIGNALED(status))
-        report(doctor, FAILURE, "run", NULL, "%s was ended by signal %d (%s)",
-               doctor->request->rest[0], WTERMSIG(status), strsignal(WTERMSIG(status)));
+        report(doctor, FAILURE, "run", NULL, "%s was ended by signal %d (%s)", doctor->request->rest[0],
+               WTERMSIG(status), strsignal(WTERMSIG(status)));
     else if (WEXITSTATUS(status))
         report(doctor, WARNING, "run", NULL, "%s ended with exit code %d", doctor->request->rest[0],
                WEXITSTATUS(status));

@@ -18,8 +18,8 @@ void check_driver(struct doctor *doctor) {
     if (doctor->decision.chosen && doctor->decision.chosen->rccl) {
         bool there = ncr_file_exists("/dev/kfd");
         report(doctor, there ? FINE : WARNING, "GPU driver",
-               there ? NULL : "start the job on a host (or in a container) with the GPU devices",
-               "/dev/kfd is %s", there ? "there" : "not there: RCCL finds no GPU");
+               there ? NULL : "start the job on a host (or in a container) with the GPU devices", "/dev/kfd is %s",
+               there ? "there" : "not there: RCCL finds no GPU");
         return;
     }
     try_open("libcuda.so.1", "cuDriverGetVersion", &trial);
@@ -30,16 +30,14 @@ void check_driver(struct doctor *doctor) {
                "fine on a login node; in a container, start it with the GPUs (--gpus all)",
                "libcuda.so.1 cannot be opened: no NVIDIA driver here, NCCL finds no GPU");
     else if (trial.version && major > trial.version / 1000)
-        report(doctor, FAILURE, "GPU driver",
-               make("use a NCCL for CUDA %d, or a newer driver", trial.version / 1000),
-               "the driver is for CUDA up to %d.%d, the chosen NCCL is built for CUDA %s",
-               trial.version / 1000, trial.version % 1000 / 10, cuda);
+        report(doctor, FAILURE, "GPU driver", make("use a NCCL for CUDA %d, or a newer driver", trial.version / 1000),
+               "the driver is for CUDA up to %d.%d, the chosen NCCL is built for CUDA %s", trial.version / 1000,
+               trial.version % 1000 / 10, cuda);
     else if (!trial.version)
         report(doctor, WARNING, "GPU driver", "nvidia-smi tells more",
                "libcuda.so.1 is there and does not answer: no GPU is visible");
     else
-        report(doctor, FINE, "GPU driver", NULL, "CUDA up to %d.%d%s", trial.version / 1000,
-               trial.version % 1000 / 10,
+        report(doctor, FINE, "GPU driver", NULL, "CUDA up to %d.%d%s", trial.version / 1000, trial.version % 1000 / 10,
                cuda ? make("; the chosen NCCL is built for CUDA %s", cuda) : "");
 }
 
@@ -63,18 +61,15 @@ static bool take_plugin(void *arg, const char *origin, const char *path) {
     return true;
 }
 
-/* As NCCL looks for it: NCCL_NET_PLUGIN is a file, or the end of libnccl-net-NAME.so; without it,
- * libnccl-net.so. */
+/* As NCCL looks for it: NCCL_NET_PLUGIN is a file, or the end of libnccl-net-NAME.so; without it, libnccl-net.so. */
 static struct plugin find_plugin(const char *wanted) {
-    const char *const names[] = {wanted ? make("libnccl-net-%s.so", wanted) : "libnccl-net.so",
-                                 wanted};
+    const char *const names[] = {wanted ? make("libnccl-net-%s.so", wanted) : "libnccl-net.so", wanted};
     struct plugin plugin = {names[0], NULL};
     for (int i = 0; i < 2 && names[i] && !plugin.path; i++) {
         plugin.name = names[i];
         if (strchr(plugin.name, '/'))
             plugin.path = ncr_file_exists(plugin.name) ? plugin.name : NULL;
-        else if (!ncr_split_path(ncr_environment("LD_LIBRARY_PATH"), "", try_plugin_folder,
-                                 &plugin))
+        else if (!ncr_split_path(ncr_environment("LD_LIBRARY_PATH"), "", try_plugin_folder, &plugin))
             ncr_ldcache(plugin.name, take_plugin, &plugin);
     }
     return plugin;
@@ -99,30 +94,26 @@ void check_plugin(struct doctor *doctor) {
     const struct considered *chosen = doctor->decision.chosen;
     struct elf_info plugin_info, nccl_info;
     if (wanted && strcmp(wanted, "none") == 0) {
-        report(doctor, FINE, "net plugin", NULL,
-               "NCCL_NET_PLUGIN=none: only the networks inside NCCL are used");
+        report(doctor, FINE, "net plugin", NULL, "NCCL_NET_PLUGIN=none: only the networks inside NCCL are used");
         return;
     }
     struct plugin plugin = find_plugin(wanted);
     if (!plugin.path && wanted) {
-        report(doctor, WARNING, "net plugin",
-               "put its folder into LD_LIBRARY_PATH, or unset NCCL_NET_PLUGIN",
+        report(doctor, WARNING, "net plugin", "put its folder into LD_LIBRARY_PATH, or unset NCCL_NET_PLUGIN",
                "NCCL_NET_PLUGIN=%s is not found (as libnccl-net-%s.so): NCCL uses its own "
                "networks, which can be slower",
                wanted, wanted);
         return;
     }
     if (!plugin.path) {
-        report(doctor, FINE, "net plugin", NULL,
-               "none installed: the networks inside NCCL are used");
+        report(doctor, FINE, "net plugin", NULL, "none installed: the networks inside NCCL are used");
         return;
     }
     elf_info_read(plugin.path, ELF_SYMBOLS, &plugin_info);
     elf_info_read(chosen ? chosen->candidate.path : "", ELF_TEXTS, &nccl_info);
     const char *fits = shared_interface(&plugin_info.plugins, &nccl_info.plugins);
     if (!chosen || !plugin_info.plugins.count || !nccl_info.plugins.count)
-        report(doctor, FINE, "net plugin", NULL, "%s: its interface cannot be compared",
-               plugin.path);
+        report(doctor, FINE, "net plugin", NULL, "%s: its interface cannot be compared", plugin.path);
     else if (fits)
         report(doctor, FINE, "net plugin", NULL, "%s fits the chosen NCCL (%s)", plugin.path, fits);
     else
@@ -134,8 +125,7 @@ void check_plugin(struct doctor *doctor) {
                list_text(&nccl_info.plugins));
 }
 
-/* Ranks of one job on one host must have one NCCL: the versions that run, and how many processes
- * have each. */
+/* Ranks of one job on one host must have one NCCL: the versions that run, and how many processes have each. */
 static void check_versions(struct doctor *doctor, const struct processes *processes) {
     const struct process *first = NULL;
     for (unsigned i = 0; i < processes->count; i++) {
@@ -145,8 +135,7 @@ static void check_versions(struct doctor *doctor, const struct processes *proces
         if (!first)
             first = process;
         else if (process->version != first->version && process->parent == first->parent)
-            report(doctor, FAILURE, "processes",
-                   "give all ranks the same environment; nccl-redirect ps shows all",
+            report(doctor, FAILURE, "processes", "give all ranks the same environment; nccl-redirect ps shows all",
                    "ranks of one launcher (process %d) have different NCCLs: %d has %s, %d has %s; "
                    "their first collective fails or hangs",
                    process->parent, first->pid, version_text(first->version), process->pid,
@@ -168,10 +157,7 @@ void check_processes(struct doctor *doctor) {
     check_versions(doctor, &processes);
     if (doctor->count == before)
         report(doctor, FINE, "processes", NULL, "%s%s",
-               served
-                   ? make("%u running now are served through the preload, none is at odds", served)
-                   : "none running now uses NCCL through the preload",
-               processes.hidden
-                   ? make(" (%u of other users cannot be read; root can)", processes.hidden)
-                   : "");
+               served ? make("%u running now are served through the preload, none is at odds", served)
+                      : "none running now uses NCCL through the preload",
+               processes.hidden ? make(" (%u of other users cannot be read; root can)", processes.hidden) : "");
 }

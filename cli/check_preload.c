@@ -1,5 +1,4 @@
-/* Doctor: can the preload work here, is LD_PRELOAD in order, and do the variables mean what was
- * meant? */
+/* Doctor: can the preload work here, is LD_PRELOAD in order, and do the variables mean what was meant? */
 #include "cli.h"
 
 #include <errno.h>
@@ -17,16 +16,13 @@ static const char *cure_of(const char *fault) {
 }
 
 void check_preload(struct doctor *doctor) {
-    const char *problem, *shim = shim_path(false, &problem),
-                         *fault = shim ? preload_fault(shim) : NULL;
+    const char *problem, *shim = shim_path(false, &problem), *fault = shim ? preload_fault(shim) : NULL;
     if (!shim)
         report(doctor, FAILURE, "preload", "install nccl-redirect again", "%s", problem);
     else if (fault)
-        report(doctor, FAILURE, "preload", cure_of(fault), "%s does not load here: %s", shim,
-               fault);
+        report(doctor, FAILURE, "preload", cure_of(fault), "%s does not load here: %s", shim, fault);
     else
-        report(doctor, FINE, "preload", NULL, "%s loads here (glibc %s)", shim,
-               gnu_get_libc_version());
+        report(doctor, FINE, "preload", NULL, "%s loads here (glibc %s)", shim, gnu_get_libc_version());
     if (shim && !fault && narrow_programs_run())
         report(doctor, FINE, "32-bit", NULL, "%s",
                strchr(preload_entry(shim), '$')
@@ -35,8 +31,7 @@ void check_preload(struct doctor *doctor) {
                      "time (cannot be preloaded: ignored)");
 }
 
-static void check_entry(struct doctor *doctor, const char *entry, const char *shim,
-                        unsigned *shims) {
+static void check_entry(struct doctor *doctor, const char *entry, const char *shim, unsigned *shims) {
     if (strchr(entry, '/') && !strchr(entry, '$') && access(entry, R_OK) != 0) {
         report(doctor, WARNING, "LD_PRELOAD", "correct the path, or remove it from LD_PRELOAD",
                "lists %s, which %s: every program that starts prints an error of ld.so", entry,
@@ -50,8 +45,7 @@ static void check_entry(struct doctor *doctor, const char *entry, const char *sh
         report(doctor, WARNING, "LD_PRELOAD", "list it once; nccl-redirect run and env do",
                "lists the shim more than once, the last time as %s", entry);
     else if (real && shim && strcmp(real, shim) != 0)
-        report(doctor, WARNING, "LD_PRELOAD",
-               make("use one of them everywhere, for this one: LD_PRELOAD=%s", shim),
+        report(doctor, WARNING, "LD_PRELOAD", make("use one of them everywhere, for this one: LD_PRELOAD=%s", shim),
                "lists another copy of the shim, %s, than this tool's %s: what is said here may not "
                "hold for it",
                entry, shim);
@@ -67,10 +61,8 @@ void check_list(struct doctor *doctor) {
         check_entry(doctor, entries.list[i], shim, &shims);
     if (foreign)
         report(doctor, FAILURE, "LD_PRELOAD",
-               make("remove it from LD_PRELOAD; to have it serve, choose it: NCCL_REDIRECT=%s",
-                    foreign),
-               "lists a NCCL itself, %s: it serves instead of the chosen one, or beside it",
-               foreign);
+               make("remove it from LD_PRELOAD; to have it serve, choose it: NCCL_REDIRECT=%s", foreign),
+               "lists a NCCL itself, %s: it serves instead of the chosen one, or beside it", foreign);
     if (!shims && !runs && (getenv("NCCL_REDIRECT") || getenv("NCCL_REDIRECT_REQUIRE")))
         report(doctor, WARNING, "LD_PRELOAD",
                "nccl-redirect run -- CMD, or eval \"$(nccl-redirect env)\" before the job",
@@ -90,8 +82,7 @@ static void check_log_file(struct doctor *doctor) {
     char *folder = file ? ncr_parent(file, 1) : NULL;
     if (file && access(folder && *folder ? folder : folder ? "/" : ".", W_OK) != 0)
         report(doctor, WARNING, "variables", "make the folder, or unset NCCL_REDIRECT_LOG_FILE",
-               "NCCL_REDIRECT_LOG_FILE=%s: its folder cannot be written here, lines go to stderr",
-               file);
+               "NCCL_REDIRECT_LOG_FILE=%s: its folder cannot be written here, lines go to stderr", file);
 }
 
 static void report_lines(struct doctor *doctor, enum level level, const char *lines) {
@@ -110,7 +101,6 @@ void check_variables(struct doctor *doctor) {
     check_log_file(doctor);
     if (doctor->count == before)
         report(doctor, FINE, "variables", NULL, "%s%s%s", config->decided_by,
-               strcmp(config->decided_by, "the default") == 0 ? " holds: auto (torch, then system)"
-                                                              : " decides",
+               strcmp(config->decided_by, "the default") == 0 ? " holds: auto (torch, then system)" : " decides",
                config->require_text ? make(", within %s", config->require_text) : "");
 }

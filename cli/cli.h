@@ -1,10 +1,8 @@
 /*
- * The command-line tool. Each verb is one file; what they share stands here, grouped by the file it
- * lives in. What is decided comes from the loader that the shim is linked with, so that the tool
- * says what the shim does.
+ * The command-line tool. Each verb is one file; what they share stands here, grouped by the file it lives in. What is
+ * decided comes from the loader that the shim is linked with, so that the tool says what the shim does.
  *
- * Memory: a verb runs once and the process ends, so text and lists are not freed. Everything runs
- * in one thread.
+ * Memory: a verb runs once and the process ends, so text and lists are not freed. Everything runs in one thread.
  */
 #ifndef NCR_CLI_H
 #define NCR_CLI_H
@@ -66,8 +64,7 @@ void verb_help(const struct verb *verb);
 void apply_choice(const struct request *request);
 const char *option_name(const struct option_row *option); /* with dashes */
 
-#define VERB(name, takes, arguments, options, summary, text)                                       \
-    int verb_##name(struct request *request);
+#define VERB(name, takes, arguments, options, summary, text) int verb_##name(struct request *request);
 #include "verbs.def"
 
 struct names {
@@ -84,8 +81,7 @@ enum tone { PLAIN, GOOD, DOUBTFUL, BAD, FAINT, STRONG };
 const char *make(const char *format, ...) NCR_PRINTF(1, 2); /* a fresh text; never NULL */
 void *grow(void *list, size_t count, size_t size);          /* room for one more behind `count` */
 const char *tinted(enum tone tone, const char *text);
-void put(unsigned indent, const char *format, ...)
-    NCR_PRINTF(2, 3); /* wrapped; later lines have the same indent */
+void put(unsigned indent, const char *format, ...) NCR_PRINTF(2, 3); /* wrapped; later lines have the same indent */
 void put_pair(unsigned width, const char *label, const char *format, ...) NCR_PRINTF(3, 4);
 void put_json(cJSON *json);
 void json_text(cJSON *object, const char *key, const char *value); /* null where value is NULL */
@@ -102,8 +98,7 @@ int generate(int argc, char **argv);
 /* ---- elf_info.c: a file by libelf: what it needs and defines ---- */
 
 struct elf_info {
-    bool is_elf, dynamic, executable,
-        wide; /* dynamic: the dynamic loader starts or loads it; wide: 64-bit */
+    bool is_elf, dynamic, executable, wide; /* dynamic: the dynamic loader starts or loads it; wide: 64-bit */
     unsigned machine;
     const char *soname, *runpath, *rpath;
     char build_id[65];
@@ -111,13 +106,11 @@ struct elf_info {
     struct names wanted;  /* NCCL functions that it imports */
     struct names defined; /* NCCL functions that it has inside, exported or not */
     struct names exported;
-    struct names bound; /* NCCL functions that it calls through a table of the loader, its own ones
-                           among them */
+    struct names bound;       /* NCCL functions that it calls through a table of the loader, its own ones among them */
     const char *version_text; /* "2.28.9+cuda13.0" among its texts */
-    struct names asked;   /* names of NCCL functions among its texts, to be looked up at run time */
-    struct names opened;  /* texts such as libnccl.so.2 */
-    struct names plugins; /* net plugin interfaces: what a plugin exports, what a NCCL asks for:
-                             ncclNetPlugin_v8 */
+    struct names asked;       /* names of NCCL functions among its texts, to be looked up at run time */
+    struct names opened;      /* texts such as libnccl.so.2 */
+    struct names plugins;     /* net plugin interfaces: what a plugin exports, what a NCCL asks for: ncclNetPlugin_v8 */
 };
 
 enum { ELF_BASICS, ELF_SYMBOLS, ELF_TEXTS };
@@ -135,12 +128,11 @@ struct command {
     int status;           /* 0, EXIT_CANNOT_RUN or EXIT_NOT_FOUND */
     const char *problem;  /* why, with the cure */
     const char *launcher; /* "mpirun" if the command behind it was looked at, else NULL */
-    const char
-        *program; /* the file that runs in the end: interpreter of a script, links resolved */
+    const char *program;  /* the file that runs in the end: interpreter of a script, links resolved */
     const char *started_as;
     const char *script;              /* argv's script where `program` is an interpreter */
     bool is_static, set_uid, narrow; /* a preload has no effect on these */
-    const char *sanitizer; /* its ASan runtime that must come first in LD_PRELOAD, or NULL */
+    const char *sanitizer;           /* its ASan runtime that must come first in LD_PRELOAD, or NULL */
     struct ncr_object *objects;
     struct ncr_subject subject;
 };
@@ -184,8 +176,7 @@ struct decision {
     const char *torch; /* the folder with torch's libraries, if the search came by one, or NULL */
 };
 
-void decide(struct decision *decision, const struct ncr_config *config,
-            const struct ncr_subject *subject);
+void decide(struct decision *decision, const struct ncr_config *config, const struct ncr_subject *subject);
 int decision_status(const struct decision *decision);
 const char *decision_failure(const struct decision *decision); /* what and why */
 const char *decision_cure(const struct decision *decision);
@@ -233,13 +224,10 @@ struct catalogue {
     const char *notes;
 };
 
-void catalogue_read(struct catalogue *catalogue, const struct ncr_config *config,
-                    const struct ncr_subject *subject);
+void catalogue_read(struct catalogue *catalogue, const struct ncr_config *config, const struct ncr_subject *subject);
 const char *owner_text(const struct owners *owners);
-struct names lacking(const struct names *needs,
-                     const char *path); /* functions that the file does not export */
-const char *functions_text(const struct names *functions,
-                           bool all); /* "ncclCommSplit (2.18.1), …" */
+struct names lacking(const struct names *needs, const char *path);   /* functions that the file does not export */
+const char *functions_text(const struct names *functions, bool all); /* "ncclCommSplit (2.18.1), …" */
 
 /* ---- reach.c: how a file reaches NCCL ---- */
 
@@ -313,8 +301,8 @@ struct doctor {
     unsigned count;
 };
 
-void report(struct doctor *doctor, enum level level, const char *name, const char *cure,
-            const char *format, ...) NCR_PRINTF(5, 6);
+void report(struct doctor *doctor, enum level level, const char *name, const char *cure, const char *format, ...)
+    NCR_PRINTF(5, 6);
 
 void check_preload(struct doctor *doctor);
 void check_list(struct doctor *doctor);

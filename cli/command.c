@@ -1,7 +1,6 @@
 /*
- * What a command line will execute in the end: found on PATH as execvp finds it, through the
- * interpreter lines of scripts, and behind launchers, whose own process has nothing to do with
- * NCCL.
+ * What a command line will execute in the end: found on PATH as execvp finds it, through the interpreter lines of
+ * scripts, and behind launchers, whose own process has nothing to do with NCCL.
  */
 #include "cli.h"
 
@@ -14,10 +13,9 @@
 #define MOST_STEPS 8 /* launchers and interpreter lines behind each other */
 
 /* Programs that start the command among their arguments on this host. */
-static const char *const launchers[] = {
-    "env",    "nohup",   "nice",    "ionice",  "timeout", "time",   "stdbuf",
-    "setsid", "numactl", "taskset", "chrt",    "strace",  "ltrace", "mpirun",
-    "srun",   "mpiexec", "orterun", "prterun", "nsys",    "ncu",    "catchsegv"};
+static const char *const launchers[] = {"env",    "nohup",   "nice",    "ionice",  "timeout", "time",   "stdbuf",
+                                        "setsid", "numactl", "taskset", "chrt",    "strace",  "ltrace", "mpirun",
+                                        "srun",   "mpiexec", "orterun", "prterun", "nsys",    "ncu",    "catchsegv"};
 
 static bool is_launcher(const char *name) {
     for (size_t i = 0; i < sizeof launchers / sizeof *launchers; i++)
@@ -53,8 +51,7 @@ char *find_on_path(const char *name) {
         if (stat(name, &status) != 0)
             return NULL;
         errno = EACCES;
-        return !S_ISDIR(status.st_mode) && access(name, X_OK) == 0 ? (char *)make("%s", name)
-                                                                   : NULL;
+        return !S_ISDIR(status.st_mode) && access(name, X_OK) == 0 ? (char *)make("%s", name) : NULL;
     }
     const char *path = getenv("PATH");
     ncr_split_path(path ? path : "/bin:/usr/bin", "PATH", try_folder, &search);
@@ -110,8 +107,7 @@ static char *behind_env(char *argument) {
 
 static void follow_scripts(struct command *command) {
     char *argument, *interpreter;
-    for (int i = 0;
-         i < MOST_STEPS && (interpreter = interpreter_line(command->started_as, &argument)); i++) {
+    for (int i = 0; i < MOST_STEPS && (interpreter = interpreter_line(command->started_as, &argument)); i++) {
         if (strcmp(ncr_basename(interpreter), "env") == 0)
             interpreter = behind_env(argument);
         if (!interpreter)
@@ -140,14 +136,12 @@ static void describe_program(struct command *command) {
         if (strncmp(name, "libasan.so", 10) == 0 || strncmp(name, "libclang_rt.asan", 16) == 0)
             command->sanitizer = command->objects[i].path;
     }
-    command->subject =
-        (struct ncr_subject){command->program, command->started_as, command->objects, count};
+    command->subject = (struct ncr_subject){command->program, command->started_as, command->objects, count};
 }
 
 /**
- * Resolve a command line; with an empty one the subject is any process of this environment.
- * Assignments of an env in front of the command are put into our own environment, from where the
- * decision reads them.
+ * Resolve a command line; with an empty one the subject is any process of this environment. Assignments of an env in
+ * front of the command are put into our own environment, from where the decision reads them.
  */
 void command_resolve(struct command *command, char **argv) {
     *command = (struct command){.argv = argv};
@@ -156,13 +150,12 @@ void command_resolve(struct command *command, char **argv) {
     command->file = find_on_path(*argv);
     if (!command->file) {
         command->status = errno == EACCES ? EXIT_CANNOT_RUN : EXIT_NOT_FOUND;
-        command->problem =
-            errno == EACCES
-                ? make("%s cannot be executed: no permission, or a folder; chmod +x, or name "
-                       "its interpreter, as in `python %s`",
-                       *argv, *argv)
-            : strchr(*argv, '/') ? make("%s does not exist", *argv)
-                                 : make("%s is not found on PATH (%s)", *argv, getenv("PATH"));
+        command->problem = errno == EACCES
+                               ? make("%s cannot be executed: no permission, or a folder; chmod +x, or name "
+                                      "its interpreter, as in `python %s`",
+                                      *argv, *argv)
+                           : strchr(*argv, '/') ? make("%s does not exist", *argv)
+                                                : make("%s is not found on PATH (%s)", *argv, getenv("PATH"));
         return;
     }
     command->started_as = command->file;
@@ -172,8 +165,7 @@ void command_resolve(struct command *command, char **argv) {
         char **inner = behind_launcher(ncr_basename(*at), at);
         if (!inner)
             break;
-        command->launcher = command->launcher ? make("%s %s", command->launcher, ncr_basename(*at))
-                                              : ncr_basename(*at);
+        command->launcher = command->launcher ? make("%s %s", command->launcher, ncr_basename(*at)) : ncr_basename(*at);
         command->started_as = find_on_path(*inner);
         command->inner = at = inner;
     }

@@ -1,5 +1,4 @@
-/* Every candidate in the order of trial, judged by the loader's own code, and the one that the shim
- * would open. */
+/* Every candidate in the order of trial, judged by the loader's own code, and the one that the shim would open. */
 #include "cli.h"
 
 #include <stdlib.h>
@@ -20,8 +19,7 @@ static void read_version(struct considered *one) {
     ncr_elf_close(&elf);
 }
 
-/* torch's own library takes a second to open and needs all of CUDA: the program that imports torch
- * opens it anyway. */
+/* torch's own library takes a second to open and needs all of CUDA: the program that imports torch opens it anyway. */
 static bool worth_a_trial(const char *path) {
     return strncmp(ncr_basename(path), "libtorch", 8) != 0;
 }
@@ -43,8 +41,8 @@ static bool consider(void *arg, const struct ncr_candidate *candidate) {
     struct deciding *deciding = arg;
     struct decision *decision = deciding->decision;
     struct ncr_verdict verdict;
-    struct considered one = {.candidate = {candidate->method, make("%s", candidate->origin),
-                                           make("%s", candidate->path)}};
+    struct considered one = {
+        .candidate = {candidate->method, make("%s", candidate->origin), make("%s", candidate->path)}};
     one.outcome = ncr_consider(&deciding->seen, candidate->path, &decision->config, &verdict);
     one.why = verdict.refusal ? make("%s", verdict.refusal) : NULL;
     one.rccl = verdict.rccl;
@@ -64,10 +62,8 @@ static bool consider(void *arg, const struct ncr_candidate *candidate) {
     return false;
 }
 
-/** Decide as the shim in `subject` would. `config` is read already; it may have been changed since.
- */
-void decide(struct decision *decision, const struct ncr_config *config,
-            const struct ncr_subject *subject) {
+/** Decide as the shim in `subject` would. `config` is read already; it may have been changed since. */
+void decide(struct decision *decision, const struct ncr_config *config, const struct ncr_subject *subject) {
     static const struct ncr_subject any;
     *decision = (struct decision){.config = *config, .notes = ""};
     struct deciding deciding = {.decision = decision};
@@ -98,13 +94,11 @@ const char *decision_failure(const struct decision *decision) {
     if (config->choice == NCR_CHOOSE_NOTHING)
         return ncr_text_get(&config->problem);
     ncr_text_add(&text,
-                 config->choice == NCR_CHOOSE_AUTO ? "auto finds no NCCL: " : "%s cannot be met: ",
-                 config->decided_by);
+                 config->choice == NCR_CHOOSE_AUTO ? "auto finds no NCCL: " : "%s cannot be met: ", config->decided_by);
     size_t start = text.length;
     for (unsigned i = 0; i < decision->count; i++) {
         const struct considered *one = &decision->list[i];
-        if (one->outcome == NCR_REFUSED ||
-            (one->outcome == NCR_ABSENT && config->choice == NCR_CHOOSE_PATH))
+        if (one->outcome == NCR_REFUSED || (one->outcome == NCR_ABSENT && config->choice == NCR_CHOOSE_PATH))
             ncr_text_add(&text, "%s%s %s", text.length > start ? "; " : "", one->candidate.path,
                          one->outcome == NCR_ABSENT ? "does not exist" : one->why);
     }
@@ -119,8 +113,7 @@ const char *decision_failure(const struct decision *decision) {
 static const char *cure_of_refusal(const struct decision *decision) {
     for (unsigned i = 0; i < decision->count; i++) {
         const struct considered *one = &decision->list[i];
-        if (one->outcome != NCR_REFUSED ||
-            strncmp(ncr_basename(one->candidate.path), "libtorch", 8) == 0)
+        if (one->outcome != NCR_REFUSED || strncmp(ncr_basename(one->candidate.path), "libtorch", 8) == 0)
             continue;
         if (strstr(one->why, "outside NCCL_REDIRECT_REQUIRE"))
             return "widen the range, or offer a NCCL inside it: install one, or name a file with "

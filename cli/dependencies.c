@@ -1,7 +1,6 @@
 /*
- * What an executable will map at its start, found as the dynamic loader finds it (ld.so(8)):
- * DT_NEEDED, breadth first, by RPATH, LD_LIBRARY_PATH, RUNPATH, the loader's cache and the default
- * folders.
+ * What an executable will map at its start, found as the dynamic loader finds it (ld.so(8)): DT_NEEDED, breadth first,
+ * by RPATH, LD_LIBRARY_PATH, RUNPATH, the loader's cache and the default folders.
  */
 #include "cli.h"
 
@@ -10,12 +9,10 @@
 
 #define MOST_OBJECTS 512
 
-/* The C library's own parts: they need no NCCL, and looking for them is most of the work in a small
- * program. */
+/* The C library's own parts: they need no NCCL, and looking for them is most of the work in a small program. */
 static bool is_of_libc(const char *name) {
-    static const char *const parts[] = {"libc.so.",       "libm.so.",     "libdl.so.",
-                                        "libpthread.so.", "librt.so.",    "libutil.so.",
-                                        "ld-linux",       "libgcc_s.so.", "libstdc++.so."};
+    static const char *const parts[] = {"libc.so.",    "libm.so.", "libdl.so.",    "libpthread.so.", "librt.so.",
+                                        "libutil.so.", "ld-linux", "libgcc_s.so.", "libstdc++.so."};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (strncmp(name, parts[i], strlen(parts[i])) == 0)
             return true;
@@ -49,10 +46,8 @@ static const char *locate(const char *name, const char *object_path, const struc
     if (strchr(name, '/'))
         return ncr_file_exists(name) ? make("%s", name) : NULL;
     if ((!info->runpath && ncr_split_path(info->rpath, "RPATH", try_folder, &lookup)) ||
-        ncr_split_path(ncr_environment("LD_LIBRARY_PATH"), "LD_LIBRARY_PATH", try_folder,
-                       &lookup) ||
-        ncr_split_path(info->runpath, "RUNPATH", try_folder, &lookup) ||
-        ncr_ldcache(name, take_cached, &lookup) ||
+        ncr_split_path(ncr_environment("LD_LIBRARY_PATH"), "LD_LIBRARY_PATH", try_folder, &lookup) ||
+        ncr_split_path(info->runpath, "RUNPATH", try_folder, &lookup) || ncr_ldcache(name, take_cached, &lookup) ||
         ncr_split_path("/lib64:/usr/lib64:/lib:/usr/lib", "default", try_folder, &lookup))
         return lookup.found;
     return NULL;
@@ -65,9 +60,8 @@ struct walk {
 };
 
 static void add(struct walk *walk, const char *path, const struct elf_info *info) {
-    struct ncr_object object = {.path = path,
-                                .soname = info->soname,
-                                .runpath = info->runpath ? info->runpath : info->rpath};
+    struct ncr_object object = {
+        .path = path, .soname = info->soname, .runpath = info->runpath ? info->runpath : info->rpath};
     for (unsigned i = 0; i < info->needed.count; i++)
         object.needs_nccl |= ncr_is_nccl_name(info->needed.list[i]);
     object.is_nccl = ncr_is_nccl_name(path) || (info->soname && ncr_is_nccl_name(info->soname));
@@ -75,8 +69,10 @@ static void add(struct walk *walk, const char *path, const struct elf_info *info
     walk->objects[walk->count++] = object;
 }
 
-/** The executable and what it needs, in the loader's order. A library that is not found is left
- * out: the loader will say so. */
+/**
+ * The executable and what it needs, in the loader's order. A library that is not found is left out: the loader will say
+ * so.
+ */
 void dependencies(const char *executable, struct ncr_object **objects, unsigned *count) {
     struct walk walk = {NULL, 0, {NULL, 0}};
     struct elf_info info;

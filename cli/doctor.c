@@ -1,5 +1,7 @@
-/* nccl-redirect doctor: the first questions of every bug report. The checks stand in check_*.c, in
- * the order of their report. */
+/*
+ * nccl-redirect doctor: the first questions of every bug report. The checks stand in check_*.c, in the order of their
+ * report.
+ */
 #include "cli.h"
 
 #include <gnu/libc-version.h>
@@ -7,8 +9,7 @@
 #include <sys/utsname.h>
 
 /** One answer; `cure` is NULL where nothing is to be done. */
-void report(struct doctor *doctor, enum level level, const char *name, const char *cure,
-            const char *format, ...) {
+void report(struct doctor *doctor, enum level level, const char *name, const char *cure, const char *format, ...) {
     char *text;
     va_list list;
     va_start(list, format);
@@ -31,10 +32,8 @@ static const char *const words[] = {"ok", "warning", "FAIL"};
 static void show(const struct check *check) {
     static const enum tone tones[] = {GOOD, DOUBTFUL, BAD};
     const char *word = words[check->level];
-    put_pair(22,
-             make("%s%*s%s", tinted(tones[check->level], word), (int)(9 - strlen(word)), "",
-                  check->name),
-             "%s", check->text);
+    put_pair(22, make("%s%*s%s", tinted(tones[check->level], word), (int)(9 - strlen(word)), "", check->name), "%s",
+             check->text);
     if (check->cure)
         put_pair(22, make("%*s%s", 9, "", tinted(STRONG, "to do")), "%s", check->cure);
 }
@@ -50,14 +49,12 @@ static const struct check *worst(const struct doctor *doctor) {
 static void show_verdict(const struct doctor *doctor) {
     unsigned failures = count_of(doctor, FAILURE), warnings = count_of(doctor, WARNING);
     const struct check *first = worst(doctor);
-    const char *counts = make("%u FAIL, %u warning%s, %u ok", failures, warnings,
-                              warnings == 1 ? "" : "s", count_of(doctor, FINE));
+    const char *counts =
+        make("%u FAIL, %u warning%s, %u ok", failures, warnings, warnings == 1 ? "" : "s", count_of(doctor, FINE));
     if (failures)
-        put(0, "\nverdict: %s (%s). Begin with: %s", tinted(BAD, "something is wrong"), counts,
-            first->name);
+        put(0, "\nverdict: %s (%s). Begin with: %s", tinted(BAD, "something is wrong"), counts, first->name);
     else if (warnings)
-        put(0, "\nverdict: %s (%s). Look at: %s", tinted(DOUBTFUL, "it can work"), counts,
-            first->name);
+        put(0, "\nverdict: %s (%s). Look at: %s", tinted(DOUBTFUL, "it can work"), counts, first->name);
     else
         put(0, "\nverdict: %s (%s)", tinted(GOOD, "all is well"), counts);
 }
@@ -90,8 +87,8 @@ int verb_doctor(struct request *request) {
     catalogue_read(&doctor.catalogue, &doctor.config, &doctor.command.subject);
     uname(&host);
     if (!request->json)
-        put(0, "nccl-redirect %s on %s: %s, glibc %s, %s\n", NCR_VERSION, host.nodename,
-            host.machine, gnu_get_libc_version(), host.release);
+        put(0, "nccl-redirect %s on %s: %s, glibc %s, %s\n", NCR_VERSION, host.nodename, host.machine,
+            gnu_get_libc_version(), host.release);
 
     check_preload(&doctor);
     check_list(&doctor);

@@ -1,5 +1,4 @@
-/* A file by libelf: what it needs, what it has inside, and which NCCL it names. Files are mapped,
- * and never run. */
+/* A file by libelf: what it needs, what it has inside, and which NCCL it names. Files are mapped, and never run. */
 #include "cli.h"
 
 #include <fcntl.h>
@@ -31,8 +30,7 @@ static const char *function_of(const char *symbol) {
     return symbol[0] == 'p' ? symbol + 1 : symbol;
 }
 
-static void read_dynamic(Elf *elf, Elf_Scn *section, const GElf_Shdr *header,
-                         struct elf_info *info) {
+static void read_dynamic(Elf *elf, Elf_Scn *section, const GElf_Shdr *header, struct elf_info *info) {
     Elf_Data *data = elf_getdata(section, NULL);
     size_t count = header->sh_entsize ? header->sh_size / header->sh_entsize : 0;
     for (size_t i = 0; data && i < count; i++) {
@@ -53,25 +51,20 @@ static void read_dynamic(Elf *elf, Elf_Scn *section, const GElf_Shdr *header,
     }
 }
 
-static void read_symbols(Elf *elf, Elf_Scn *section, const GElf_Shdr *header,
-                         struct elf_info *info) {
+static void read_symbols(Elf *elf, Elf_Scn *section, const GElf_Shdr *header, struct elf_info *info) {
     Elf_Data *data = elf_getdata(section, NULL);
     size_t count = header->sh_entsize ? header->sh_size / header->sh_entsize : 0;
     for (size_t i = 1; data && i < count; i++) {
         GElf_Sym symbol;
-        const char *name = gelf_getsym(data, (int)i, &symbol)
-                               ? elf_strptr(elf, header->sh_link, symbol.st_name)
-                               : NULL;
+        const char *name = gelf_getsym(data, (int)i, &symbol) ? elf_strptr(elf, header->sh_link, symbol.st_name) : NULL;
         if (name && strncmp(name, "ncclNetPlugin_v", 15) == 0 && symbol.st_shndx != SHN_UNDEF)
             add_once(&info->plugins, name);
-        const char *function =
-            name && (name[0] == 'n' || name[0] == 'p' || name[0] == 'm') ? function_of(name) : NULL;
+        const char *function = name && (name[0] == 'n' || name[0] == 'p' || name[0] == 'm') ? function_of(name) : NULL;
         if (!function)
             continue;
         if (symbol.st_shndx == SHN_UNDEF)
             add_once(&info->wanted, function);
-        else if (GELF_ST_TYPE(symbol.st_info) == STT_FUNC ||
-                 GELF_ST_TYPE(symbol.st_info) == STT_GNU_IFUNC) {
+        else if (GELF_ST_TYPE(symbol.st_info) == STT_FUNC || GELF_ST_TYPE(symbol.st_info) == STT_GNU_IFUNC) {
             add_once(&info->defined, function);
             if (header->sh_type == SHT_DYNSYM && GELF_ST_VISIBILITY(symbol.st_other) == STV_DEFAULT)
                 add_once(&info->exported, function);
@@ -79,8 +72,7 @@ static void read_symbols(Elf *elf, Elf_Scn *section, const GElf_Shdr *header,
     }
 }
 
-/* One piece of constant text: the name of a function to be looked up, or of a library to be opened.
- */
+/* One piece of constant text: the name of a function to be looked up, or of a library to be opened. */
 static void read_text(const char *text, size_t length, struct elf_info *info) {
     const char *function = length < 64 ? function_of(text) : NULL;
     if (function)
@@ -118,16 +110,15 @@ static void read_texts(Elf_Scn *section, struct elf_info *info) {
     }
 }
 
-/* Calls to NCCL functions that go through a table that the loader fills: another object's function
- * can take their place. */
-static void read_relocations(Elf *elf, Elf_Scn *section, const GElf_Shdr *header,
-                             struct elf_info *info) {
+/*
+ * Calls to NCCL functions that go through a table that the loader fills: another object's function can take their
+ * place.
+ */
+static void read_relocations(Elf *elf, Elf_Scn *section, const GElf_Shdr *header, struct elf_info *info) {
     Elf_Scn *symbols = elf_getscn(elf, header->sh_link);
     GElf_Shdr symbols_header;
-    Elf_Data *data = elf_getdata(section, NULL),
-             *table = symbols ? elf_getdata(symbols, NULL) : NULL;
-    if (!data || !table || !gelf_getshdr(symbols, &symbols_header) ||
-        symbols_header.sh_type != SHT_DYNSYM)
+    Elf_Data *data = elf_getdata(section, NULL), *table = symbols ? elf_getdata(symbols, NULL) : NULL;
+    if (!data || !table || !gelf_getshdr(symbols, &symbols_header) || symbols_header.sh_type != SHT_DYNSYM)
         return;
     for (size_t i = 0; header->sh_entsize && i < header->sh_size / header->sh_entsize; i++) {
         GElf_Rela entry;
@@ -146,19 +137,15 @@ static void read_build_id(Elf_Scn *section, struct elf_info *info) {
     Elf_Data *data = elf_getdata(section, NULL);
     GElf_Nhdr note;
     size_t name, description;
-    for (size_t at = 0, next;
-         data && (next = gelf_getnote(data, at, &note, &name, &description)) > 0; at = next) {
-        if (note.n_type != NT_GNU_BUILD_ID || note.n_namesz != 4 ||
-            memcmp((char *)data->d_buf + name, "GNU", 4) != 0)
+    for (size_t at = 0, next; data && (next = gelf_getnote(data, at, &note, &name, &description)) > 0; at = next) {
+        if (note.n_type != NT_GNU_BUILD_ID || note.n_namesz != 4 || memcmp((char *)data->d_buf + name, "GNU", 4) != 0)
             continue;
         for (size_t i = 0; i < note.n_descsz && i < 32; i++)
-            snprintf(info->build_id + 2 * i, 3, "%02x",
-                     ((unsigned char *)data->d_buf)[description + i]);
+            snprintf(info->build_id + 2 * i, 3, "%02x", ((unsigned char *)data->d_buf)[description + i]);
     }
 }
 
-static void read_section(Elf *elf, size_t names, Elf_Scn *section, int depth,
-                         struct elf_info *info) {
+static void read_section(Elf *elf, size_t names, Elf_Scn *section, int depth, struct elf_info *info) {
     GElf_Shdr header;
     if (!gelf_getshdr(section, &header))
         return;
@@ -171,8 +158,7 @@ static void read_section(Elf *elf, size_t names, Elf_Scn *section, int depth,
         read_symbols(elf, section, &header, info);
     else if (depth >= ELF_SYMBOLS && header.sh_type == SHT_RELA)
         read_relocations(elf, section, &header, info);
-    else if (depth >= ELF_TEXTS && name && strncmp(name, ".rodata", 7) == 0 &&
-             header.sh_type == SHT_PROGBITS)
+    else if (depth >= ELF_TEXTS && name && strncmp(name, ".rodata", 7) == 0 && header.sh_type == SHT_PROGBITS)
         read_texts(section, info);
 }
 
@@ -190,8 +176,7 @@ static void read_elf(Elf *elf, int depth, struct elf_info *info) {
             GElf_Phdr segment;
             if (!gelf_getphdr(elf, (int)i, &segment))
                 continue;
-            info->dynamic |= segment.p_type == PT_INTERP ||
-                             (header.e_type == ET_DYN && segment.p_type == PT_DYNAMIC);
+            info->dynamic |= segment.p_type == PT_INTERP || (header.e_type == ET_DYN && segment.p_type == PT_DYNAMIC);
             info->executable |= segment.p_type == PT_INTERP;
         }
     if (elf_getshdrstrndx(elf, &names) != 0)
@@ -200,8 +185,7 @@ static void read_elf(Elf *elf, int depth, struct elf_info *info) {
         read_section(elf, names, section, depth, info);
 }
 
-/** Read a file as far as `depth` asks for. info->is_elf stays false for anything that is no ELF
- * file or unreadable. */
+/** Read a file as far as `depth` asks for. info->is_elf stays false for anything that is no ELF file or unreadable. */
 void elf_info_read(const char *path, int depth, struct elf_info *info) {
     *info = (struct elf_info){0};
     struct stat status;

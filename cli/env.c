@@ -23,9 +23,7 @@ static const char *const carried[] = {
 /* One word for a POSIX shell. */
 static const char *quoted(const char *text) {
     struct ncr_text result = {0};
-    if (*text &&
-        !text[strspn(text,
-                     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=,+%@")])
+    if (*text && !text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=,+%@")])
         return text;
     ncr_text_add(&result, "'");
     for (; *text; text++)
@@ -41,8 +39,7 @@ static void print_sh(const struct plan *plan) {
 
 static void print_mpirun(const struct plan *plan) {
     for (unsigned i = 0; i < plan->count; i++)
-        printf("%s-x %s", i ? " " : "",
-               quoted(make("%s=%s", plan->list[i].name, plan->list[i].value)));
+        printf("%s-x %s", i ? " " : "", quoted(make("%s=%s", plan->list[i].name, plan->list[i].value)));
     putchar('\n');
 }
 
@@ -67,8 +64,7 @@ static void print_docker(const struct plan *plan) {
         printf("--env %s ", quoted(make("%s=%s", plan->list[i].name, plan->list[i].value)));
     printf("--volume %s", quoted(make("%s:%s:ro", plan->folder, plan->folder)));
     if (plan->backend_folder)
-        printf(" --volume %s",
-               quoted(make("%s:%s:ro", plan->backend_folder, plan->backend_folder)));
+        printf(" --volume %s", quoted(make("%s:%s:ro", plan->backend_folder, plan->backend_folder)));
     putchar('\n');
 }
 
@@ -81,18 +77,16 @@ static void print_k8s(const struct plan *plan) {
     puts("# of a pod; CONTAINER is the name of the container that runs the job\nspec:\n  "
          "containers:\n    - name: CONTAINER\n      env:");
     for (unsigned i = 0; i < plan->count; i++)
-        printf("        - name: %s\n          value: %s\n", plan->list[i].name,
-               yaml(plan->list[i].value));
-    const struct setting mounts[] = {{"nccl-redirect", plan->folder},
-                                     {"nccl-backend", plan->backend_folder}};
+        printf("        - name: %s\n          value: %s\n", plan->list[i].name, yaml(plan->list[i].value));
+    const struct setting mounts[] = {{"nccl-redirect", plan->folder}, {"nccl-backend", plan->backend_folder}};
     puts("      volumeMounts:");
     for (int i = 0; i < 2 && mounts[i].value; i++)
-        printf("        - name: %s\n          mountPath: %s\n          readOnly: true\n",
-               mounts[i].name, yaml(mounts[i].value));
+        printf("        - name: %s\n          mountPath: %s\n          readOnly: true\n", mounts[i].name,
+               yaml(mounts[i].value));
     puts("  volumes:");
     for (int i = 0; i < 2 && mounts[i].value; i++)
-        printf("    - name: %s\n      hostPath:\n        path: %s\n        type: Directory\n",
-               mounts[i].name, yaml(mounts[i].value));
+        printf("    - name: %s\n      hostPath:\n        path: %s\n        type: Directory\n", mounts[i].name,
+               yaml(mounts[i].value));
 }
 
 static cJSON *settings_json(const struct plan *plan) {
@@ -133,21 +127,21 @@ static void add_device(cJSON *devices, const char *name, const char *choice, con
     cJSON_AddItemToArray(devices, device);
 }
 
-/* Container Device Interface: podman run --device nccl-redirect/nccl=torch. The choice is the
- * device, so it is not in the common part. */
+/*
+ * Container Device Interface: podman run --device nccl-redirect/nccl=torch. The choice is the device, so it is not in
+ * the common part.
+ */
 static void print_cdi(const struct plan *plan) {
     cJSON *spec = cJSON_CreateObject();
     json_text(spec, "cdiVersion", "0.6.0");
     json_text(spec, "kind", "nccl-redirect/nccl");
-    cJSON *edits = cJSON_AddObjectToObject(spec, "containerEdits"),
-          *env = cJSON_AddArrayToObject(edits, "env");
+    cJSON *edits = cJSON_AddObjectToObject(spec, "containerEdits"), *env = cJSON_AddArrayToObject(edits, "env");
     const char *named = NULL;
     for (unsigned i = 0; i < plan->count; i++) {
         if (strcmp(plan->list[i].name, "NCCL_REDIRECT") == 0)
             named = plan->list[i].value;
         else
-            cJSON_AddItemToArray(
-                env, cJSON_CreateString(make("%s=%s", plan->list[i].name, plan->list[i].value)));
+            cJSON_AddItemToArray(env, cJSON_CreateString(make("%s=%s", plan->list[i].name, plan->list[i].value)));
     }
     cJSON_AddItemToArray(cJSON_AddArrayToObject(edits, "mounts"), mount_json(plan->folder));
     cJSON *devices = cJSON_AddArrayToObject(spec, "devices");
@@ -187,8 +181,7 @@ int verb_env(struct request *request) {
     struct decision decision;
     const char *problem;
     if (!format) {
-        complain("--format=%s is not known; use sh, mpirun, srun, docker, k8s, ray, cdi or json",
-                 request->format);
+        complain("--format=%s is not known; use sh, mpirun, srun, docker, k8s, ray, cdi or json", request->format);
         return EXIT_USAGE;
     }
     apply_choice(request);
@@ -205,8 +198,7 @@ int verb_env(struct request *request) {
     }
     plan.folder = ncr_parent(plan.shim, 1);
     plan.backend_folder = config.choice == NCR_CHOOSE_PATH ? ncr_parent(config.path, 1) : NULL;
-    add(&plan, "LD_PRELOAD",
-        format->elsewhere ? plan.shim : preload_with(getenv("LD_PRELOAD"), NULL, plan.shim));
+    add(&plan, "LD_PRELOAD", format->elsewhere ? plan.shim : preload_with(getenv("LD_PRELOAD"), NULL, plan.shim));
     for (size_t i = 0; i < sizeof carried / sizeof *carried; i++)
         if (getenv(carried[i]))
             add(&plan, carried[i], getenv(carried[i]));

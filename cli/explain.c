@@ -52,21 +52,18 @@ static void show_choice(const struct command *command, const struct decision *de
         put_pair(13, "file", "%s", chosen->candidate.path);
         if (chosen->real_path && strcmp(chosen->real_path, chosen->candidate.path) != 0)
             put_pair(13, "real file", "%s", chosen->real_path);
-        put_pair(13, "found by", "%s, from %s", ncr_method_name(chosen->candidate.method),
-                 chosen->candidate.origin);
+        put_pair(13, "found by", "%s, from %s", ncr_method_name(chosen->candidate.method), chosen->candidate.origin);
     } else {
         put(0, "%s would get %s", subject_text(command),
-            config->choice == NCR_CHOOSE_AUTO
-                ? tinted(DOUBTFUL, "no NCCL but one that it brings itself")
-                : tinted(BAD, "no NCCL: its calls return ncclSystemError"));
+            config->choice == NCR_CHOOSE_AUTO ? tinted(DOUBTFUL, "no NCCL but one that it brings itself")
+                                              : tinted(BAD, "no NCCL: its calls return ncclSystemError"));
         put_pair(13, "because", "%s", decision_failure(decision));
         put_pair(13, "to do", "%s", decision_cure(decision));
     }
     if (command->program)
         put_pair(13, "program", "%s%s", command->program,
-                 strcmp(command->program, command->started_as) == 0
-                     ? ""
-                     : make(", started as %s", command->started_as));
+                 strcmp(command->program, command->started_as) == 0 ? ""
+                                                                    : make(", started as %s", command->started_as));
     if (command->launcher)
         put_pair(13, "launcher", "%s: what it starts here decides for itself", command->launcher);
     put_pair(13, "decided by", "%s", config->decided_by);
@@ -78,29 +75,25 @@ static void show_choice(const struct command *command, const struct decision *de
 }
 
 static enum tone outcome_tone(const struct considered *one) {
-    return one->chosen                   ? GOOD
-           : one->outcome == NCR_REFUSED ? BAD
-           : one->outcome == NCR_FIT     ? PLAIN
-                                         : FAINT;
+    return one->chosen ? GOOD : one->outcome == NCR_REFUSED ? BAD : one->outcome == NCR_FIT ? PLAIN : FAINT;
 }
 
 static void show_candidates(const struct decision *decision, bool all) {
     unsigned number = 0, hidden = 0;
     for (unsigned i = 0; i < decision->count; i++) {
         const struct considered *one = &decision->list[i];
-        if (!all && (one->outcome == NCR_SEEN ||
-                     (one->outcome == NCR_ABSENT && one->candidate.method != NCR_BY_PATH))) {
+        if (!all &&
+            (one->outcome == NCR_SEEN || (one->outcome == NCR_ABSENT && one->candidate.method != NCR_BY_PATH))) {
             hidden++;
             continue;
         }
         if (number == 0)
             printf("\ncandidates in the order of trial\n");
         const char *word = outcome_word(one);
-        printf("%3u  %s%*s  %-7s  ", ++number, tinted(outcome_tone(one), word),
-               (int)(7 - strlen(word)), "", ncr_method_name(one->candidate.method));
+        printf("%3u  %s%*s  %-7s  ", ++number, tinted(outcome_tone(one), word), (int)(7 - strlen(word)), "",
+               ncr_method_name(one->candidate.method));
         if (one->version)
-            printf("NCCL %s, ", one->version_text && !one->chosen ? one->version_text
-                                                                  : version_text(one->version));
+            printf("NCCL %s, ", one->version_text && !one->chosen ? one->version_text : version_text(one->version));
         printf("from %s\n", one->candidate.origin);
         put(5, "%s%s%s", one->candidate.path, one->why ? ": " : "", one->why ? one->why : "");
     }
@@ -119,8 +112,7 @@ static void show_remarks(const struct command *command, const struct decision *d
     if (*decision->notes && decision->chosen && decision->config.choice != NCR_CHOOSE_SYSTEM)
         put(0, "note: %s", decision->notes);
     if (command->is_static || command->set_uid || command->narrow)
-        put(0, "%s: %s is %s, so a preload has no effect on it", tinted(DOUBTFUL, "warning"),
-            command->program,
+        put(0, "%s: %s is %s, so a preload has no effect on it", tinted(DOUBTFUL, "warning"), command->program,
             command->is_static ? "linked statically"
             : command->set_uid ? "a set-uid program"
                                : "a 32-bit program");
@@ -135,15 +127,12 @@ static void show_json(const struct command *command, const struct decision *deci
     json_text(object, "decided_by", config->decided_by);
     json_text(object, "required", config->require_text);
     cJSON_AddBoolToObject(object, "fallback", config->fallback);
-    cJSON_AddItemToObject(object, "chosen",
-                          decision->chosen ? considered_json(decision->chosen)
-                                           : cJSON_CreateNull());
+    cJSON_AddItemToObject(object, "chosen", decision->chosen ? considered_json(decision->chosen) : cJSON_CreateNull());
     json_text(object, "failure", decision->chosen ? NULL : decision_failure(decision));
     json_text(object, "cure", decision->chosen ? NULL : decision_cure(decision));
     json_text(object, "note", *decision->notes ? decision->notes : NULL);
     cJSON_AddBoolToObject(object, "linked_with_nccl", linked_with_nccl(command));
-    cJSON_AddBoolToObject(object, "preload_has_effect",
-                          !command->is_static && !command->set_uid && !command->narrow);
+    cJSON_AddBoolToObject(object, "preload_has_effect", !command->is_static && !command->set_uid && !command->narrow);
     cJSON_AddItemToObject(object, "errors", json_lines(ncr_text_get(&config->errors)));
     cJSON_AddItemToObject(object, "warnings", json_lines(ncr_text_get(&config->warnings)));
     for (unsigned i = 0; i < decision->count; i++)

@@ -38,8 +38,7 @@ static int print_own(const struct request *request) {
     ncr_config_read(&config);
     decide(&decision, &config, NULL);
     const struct considered *chosen = decision.chosen;
-    int status =
-        print_line(request, chosen ? chosen->real_path : NULL, chosen ? chosen->version : 0);
+    int status = print_line(request, chosen ? chosen->real_path : NULL, chosen ? chosen->version : 0);
     if (!chosen)
         complain("%s", decision_failure(&decision));
     return chosen ? status : decision_status(&decision);
@@ -73,8 +72,7 @@ static bool take_line(struct groups *groups, char *line) {
     if (!group) {
         groups->list = grow(groups->list, groups->count, sizeof *groups->list);
         group = &groups->list[groups->count++];
-        *group = (struct group){
-            .version = make("%s", line), .sum = make("%s", sum), .path = make("%s", path)};
+        *group = (struct group){.version = make("%s", line), .sum = make("%s", sum), .path = make("%s", path)};
     }
     group->paths_differ |= strcmp(group->path, path) != 0;
     if (!names_have(&group->hosts, host))
@@ -96,9 +94,8 @@ static int read_lines(FILE *file, const char *name, struct groups *groups) {
 
 static int by_hosts(const void *a, const void *b) {
     const struct group *first = a, *second = b;
-    return first->hosts.count != second->hosts.count
-               ? (first->hosts.count < second->hosts.count ? 1 : -1)
-               : strcmp(first->version, second->version);
+    return first->hosts.count != second->hosts.count ? (first->hosts.count < second->hosts.count ? 1 : -1)
+                                                     : strcmp(first->version, second->version);
 }
 
 static int by_name(const void *a, const void *b) {
@@ -111,8 +108,7 @@ static void show(const struct group *group, enum tone tone) {
     for (unsigned i = 0; i < group->hosts.count; i++)
         ncr_text_add(&hosts, "%s%s", i ? " " : "", group->hosts.list[i]);
     bool none = strcmp(group->version, "none") == 0;
-    printf("%s  ", tinted(tone, make("%5u host%s", group->hosts.count,
-                                     group->hosts.count == 1 ? " " : "s")));
+    printf("%s  ", tinted(tone, make("%5u host%s", group->hosts.count, group->hosts.count == 1 ? " " : "s")));
     puts(none ? "no NCCL that can be used"
               : make("NCCL %s  %.16s  %s%s", group->version, group->sum, group->path,
                      group->paths_differ ? " (elsewhere on some)" : ""));
@@ -181,8 +177,7 @@ int verb_fingerprint(struct request *request) {
         return print_own(request);
     for (int i = 0; i < request->rest_count; i++) {
         char *path = realpath(request->rest[i], NULL);
-        int one = print_line(request, path ? path : request->rest[i],
-                             nccl_version_of(path ? path : request->rest[i]));
+        int one = print_line(request, path ? path : request->rest[i], nccl_version_of(path ? path : request->rest[i]));
         status = one ? one : status;
     }
     return status;

@@ -1,5 +1,4 @@
-/* What is made from the tables: completions, and the lists of verbs and variables in the manual
- * (make docs). */
+/* What is made from the tables: completions, and the lists of verbs and variables in the manual (make docs). */
 #include "cli.h"
 
 #include <string.h>
@@ -31,8 +30,7 @@ static void print_bash(void) {
     puts("    esac\n    case $option in");
     for (size_t j = 0; j < OPTION_COUNT; j++)
         if (*words_of(option_rows[j].key))
-            printf("    --%s) values='%s' ;;\n", option_name(&option_rows[j]),
-                   words_of(option_rows[j].key));
+            printf("    --%s) values='%s' ;;\n", option_name(&option_rows[j]), words_of(option_rows[j].key));
     puts("    esac");
 }
 
@@ -40,26 +38,20 @@ static void print_bash(void) {
 static const char *for_zsh(const char *text) {
     struct ncr_text result = {0};
     for (; *text; text++)
-        ncr_text_add(&result,
-                     strchr("[]:\\", *text) ? "\\%c"
-                     : *text == '\''        ? "'\\'%c"
-                                            : "%c",
-                     *text);
+        ncr_text_add(&result, strchr("[]:\\", *text) ? "\\%c" : *text == '\'' ? "'\\'%c" : "%c", *text);
     return ncr_text_get(&result);
 }
 
 static void print_zsh_option(const struct option_row *row) {
     const char *values = words_of(row->key);
-    printf("\n            '--%s%s[%s]%s'", option_name(row), row->argument ? "=" : "",
-           for_zsh(row->meaning),
+    printf("\n            '--%s%s[%s]%s'", option_name(row), row->argument ? "=" : "", for_zsh(row->meaning),
            !row->argument ? ""
            : *values      ? make(":%s:(%s)", row->argument, values)
                           : make(":%s:", row->argument));
 }
 
 static void print_zsh(void) {
-    static const char *const rest[] = {"\n            '*::command:_normal'",
-                                       "\n            '*:file:_files'", ""};
+    static const char *const rest[] = {"\n            '*::command:_normal'", "\n            '*:file:_files'", ""};
     puts("    verbs=(");
     for (size_t i = 0; i < VERB_COUNT; i++)
         printf("        '%s:%s'\n", verbs[i].name, for_zsh(verbs[i].summary));
@@ -76,8 +68,7 @@ static void print_zsh(void) {
 
 /* ---- the manual ---- */
 
-/* Text of a roff line: a dash is a minus sign, a backslash is named, a line may not begin with a
- * dot. */
+/* Text of a roff line: a dash is a minus sign, a backslash is named, a line may not begin with a dot. */
 static void roff(const char *text) {
     if (*text == '.' || *text == '\'')
         fputs("\\&", stdout);
@@ -95,8 +86,7 @@ static void roff(const char *text) {
 static void print_verbs(void) {
     for (size_t i = 0; i < VERB_COUNT; i++) {
         const struct verb *verb = &verbs[i];
-        printf(".SS \"%s %s%s\"\n", verb->name, strlen(verb->options) > 1 ? "[OPTION...] " : "",
-               verb->arguments);
+        printf(".SS \"%s %s%s\"\n", verb->name, strlen(verb->options) > 1 ? "[OPTION...] " : "", verb->arguments);
         roff(make("%c%s.", verb->summary[0] - 'a' + 'A', verb->summary + 1));
         roff(verb->text);
         for (size_t j = 0; j < OPTION_COUNT; j++) {
@@ -104,8 +94,7 @@ static void print_verbs(void) {
             if (!verb_has_option(verb, row))
                 continue;
             printf(".TP\n.B ");
-            roff(make("--%s%s%s", option_name(row), row->argument ? "=" : "",
-                      row->argument ? row->argument : ""));
+            roff(make("--%s%s%s", option_name(row), row->argument ? "=" : "", row->argument ? row->argument : ""));
             roff(row->meaning);
         }
     }
@@ -126,10 +115,7 @@ static void print_variables(void) {
 static const struct product {
     const char *name;
     void (*print)(void);
-} products[] = {{"bash", print_bash},
-                {"zsh", print_zsh},
-                {"verbs", print_verbs},
-                {"variables", print_variables}};
+} products[] = {{"bash", print_bash}, {"zsh", print_zsh}, {"verbs", print_verbs}, {"variables", print_variables}};
 
 int generate(int argc, char **argv) {
     for (size_t i = 0; argc == 2 && i < sizeof products / sizeof *products; i++)

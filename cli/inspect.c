@@ -1,5 +1,7 @@
-/* nccl-redirect inspect: how programs, libraries and packages reach NCCL, and what the NCCLs of
- * this machine lack for them. */
+/*
+ * nccl-redirect inspect: how programs, libraries and packages reach NCCL, and what the NCCLs of this machine lack for
+ * them.
+ */
 #include "cli.h"
 
 #include <ftw.h>
@@ -43,8 +45,7 @@ static int visit(const char *path, const struct stat *status, int kind, struct F
     return 0;
 }
 
-/* A name without a slash that is no file here is one on PATH; a script stands for its interpreter
- * too. */
+/* A name without a slash that is no file here is one on PATH; a script stands for its interpreter too. */
 static int inspect(const char *name) {
     struct stat status;
     struct command command;
@@ -103,10 +104,8 @@ static void show_file(const struct reached *reached, bool all) {
     }
 }
 
-static void show_library(const struct nccl *nccl, const struct names *needs,
-                         const struct names *lacks, bool all) {
-    const char *name =
-        make("NCCL %s, %s, ", nccl->version ? version_text(nccl->version) : "?", nccl->path);
+static void show_library(const struct nccl *nccl, const struct names *needs, const struct names *lacks, bool all) {
+    const char *name = make("NCCL %s, %s, ", nccl->version ? version_text(nccl->version) : "?", nccl->path);
     if (lacks->count)
         put(2, "%s%s", name, make("%s %s", tinted(DOUBTFUL, "lacks"), functions_text(lacks, all)));
     else
@@ -155,8 +154,7 @@ int verb_inspect(struct request *request) {
             show_file(&results.list[i], request->all);
     }
     if (!results.count && !request->json)
-        put(0, "nothing in it reaches NCCL (%u programs, libraries and Python files looked at)",
-            results.looked);
+        put(0, "nothing in it reaches NCCL (%u programs, libraries and Python files looked at)", results.looked);
 
     struct names needs = all_needs();
     if (needs.count && !request->json)

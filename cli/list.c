@@ -4,13 +4,11 @@
 #include <string.h>
 
 static void show(const struct nccl *nccl) {
-    const char *name = make("%s %s", nccl->rccl ? "RCCL" : "NCCL",
-                            nccl->version ? version_text(nccl->version) : "?");
+    const char *name = make("%s %s", nccl->rccl ? "RCCL" : "NCCL", nccl->version ? version_text(nccl->version) : "?");
     bool none = strcmp(nccl->method, "none") == 0;
     printf("%s%*s %-12s %9s   %s%sfrom %s\n", tinted(nccl->refusal ? BAD : STRONG, name),
-           strlen(name) < 13 ? (int)(13 - strlen(name)) : 0, "",
-           nccl->cuda ? make("CUDA %s", nccl->cuda) : "", size_text(nccl->size),
-           none ? "" : nccl->method, none ? "" : ", ", nccl->origin);
+           strlen(name) < 13 ? (int)(13 - strlen(name)) : 0, "", nccl->cuda ? make("CUDA %s", nccl->cuda) : "",
+           size_text(nccl->size), none ? "" : nccl->method, none ? "" : ", ", nccl->origin);
     put_pair(10, "file", "%s", nccl->path);
     if (strcmp(nccl->path, nccl->real_path) != 0)
         put_pair(10, "real file", "%s", nccl->real_path);
@@ -22,8 +20,7 @@ static void show(const struct nccl *nccl) {
     if (nccl->refusal)
         put_pair(10, tinted(BAD, "refused"), "it %s", nccl->refusal);
     for (unsigned i = 0; i < nccl->remarks.count; i++)
-        put_pair(10, tinted(DOUBTFUL, "note"), "%s. To do: %s", nccl->remarks.list[i],
-                 nccl->cures.list[i]);
+        put_pair(10, tinted(DOUBTFUL, "note"), "%s. To do: %s", nccl->remarks.list[i], nccl->cures.list[i]);
 }
 
 static cJSON *owners_json(const struct owners *owners) {

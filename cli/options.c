@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 const struct verb verbs[VERB_COUNT] = {
-#define VERB(name, takes, arguments, options, summary, text)                                       \
+#define VERB(name, takes, arguments, options, summary, text)                                                           \
     {#name, takes, arguments, options, summary, text, verb_##name},
 #include "verbs.def"
 };
@@ -100,23 +100,20 @@ static error_t take(int key, char *value, struct argp_state *state) {
     return 0;
 }
 
-static void build(const struct verb *verb, struct argp *argp,
-                  struct argp_option options[OPTION_COUNT + 2]) {
+static void build(const struct verb *verb, struct argp *argp, struct argp_option options[OPTION_COUNT + 2]) {
     size_t count = 0;
     for (size_t i = 0; i < OPTION_COUNT; i++)
         if (verb_has_option(verb, &option_rows[i]))
-            options[count++] =
-                (struct argp_option){.group = 1 + (int)i, /* keeps the order of the table */
-                                     .name = option_name(&option_rows[i]),
-                                     .key = FIRST_KEY + 1 + (int)i,
-                                     .arg = option_rows[i].argument,
-                                     .doc = option_rows[i].meaning};
+            options[count++] = (struct argp_option){.group = 1 + (int)i, /* keeps the order of the table */
+                                                    .name = option_name(&option_rows[i]),
+                                                    .key = FIRST_KEY + 1 + (int)i,
+                                                    .arg = option_rows[i].argument,
+                                                    .doc = option_rows[i].meaning};
     options[count] = (struct argp_option){.key = 'h', .flags = OPTION_HIDDEN};
-    *argp = (struct argp){
-        .options = options,
-        .parser = take,
-        .args_doc = verb->arguments,
-        .doc = make("nccl-redirect %s: %s\v%s", verb->name, verb->summary, verb->text)};
+    *argp = (struct argp){.options = options,
+                          .parser = take,
+                          .args_doc = verb->arguments,
+                          .doc = make("nccl-redirect %s: %s\v%s", verb->name, verb->summary, verb->text)};
 }
 
 static void prepare_argp(void) {

@@ -1,5 +1,4 @@
-/* How the tool's answers look: text of at most WIDTH columns, colour for people only, JSON for
- * programs. */
+/* How the tool's answers look: text of at most WIDTH columns, colour for people only, JSON for programs. */
 #include "cli.h"
 
 #include <stdlib.h>
@@ -39,8 +38,7 @@ static bool colour(void) {
     static int known = -1;
     if (known < 0) {
         const char *no = getenv("NO_COLOR"), *terminal = getenv("TERM");
-        known =
-            isatty(STDOUT_FILENO) && !(no && *no) && !(terminal && strcmp(terminal, "dumb") == 0);
+        known = isatty(STDOUT_FILENO) && !(no && *no) && !(terminal && strcmp(terminal, "dumb") == 0);
     }
     return known;
 }
@@ -63,8 +61,10 @@ static unsigned columns(const char *text, size_t length) {
     return count;
 }
 
-/* Write words from column `at` on; a line that would pass WIDTH goes on below, at `indent`. A word
- * is never cut: a path that was cut could not be copied. */
+/*
+ * Write words from column `at` on; a line that would pass WIDTH goes on below, at `indent`. A word is never cut: a path
+ * that was cut could not be copied.
+ */
 static void wrap_to(FILE *to, unsigned at, unsigned indent, const char *text) {
     bool first = true;
     while (*text) {
@@ -128,15 +128,13 @@ void json_text(cJSON *object, const char *key, const char *value) {
 }
 
 cJSON *json_names(const struct names *names) {
-    return names->count ? cJSON_CreateStringArray(names->list, (int)names->count)
-                        : cJSON_CreateArray();
+    return names->count ? cJSON_CreateStringArray(names->list, (int)names->count) : cJSON_CreateArray();
 }
 
 cJSON *json_lines(const char *lines) {
     cJSON *list = cJSON_CreateArray();
     for (const char *line = lines; *line; line += strcspn(line, "\n") + 1)
-        cJSON_AddItemToArray(list,
-                             cJSON_CreateString(make("%.*s", (int)strcspn(line, "\n"), line)));
+        cJSON_AddItemToArray(list, cJSON_CreateString(make("%.*s", (int)strcspn(line, "\n"), line)));
     return list;
 }
 

@@ -1,7 +1,7 @@
 /*
- * Which package does a file belong to? Asked of the packages' own records: RECORD files of wheels
- * (PEP 376), dpkg's file lists, conda-meta. Records of packages with a telling name are read first,
- * and the others only if those know nothing.
+ * Which package does a file belong to? Asked of the packages' own records: RECORD files of wheels (PEP 376), dpkg's
+ * file lists, conda-meta. Records of packages with a telling name are read first, and the others only if those know
+ * nothing.
  */
 #include "cli.h"
 
@@ -38,13 +38,11 @@ static bool has_suffix(const char *name, const char *suffix) {
     return length > end && strcmp(name + length - end, suffix) == 0;
 }
 
-/* Call `read` for each entry of a folder with this suffix: telling names first; the others if
- * nothing was found. */
-typedef void read_record(const char *folder, const char *name, const char *file, uint64_t size,
-                         struct owners *owners);
+/* Call `read` for each entry of a folder with this suffix: telling names first; the others if nothing was found. */
+typedef void read_record(const char *folder, const char *name, const char *file, uint64_t size, struct owners *owners);
 
-static void each_record(const char *folder, const char *suffix, read_record *read, const char *file,
-                        uint64_t size, struct owners *owners) {
+static void each_record(const char *folder, const char *suffix, read_record *read, const char *file, uint64_t size,
+                        struct owners *owners) {
     for (int pass = 0; pass < 2 && (pass == 0 || owners->count == 0); pass++) {
         DIR *records = opendir(folder);
         for (struct dirent *entry; records && (entry = readdir(records));)
@@ -56,8 +54,7 @@ static void each_record(const char *folder, const char *suffix, read_record *rea
 }
 
 /* name-version.dist-info; the line is PATH,HASH,SIZE. */
-static void read_wheel(const char *folder, const char *name, const char *file, uint64_t size,
-                       struct owners *owners) {
+static void read_wheel(const char *folder, const char *name, const char *file, uint64_t size, struct owners *owners) {
     char *text = ncr_file_text(make("%s/%s/RECORD", folder, name), MOST_RECORD);
     const char *rest = text ? line_behind(text, make("%s,", file)) : NULL;
     if (rest) {
@@ -69,8 +66,7 @@ static void read_wheel(const char *folder, const char *name, const char *file, u
             *dash++ = '\0';
         for (char *c = package; (c = strchr(c, '_'));)
             *c = '-';
-        add(owners,
-            (struct owner){"wheel", package, dash ? dash : "?", recorded && recorded != size});
+        add(owners, (struct owner){"wheel", package, dash ? dash : "?", recorded && recorded != size});
     }
     free(text);
 }
@@ -80,8 +76,8 @@ static void find_wheels(const char *path, uint64_t size, struct owners *owners) 
     for (int i = 0; i < 2; i++) {
         const char *site = strstr(path, sites[i]);
         if (site)
-            each_record(make("%.*s", (int)(site - path + strlen(sites[i]) - 1), path), ".dist-info",
-                        read_wheel, site + strlen(sites[i]), size, owners);
+            each_record(make("%.*s", (int)(site - path + strlen(sites[i]) - 1), path), ".dist-info", read_wheel,
+                        site + strlen(sites[i]), size, owners);
     }
 }
 
@@ -91,16 +87,13 @@ static const char *debian_version(const char *package) {
         status = ncr_file_text("/var/lib/dpkg/status", MOST_RECORD);
     const char *colon = strchr(package, ':');
     int length = colon ? (int)(colon - package) : (int)strlen(package);
-    const char *paragraph =
-        status ? line_behind(status, make("Package: %.*s\n", length, package)) : NULL;
+    const char *paragraph = status ? line_behind(status, make("Package: %.*s\n", length, package)) : NULL;
     const char *end = paragraph ? strstr(paragraph, "\n\n") : NULL;
     const char *version = paragraph ? line_behind(paragraph, "Version: ") : NULL;
-    return version && (!end || version < end) ? make("%.*s", (int)strcspn(version, "\n"), version)
-                                              : "?";
+    return version && (!end || version < end) ? make("%.*s", (int)strcspn(version, "\n"), version) : "?";
 }
 
-static void read_debian(const char *folder, const char *name, const char *file, uint64_t size,
-                        struct owners *owners) {
+static void read_debian(const char *folder, const char *name, const char *file, uint64_t size, struct owners *owners) {
     (void)size;
     char *text = ncr_file_text(make("%s/%s", folder, name), MOST_RECORD);
     /* Since /lib became a link to /usr/lib, a package may have recorded either. */
@@ -112,16 +105,14 @@ static void read_debian(const char *folder, const char *name, const char *file, 
     free(text);
 }
 
-static void read_conda(const char *folder, const char *name, const char *file, uint64_t size,
-                       struct owners *owners) {
+static void read_conda(const char *folder, const char *name, const char *file, uint64_t size, struct owners *owners) {
     (void)size;
     char *text = ncr_file_text(make("%s/%s", folder, name), MOST_RECORD);
     if (text && strstr(text, make("\"%s\"", file))) {
         cJSON *meta = cJSON_Parse(text);
         const char *package = cJSON_GetStringValue(cJSON_GetObjectItem(meta, "name"));
         const char *version = cJSON_GetStringValue(cJSON_GetObjectItem(meta, "version"));
-        add(owners, (struct owner){"conda package", package ? package : name,
-                                   version ? version : "?", false});
+        add(owners, (struct owner){"conda package", package ? package : name, version ? version : "?", false});
     }
     free(text);
 }
@@ -148,8 +139,7 @@ void owners_find(const char *path, const char *real_path, uint64_t size, struct 
         find_conda(real_path, size, owners);
     if (!owners->count && strcmp(path, real_path) != 0)
         find_conda(path, size, owners);
-    if (!owners->count &&
-        (strncmp(real_path, "/usr/", 5) == 0 || strncmp(real_path, "/opt/", 5) == 0))
+    if (!owners->count && (strncmp(real_path, "/usr/", 5) == 0 || strncmp(real_path, "/opt/", 5) == 0))
         each_record("/var/lib/dpkg/info", ".list", read_debian, real_path, size, owners);
 }
 
@@ -157,7 +147,7 @@ void owners_find(const char *path, const char *real_path, uint64_t size, struct 
 const char *owner_text(const struct owners *owners) {
     struct ncr_text text = {0};
     for (unsigned i = 0; i < owners->count; i++)
-        ncr_text_add(&text, "%s%s %s (%s)", i ? ", " : "", owners->list[i].name,
-                     owners->list[i].version, owners->list[i].kind);
+        ncr_text_add(&text, "%s%s %s (%s)", i ? ", " : "", owners->list[i].name, owners->list[i].version,
+                     owners->list[i].kind);
     return owners->count ? ncr_text_get(&text) : "no package knows it";
 }

@@ -1,5 +1,4 @@
-/* The shim's file, and its place in LD_PRELOAD: a list whose entries are separated by colons or
- * spaces (ld.so(8)). */
+/* The shim's file, and its place in LD_PRELOAD: a list whose entries are separated by colons or spaces (ld.so(8)). */
 #include "cli.h"
 
 #include <errno.h>
@@ -19,15 +18,16 @@ static const char *file_name(bool rccl) {
     return rccl ? "librccl_redirect.so" : "libnccl_redirect.so";
 }
 
-/** Does this file export the shim's mark? A name with $LIB or $PLATFORM in it, which only the
- * loader resolves, counts by name. */
+/**
+ * Does this file export the shim's mark? A name with $LIB or $PLATFORM in it, which only the loader resolves, counts by
+ * name.
+ */
 bool is_shim(const char *path) {
     static const char mark[] = "nccl_redirect_version";
     struct ncr_elf elf;
     bool found = false;
     if (strchr(path, '$'))
-        return strcmp(ncr_basename(path), file_name(false)) == 0 ||
-               strcmp(ncr_basename(path), file_name(true)) == 0;
+        return strcmp(ncr_basename(path), file_name(false)) == 0 || strcmp(ncr_basename(path), file_name(true)) == 0;
     ncr_elf_open(&elf, path);
     size_t at = 0;
     if (ncr_elf_load_symbols(&elf))
@@ -55,20 +55,17 @@ const char *shim_path(bool rccl, const char **problem) {
         else if (access(path, R_OK) != 0)
             *problem = make("%s cannot be read; chmod a+r it and its folders", path);
         else if (!is_shim(path))
-            *problem = make(
-                "%s is not the preload library (an interrupted copy?); install nccl-redirect again",
-                path);
+            *problem = make("%s is not the preload library (an interrupted copy?); install nccl-redirect again", path);
         return *problem ? NULL : path;
     }
-    *problem =
-        make("%s is not beside %s and not in ../lib/nccl-redirect; install nccl-redirect again",
-             file_name(rccl), self ? self : "this program");
+    *problem = make("%s is not beside %s and not in ../lib/nccl-redirect; install nccl-redirect again", file_name(rccl),
+                    self ? self : "this program");
     return NULL;
 }
 
 /**
- * What keeps an entry of LD_PRELOAD from working here, or NULL. This very tool is started with it:
- * the shim must be mapped there, and the dynamic loader have nothing to say.
+ * What keeps an entry of LD_PRELOAD from working here, or NULL. This very tool is started with it: the shim must be
+ * mapped there, and the dynamic loader have nothing to say.
  */
 const char *preload_fault(const char *entry) {
     int ends[2], status = 0;
@@ -106,9 +103,8 @@ bool narrow_programs_run(void) {
 }
 
 /**
- * How LD_PRELOAD names the shim. Where 32-bit programs run, by a path with $LIB if there is one,
- * which leads those to a library with nothing in it: their loader would print a line for each
- * process.
+ * How LD_PRELOAD names the shim. Where 32-bit programs run, by a path with $LIB if there is one, which leads those to a
+ * library with nothing in it: their loader would print a line for each process.
  */
 const char *preload_entry(const char *shim) {
     const char *entry = make("%s/$LIB/%s", ncr_parent(shim, 1), ncr_basename(shim));
@@ -137,9 +133,8 @@ static bool lists_asan(const struct names *entries, const char *asan) {
 }
 
 /**
- * The list with the shim in it exactly once and in its old place, or at the end; `first` (ASan's
- * runtime, or NULL) is put in front unless it is listed. What stands there otherwise keeps its
- * order.
+ * The list with the shim in it exactly once and in its old place, or at the end; `first` (ASan's runtime, or NULL) is
+ * put in front unless it is listed. What stands there otherwise keeps its order.
  */
 const char *preload_with(const char *list, const char *first, const char *shim) {
     struct names entries = preload_entries(list);
@@ -158,8 +153,10 @@ const char *preload_with(const char *list, const char *first, const char *shim) 
     return ncr_text_get(&text);
 }
 
-/** A real NCCL in the list: wherever it stands, it is a second one, and in front of the shim it
- * takes all calls. Or NULL. */
+/**
+ * A real NCCL in the list: wherever it stands, it is a second one, and in front of the shim it takes all calls. Or
+ * NULL.
+ */
 const char *foreign_nccl_in(const char *list) {
     struct names entries = preload_entries(list);
     for (unsigned i = 0; i < entries.count; i++)

@@ -1,5 +1,7 @@
-/* What runs on this host, by /proc: which processes have the shim, which NCCLs they map, and who
- * lost the preload on the way. */
+/*
+ * What runs on this host, by /proc: which processes have the shim, which NCCLs they map, and who lost the preload on
+ * the way.
+ */
 #include "cli.h"
 
 #include <ctype.h>
@@ -10,8 +12,7 @@
 #define MOST_MAPS (32u << 20)
 #define MOST_ENVIRONMENT (4u << 20)
 
-/* A variable of another process; its environment is texts, each ended by NUL, all of `size` bytes.
- */
+/* A variable of another process; its environment is texts, each ended by NUL, all of `size` bytes. */
 static const char *variable(const char *environment, size_t size, const char *name) {
     size_t length = strlen(name);
     for (const char *at = environment; at < environment + size; at += strlen(at) + 1)
@@ -33,8 +34,7 @@ static char *read_all(const char *path, size_t most, size_t *size) {
 
 static void read_status(struct process *process) {
     char *text = ncr_file_text(make("/proc/%d/status", process->pid), 4096);
-    const char *parent = text ? strstr(text, "\nPPid:") : NULL,
-               *user = text ? strstr(text, "\nUid:") : NULL;
+    const char *parent = text ? strstr(text, "\nPPid:") : NULL, *user = text ? strstr(text, "\nUid:") : NULL;
     process->parent = parent ? atoi(parent + 6) : 0;
     process->user = user ? (unsigned)strtoul(user + 5, NULL, 10) : 0;
     free(text);
@@ -51,8 +51,7 @@ static void read_command(struct process *process) {
 }
 
 static bool shim_name(const char *base) {
-    return strncmp(base, "libnccl_redirect.so", 19) == 0 ||
-           strncmp(base, "librccl_redirect.so", 19) == 0;
+    return strncmp(base, "libnccl_redirect.so", 19) == 0 || strncmp(base, "librccl_redirect.so", 19) == 0;
 }
 
 static bool shim_listed(const char *list) {
@@ -86,8 +85,7 @@ static bool read_maps(struct process *process) {
     size_t size;
     char *text = read_all(make("/proc/%d/maps", process->pid), MOST_MAPS, &size);
     for (char *line = text; line && *line;) {
-        char *end = strchr(line, '\n'),
-             *path = memchr(line, '/', end ? (size_t)(end - line) : strlen(line));
+        char *end = strchr(line, '\n'), *path = memchr(line, '/', end ? (size_t)(end - line) : strlen(line));
         if (end)
             *end = '\0';
         if (path)
@@ -128,8 +126,7 @@ static struct process *process_of(const struct processes *processes, int pid) {
     return NULL;
 }
 
-static const struct process *redirected_ancestor(const struct processes *processes,
-                                                 const struct process *process) {
+static const struct process *redirected_ancestor(const struct processes *processes, const struct process *process) {
     const struct process *at = process;
     for (int steps = 0; at && steps < 64; steps++) {
         at = process_of(processes, at->parent);
@@ -149,10 +146,9 @@ static void judge(const struct processes *processes, struct process *process) {
                                 process->nccls.count);
         process->cure = "LD_DEBUG=files tells which library loads it; load it through libnccl.so.2";
     } else if (!process->shim && process->nccls.count && (above || process->listed)) {
-        process->finding = make(
-            "uses NCCL without the preload, which %s has",
-            process->listed ? "its LD_PRELOAD lists, but it does not map (a later exec dropped it?)"
-                            : make("process %d above it", above->pid));
+        process->finding = make("uses NCCL without the preload, which %s has",
+                                process->listed ? "its LD_PRELOAD lists, but it does not map (a later exec dropped it?)"
+                                                : make("process %d above it", above->pid));
         process->cure = "pass LD_PRELOAD on: srun --export=ALL, mpirun -x LD_PRELOAD, no env -i, "
                         "no sudo without -E";
     } else if (process->lost) {
@@ -181,8 +177,7 @@ void processes_read(struct processes *processes) {
         if (process.readable)
             read_program(&process);
         if (process.nccls.count)
-            process.version =
-                nccl_version_of(make("/proc/%d/root%s", process.pid, process.nccls.list[0]));
+            process.version = nccl_version_of(make("/proc/%d/root%s", process.pid, process.nccls.list[0]));
         processes->list = grow(processes->list, processes->count, sizeof *processes->list);
         processes->list[processes->count++] = process;
     }

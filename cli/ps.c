@@ -15,17 +15,14 @@ static const char *preload_word(const struct process *process) {
 static const char *nccl_word(const struct process *process) {
     if (!process->nccls.count)
         return process->shim ? "not used yet" : "-";
-    return process->nccls.count > 1 ? make("%u at once", process->nccls.count)
-                                    : version_text(process->version);
+    return process->nccls.count > 1 ? make("%u at once", process->nccls.count) : version_text(process->version);
 }
 
 static void show(const struct process *process) {
     const char *preload = preload_word(process), *nccl = nccl_word(process);
-    enum tone tone = process->finding ? (process->nccls.count ? BAD : DOUBTFUL)
-                     : process->shim  ? GOOD
-                                      : PLAIN;
-    printf("%8d  %s%*s  %-13s %.60s\n", process->pid, tinted(tone, preload),
-           (int)(10 - strlen(preload)), "", nccl, process->command);
+    enum tone tone = process->finding ? (process->nccls.count ? BAD : DOUBTFUL) : process->shim ? GOOD : PLAIN;
+    printf("%8d  %s%*s  %-13s %.60s\n", process->pid, tinted(tone, preload), (int)(10 - strlen(preload)), "", nccl,
+           process->command);
     for (unsigned i = 0; i < process->nccls.count; i++)
         put(22, "%s", process->nccls.list[i]);
     if (process->finding)
@@ -42,8 +39,7 @@ static cJSON *process_json(const struct process *process) {
     json_text(object, "shim", process->shim);
     cJSON_AddBoolToObject(object, "listed", process->listed);
     json_text(object, "redirect", process->redirect);
-    json_text(object, "version",
-              process->nccls.count && process->version ? version_text(process->version) : NULL);
+    json_text(object, "version", process->nccls.count && process->version ? version_text(process->version) : NULL);
     cJSON_AddItemToObject(object, "libraries", json_names(&process->nccls));
     json_text(object, "finding", process->finding);
     json_text(object, "cure", process->finding ? process->cure : NULL);

@@ -1,5 +1,4 @@
-/* How a file reaches NCCL: linked, opened at run time, inside itself, or not at all; and which
- * functions it needs. */
+/* How a file reaches NCCL: linked, opened at run time, inside itself, or not at all; and which functions it needs. */
 #include "cli.h"
 
 #include <stdlib.h>
@@ -41,8 +40,7 @@ static bool is_nccl(const char *path, enum reach *reach) {
     return *reach != REACH_NONE;
 }
 
-/* A NCCL inside: reachable only where the file exports its functions and calls them through a table
- * of the loader. */
+/* A NCCL inside: reachable only where the file exports its functions and calls them through a table of the loader. */
 static void judge_inside(struct reached *reached, const struct elf_info *info) {
     unsigned open = 0;
     for (unsigned i = 0; i < info->exported.count; i++)
@@ -51,11 +49,9 @@ static void judge_inside(struct reached *reached, const struct elf_info *info) {
     reached->version = info->version_text;
     if (names_have(&info->exported, "ncclAllReduce")) {
         reached->reach = REACH_EXPORTED;
-        reached->how = make(
-            "a NCCL%s is linked into it and exported, so it can serve. %s", version,
-            open ? make("Its own calls of %u functions go through the loader's table: redirected",
-                        open)
-                 : "Its own calls stay inside: not redirected");
+        reached->how = make("a NCCL%s is linked into it and exported, so it can serve. %s", version,
+                            open ? make("Its own calls of %u functions go through the loader's table: redirected", open)
+                                 : "Its own calls stay inside: not redirected");
     } else {
         reached->reach = REACH_STATIC;
         reached->how = make("a NCCL%s is linked into it%s: its calls are out of reach of any "
@@ -83,8 +79,10 @@ static void look_through(struct reached *reached) {
     }
 }
 
-/* Functions of these names without a NCCL behind them look the real ones up at run time, as those
- * of XLA do, or wrap them. */
+/*
+ * Functions of these names without a NCCL behind them look the real ones up at run time, as those of XLA do, or wrap
+ * them.
+ */
 static void judge_opened(struct reached *reached, const struct elf_info *info) {
     reached->reach = REACH_OPENED;
     add_all(&reached->needs, &info->asked);
@@ -99,16 +97,14 @@ static void judge_opened(struct reached *reached, const struct elf_info *info) {
                             info->defined.count);
     else
         reached->how =
-            make("defines %u NCCL functions itself, and holds no NCCL: a tool that wraps NCCL?",
-                 info->defined.count);
+            make("defines %u NCCL functions itself, and holds no NCCL: a tool that wraps NCCL?", info->defined.count);
 }
 
-static void judge_elf(struct reached *reached, const struct elf_info *info,
-                      bool with_dependencies) {
+static void judge_elf(struct reached *reached, const struct elf_info *info, bool with_dependencies) {
     const char *linked = linked_name(info);
     /* Every NCCL carries its version as text. */
-    bool inside = info->version_text &&
-                  (names_have(&info->defined, "ncclAllReduce") || (!linked && !info->opened.count));
+    bool inside =
+        info->version_text && (names_have(&info->defined, "ncclAllReduce") || (!linked && !info->opened.count));
     add_all(&reached->needs, &info->wanted);
     if (linked) {
         reached->reach = REACH_LINKED;
@@ -122,8 +118,7 @@ static void judge_elf(struct reached *reached, const struct elf_info *info,
     if (with_dependencies)
         look_through(reached);
     if (reached->reach == REACH_NONE)
-        reached->how =
-            info->dynamic ? "does not reach NCCL" : "does not reach NCCL (linked statically)";
+        reached->how = info->dynamic ? "does not reach NCCL" : "does not reach NCCL (linked statically)";
 }
 
 static void judge_text(struct reached *reached) {
@@ -152,8 +147,7 @@ void reach_of_file(const char *path, bool with_dependencies, struct reached *rea
         reached->version = info.version_text;
         reached->how = reached->reach == REACH_SHIM
                            ? "it is nccl-redirect's preload"
-                           : make("it is a NCCL (%s)",
-                                  info.version_text ? info.version_text : "version unknown");
+                           : make("it is a NCCL (%s)", info.version_text ? info.version_text : "version unknown");
         return;
     }
     judge_elf(reached, &info, with_dependencies);

@@ -6,8 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A preload has no effect on these: better said than found out at 3 a.m. The command runs all the
- * same; it may start others. */
+/*
+ * A preload has no effect on these: better said than found out at 3 a.m. The command runs all the same; it may start
+ * others.
+ */
 static void warn_of_deaf_program(const struct command *command) {
     const char *why = command->is_static ? "is linked statically"
                       : command->set_uid ? "is a set-uid program"
@@ -35,8 +37,7 @@ static int check(const struct command *command, const struct request *request, b
         return 0;
     }
     complain("%s", decision_failure(&decision));
-    complain("%s is not started. To do: %s", ncr_basename(command->argv[0]),
-             decision_cure(&decision));
+    complain("%s is not started. To do: %s", ncr_basename(command->argv[0]), decision_cure(&decision));
     return EXIT_UNMET;
 }
 
@@ -48,8 +49,7 @@ static int preload(const struct command *command, bool rccl) {
         return EXIT_UNMET;
     }
     if (foreign) {
-        complain("LD_PRELOAD lists %s, which would serve instead of the chosen NCCL or beside it",
-                 foreign);
+        complain("LD_PRELOAD lists %s, which would serve instead of the chosen NCCL or beside it", foreign);
         complain("%s is not started. To do: remove it from LD_PRELOAD, or choose it: --use %s",
                  ncr_basename(command->argv[0]), foreign);
         return EXIT_UNMET;

@@ -1,6 +1,6 @@
 /*
- * Whether a library really opens is known by opening it: in a process of its own, so that its
- * constructors, threads and crashes stay out of the tool, and with a time limit.
+ * Whether a library really opens is known by opening it: in a process of its own, so that its constructors, threads and
+ * crashes stay out of the tool, and with a time limit.
  */
 #include "cli.h"
 
@@ -20,8 +20,7 @@ struct answer {
     char error[1024];
 };
 
-/* The C library's own dlopen: where the shim is preloaded into the tool itself, its hook must not
- * answer. */
+/* The C library's own dlopen: where the shim is preloaded into the tool itself, its hook must not answer. */
 static ncr_dlopen *real_dlopen(void) {
     void *library = dlopen("libdl.so.2", RTLD_NOW);
     union {
@@ -39,8 +38,7 @@ static void ask(const char *path, const char *function, struct answer *answer) {
     } get = {handle && function ? dlsym(handle, function) : NULL};
     const char *error = handle ? "" : dlerror();
     answer->opened = handle != NULL;
-    snprintf(answer->error, sizeof answer->error, "%s",
-             error ? error : "the loader does not say why");
+    snprintf(answer->error, sizeof answer->error, "%s", error ? error : "the loader does not say why");
     if (!get.symbol || get.function(&answer->version) != 0)
         answer->version = 0;
 }
@@ -80,7 +78,7 @@ void try_open(const char *path, const char *version_function, struct trial *tria
     else if (late)
         trial->error = make("opening it took more than %d s", TIME_LIMIT_MS / 1000);
     else
-        trial->error = WIFSIGNALED(status) ? make("opening it ends the process by signal %d (%s)",
-                                                  WTERMSIG(status), strsignal(WTERMSIG(status)))
+        trial->error = WIFSIGNALED(status) ? make("opening it ends the process by signal %d (%s)", WTERMSIG(status),
+                                                  strsignal(WTERMSIG(status)))
                                            : "opening it ends the process";
 }

@@ -1,10 +1,10 @@
 /*
- * A small NCCL program, linked with -lnccl: adds up one buffer per rank, then does it 100 times
- * more from a CUDA graph, and checks both. It knows nothing of nccl-redirect.
+ * A small NCCL program, linked with -lnccl: adds up one buffer per rank, then does it 100 times more from a CUDA graph,
+ * and checks both. It knows nothing of nccl-redirect.
  *
- * Ranks are all GPUs of the machine. CUDA's driver is opened when the program runs, so that a C
- * compiler is all it takes to build it. Where there is no GPU the buffers are plain memory: enough
- * for an NCCL that works on such, and an honest "no-GPU" from one that does not. Prints one line:
+ * Ranks are all GPUs of the machine. CUDA's driver is opened when the program runs, so that a C compiler is all it
+ * takes to build it. Where there is no GPU the buffers are plain memory: enough for an NCCL that works on such, and an
+ * honest "no-GPU" from one that does not. Prints one line:
  *
  *   nccl=2.28.9 ranks=2 memory=GPU all-reduce=right graph=right
  *
@@ -25,8 +25,7 @@ int ncclCommInitAll(ncclComm_t *comms, int count, const int *devices);
 int ncclCommDestroy(ncclComm_t comm);
 int ncclGroupStart(void);
 int ncclGroupEnd(void);
-int ncclAllReduce(const void *from, void *to, size_t count, int type, int operation,
-                  ncclComm_t comm, void *stream);
+int ncclAllReduce(const void *from, void *to, size_t count, int type, int operation, ncclComm_t comm, void *stream);
 const char *ncclGetErrorString(int code);
 
 /* From cuda.h; the names are those of libcuda.so.1. */
@@ -48,13 +47,7 @@ static struct {
     int (*cuGraphExecDestroy)(void *);
 } cuda;
 
-enum {
-    COUNT = 100000,
-    SIZE = COUNT * sizeof(int64_t),
-    MOST_RANKS = 16,
-    REPLAYS = 100,
-    THREAD_LOCAL = 1
-};
+enum { COUNT = 100000, SIZE = COUNT * sizeof(int64_t), MOST_RANKS = 16, REPLAYS = 100, THREAD_LOCAL = 1 };
 
 static struct rank {
     ncclComm_t comm;
@@ -102,8 +95,7 @@ static int count_gpus(void) {
     LOAD(cuGraphDestroy);
     LOAD(cuGraphExecDestroy);
     int count = 0;
-    if (!cuda.cuInit || !cuda.cuGraphInstantiateWithFlags || cuda.cuInit(0) != 0 ||
-        cuda.cuDeviceGetCount(&count) != 0)
+    if (!cuda.cuInit || !cuda.cuGraphInstantiateWithFlags || cuda.cuInit(0) != 0 || cuda.cuDeviceGetCount(&count) != 0)
         return 0;
     return count < MOST_RANKS ? count : MOST_RANKS;
 }
@@ -143,8 +135,7 @@ static void prepare(void) {
 static void all_reduce(void) {
     check_nccl(ncclGroupStart(), "ncclGroupStart");
     for (struct rank *rank = ranks; rank < ranks + rank_count; rank++)
-        check_nccl(ncclAllReduce(rank->from, rank->to, COUNT, ncclInt64, ncclSum, rank->comm,
-                                 rank->stream),
+        check_nccl(ncclAllReduce(rank->from, rank->to, COUNT, ncclInt64, ncclSum, rank->comm, rank->stream),
                    "ncclAllReduce");
     check_nccl(ncclGroupEnd(), "ncclGroupEnd");
 }
@@ -172,8 +163,7 @@ static bool right(int times) {
     return good;
 }
 
-/* Capture one all-reduce on every rank's stream and replay it. A communicator cannot be destroyed
- * before its graphs. */
+/* Capture one all-reduce on every rank's stream and replay it. A communicator cannot be destroyed before its graphs. */
 static void replay(void) {
     void *captured[MOST_RANKS];
     for (struct rank *rank = ranks; rank < ranks + rank_count; rank++) {
@@ -206,8 +196,8 @@ static int report(const char *all_reduce_was, const char *graph_was) {
     ncclGetVersion(&version);
     int major = version < 10000 ? version / 1000 : version / 10000,
         rest = version - major * (version < 10000 ? 1000 : 10000);
-    printf("nccl=%d.%d.%d ranks=%d memory=%s all-reduce=%s graph=%s\n", major, rest / 100,
-           rest % 100, rank_count, on_gpu ? "GPU" : "host", all_reduce_was, graph_was);
+    printf("nccl=%d.%d.%d ranks=%d memory=%s all-reduce=%s graph=%s\n", major, rest / 100, rest % 100, rank_count,
+           on_gpu ? "GPU" : "host", all_reduce_was, graph_was);
     return strcmp(all_reduce_was, "wrong") == 0 || strcmp(graph_was, "wrong") == 0;
 }
 

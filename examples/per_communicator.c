@@ -1,12 +1,12 @@
 /*
- * One process, two NCCLs: a communicator on each of the backends that are named on the command
- * line, and the same sum on both.
+ * One process, two NCCLs: a communicator on each of the backends that are named on the command line, and the same sum
+ * on both.
  *
  *   cc -Iinclude examples/per_communicator.c -o per_communicator -lnccl
  *   LD_PRELOAD=/path/libnccl_redirect.so ./per_communicator torch system
  *
- * Ranks are all GPUs of the machine; without one there are two in plain memory, for an NCCL that
- * works on such. Without the preload the program still runs, on the one NCCL that it finds.
+ * Ranks are all GPUs of the machine; without one there are two in plain memory, for an NCCL that works on such. Without
+ * the preload the program still runs, on the one NCCL that it finds.
  */
 #include "nccl_redirect.h"
 
@@ -20,8 +20,7 @@ int ncclCommInitAll(ncclComm_t *comms, int count, const int *devices);
 int ncclCommDestroy(ncclComm_t comm);
 int ncclGroupStart(void);
 int ncclGroupEnd(void);
-int ncclAllReduce(const void *from, void *to, size_t count, int type, int operation,
-                  ncclComm_t comm, void *stream);
+int ncclAllReduce(const void *from, void *to, size_t count, int type, int operation, ncclComm_t comm, void *stream);
 const char *ncclGetLastError(ncclComm_t comm);
 
 enum { MOST = 16, COUNT = 1000 };
@@ -40,8 +39,7 @@ static void check(int code, const char *what) {
 
 /* Memory that both sides can read: CUDA's managed memory, or malloc's. */
 static void prepare(void) {
-    int (*init)(unsigned), (*count)(int *), (*retain)(void **, int),
-        (*allocate)(void *, size_t, unsigned);
+    int (*init)(unsigned), (*count)(int *), (*retain)(void **, int), (*allocate)(void *, size_t, unsigned);
     void *driver = dlopen("libcuda.so.1", RTLD_NOW);
     if (driver) {
         *(void **)&init = dlsym(driver, "cuInit");
@@ -57,8 +55,7 @@ static void prepare(void) {
     for (int i = 0; i < ranks; i++)
         if (!enter_gpu)
             buffers[i] = malloc(COUNT * sizeof(int));
-        else if (retain(&contexts[i], i) || enter_gpu(contexts[i]) ||
-                 allocate(&buffers[i], COUNT * sizeof(int), 1))
+        else if (retain(&contexts[i], i) || enter_gpu(contexts[i]) || allocate(&buffers[i], COUNT * sizeof(int), 1))
             exit(1);
 }
 
@@ -68,8 +65,7 @@ static int all_reduce_is_right(ncclComm_t *comms) {
         buffers[i / COUNT][i % COUNT] = i / COUNT + 1;
     check(ncclGroupStart(), "ncclGroupStart");
     for (int i = 0; i < ranks; i++)
-        check(ncclAllReduce(buffers[i], buffers[i], COUNT, ncclInt32, ncclSum, comms[i], NULL),
-              "ncclAllReduce");
+        check(ncclAllReduce(buffers[i], buffers[i], COUNT, ncclInt32, ncclSum, comms[i], NULL), "ncclAllReduce");
     check(ncclGroupEnd(), "ncclGroupEnd");
     for (int i = 0; enter_gpu && i < ranks; i++)
         check(enter_gpu(contexts[i]) || wait_for_gpu(), "CUDA");
@@ -82,10 +78,8 @@ int main(int count, char **backends) {
     ncclComm_t comms[2][MOST];
     int wrong = 0;
     if (count != 3) {
-        fprintf(
-            stderr,
-            "usage: %s BACKEND BACKEND      each is torch, system or the path of a libnccl.so.2\n",
-            backends[0]);
+        fprintf(stderr, "usage: %s BACKEND BACKEND      each is torch, system or the path of a libnccl.so.2\n",
+                backends[0]);
         return 2;
     }
     prepare();
@@ -100,8 +94,8 @@ int main(int count, char **backends) {
         nccl_redirect_info(comms[i][0], &info);
         int right = all_reduce_is_right(comms[i]);
         printf("%s: NCCL %d.%d.%d, %s: all-reduce %s\n", backends[1 + i], info.version / 10000,
-               info.version / 100 % 100, info.version % 100,
-               info.path ? info.path : "not preloaded", right ? "right" : "wrong");
+               info.version / 100 % 100, info.version % 100, info.path ? info.path : "not preloaded",
+               right ? "right" : "wrong");
         wrong |= !right;
     }
     for (int i = 0; i < 2 * ranks; i++)

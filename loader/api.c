@@ -11,8 +11,7 @@ const struct ncr_function ncr_functions[NCR_ROWS] = {
 #include "nccl_api.def"
 };
 
-/** The row of a function, by its name without the p of a twin, or -1. Asked for every export of
- * every candidate. */
+/** The row of a function, by its name without the p of a twin, or -1. Asked for every export of every candidate. */
 int ncr_row(const char *name) {
     static const unsigned char lengths[NCR_ROWS] = {
 #define XX(name, since, result, route) sizeof #name - 1,
@@ -33,8 +32,7 @@ bool ncr_is_api_name(const char *symbol) {
     return row >= 0 && (!twin || ncr_functions[row].twin);
 }
 
-/** ncclGetVersion's code as major * 10000 + minor * 100 + patch: up to 2.8 NCCL used major * 1000.
- */
+/** ncclGetVersion's code as major * 10000 + minor * 100 + patch: up to 2.8 NCCL used major * 1000. */
 int ncr_version_from_nccl(int code) {
     return code < 10000 ? code / 1000 * 10000 + code % 1000 : code;
 }

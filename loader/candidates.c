@@ -8,8 +8,7 @@ const char *ncr_method_name(enum ncr_method method) {
 }
 
 /** Hand one candidate to the visitor; true stops the search. */
-bool ncr_offer(struct ncr_search *search, enum ncr_method method, const char *origin,
-               const char *path) {
+bool ncr_offer(struct ncr_search *search, enum ncr_method method, const char *origin, const char *path) {
     const struct ncr_candidate candidate = {method, origin, path};
     return search->visit(search->arg, &candidate);
 }
@@ -25,8 +24,7 @@ bool ncr_candidates(struct ncr_search *search) {
     case NCR_CHOOSE_SYSTEM:
         return ncr_system(search);
     case NCR_CHOOSE_PATH:
-        return ncr_offer(search, NCR_BY_PATH,
-                         config->additional ? config->decided_by : "NCCL_REDIRECT", config->path);
+        return ncr_offer(search, NCR_BY_PATH, config->additional ? config->decided_by : "NCCL_REDIRECT", config->path);
     case NCR_CHOOSE_NOTHING:
         break;
     }

@@ -1,8 +1,7 @@
 /*
- * The environment, read once into one struct at the moment of the decision (not at load: Python
- * programs set variables before they import torch). A wrong value of a variable that decides which
- * NCCL serves is a problem, with which NCCL is disabled: what the user named is never replaced. A
- * wrong value elsewhere is an error line, and the default holds.
+ * The environment, read once into one struct at the moment of the decision (not at load: Python programs set variables
+ * before they import torch). A wrong value of a variable that decides which NCCL serves is a problem, with which NCCL
+ * is disabled: what the user named is never replaced. A wrong value elsewhere is an error line, and the default holds.
  */
 #include "loader.h"
 
@@ -29,8 +28,7 @@ static char *copy(const char *text) {
     return text ? strdup(text) : NULL;
 }
 
-/* Edit distance, for names of at most 63 characters; longer ones are far from every known name
- * anyway. */
+/* Edit distance, for names of at most 63 characters; longer ones are far from every known name anyway. */
 static unsigned distance(const char *a, const char *b) {
     unsigned row[64];
     size_t width = strlen(b);
@@ -63,8 +61,7 @@ static void warn_of_unknown_name(struct ncr_config *config, const char *name) {
             nearest = known_names[i];
         }
     }
-    ncr_text_add(&config->warnings,
-                 "there is no variable %s, it has no effect; the nearest is %s\n", name, nearest);
+    ncr_text_add(&config->warnings, "there is no variable %s, it has no effect; the nearest is %s\n", name, nearest);
 }
 
 static void warn_of_unknown_names(struct ncr_config *config) {
@@ -97,8 +94,7 @@ static void read_choice(struct ncr_config *config) {
                      "NCCL_REDIRECT=\"%s\" is %s; use auto, torch, system or the absolute path of "
                      "a libnccl.so.2",
                      value,
-                     strchr(value, '/') ? "a relative path, which is another file in every folder"
-                                        : "not a backend");
+                     strchr(value, '/') ? "a relative path, which is another file in every folder" : "not a backend");
     }
     config->decided_by = ncr_path("NCCL_REDIRECT=%s", value);
 }
@@ -110,8 +106,7 @@ static void read_choice_of_vllm(struct ncr_config *config, const char *value) {
         config->choice = NCR_CHOOSE_SYSTEM;
     } else {
         config->choice = NCR_CHOOSE_NOTHING;
-        ncr_text_add(&config->problem,
-                     "VLLM_USE_PYTORCH_NCCL=\"%s\" is not a value; use true, 1, false or 0", value);
+        ncr_text_add(&config->problem, "VLLM_USE_PYTORCH_NCCL=\"%s\" is not a value; use true, 1, false or 0", value);
     }
     config->decided_by = ncr_path("VLLM_USE_PYTORCH_NCCL=%s", value);
 }
@@ -121,8 +116,7 @@ static void read_choices(struct ncr_config *config) {
     if (ncr_environment("NCCL_REDIRECT")) {
         read_choice(config);
         if (vllm)
-            ncr_text_add(&config->warnings,
-                         "VLLM_USE_PYTORCH_NCCL=%s has no effect, %s decides; unset one of them\n",
+            ncr_text_add(&config->warnings, "VLLM_USE_PYTORCH_NCCL=%s has no effect, %s decides; unset one of them\n",
                          vllm, config->decided_by);
     } else if (vllm) {
         read_choice_of_vllm(config, vllm);
@@ -137,9 +131,8 @@ static const struct {
     bool from, from_behind; /* bounds below: by the version, or by the first one behind it */
     bool to, to_behind;     /* bounds above, likewise */
 } operators[] = {
-    {">=", true, false, false, false}, {"<=", false, false, true, true},
-    {"==", true, false, true, true},   {">", true, true, false, false},
-    {"<", false, false, true, false},
+    {">=", true, false, false, false}, {"<=", false, false, true, true}, {"==", true, false, true, true},
+    {">", true, true, false, false},   {"<", false, false, true, false},
 };
 
 /* One bound: ">=2.27" and so on. "2.27" stands for the whole series 2.27.x, "2.27.3" for itself. */
@@ -161,8 +154,7 @@ static bool read_bound(struct ncr_range *range, const char **text) {
     for (const char *c = start; c < at; c++)
         dots += *c == '.';
     int behind = version + (dots == 2 ? 1 : dots == 1 ? 100 : 10000);
-    int lowest = operators[op].from_behind ? behind : version,
-        highest = operators[op].to_behind ? behind : version;
+    int lowest = operators[op].from_behind ? behind : version, highest = operators[op].to_behind ? behind : version;
     if (operators[op].from && lowest > range->at_least)
         range->at_least = lowest;
     if (operators[op].to && highest < range->below)
@@ -194,8 +186,7 @@ static void read_range(struct ncr_config *config) {
 }
 
 /* The index of the value among `values`, or `standard` with a warning. */
-static int read_word(struct ncr_config *config, const char *name, const char *const *values,
-                     int count, int standard) {
+static int read_word(struct ncr_config *config, const char *name, const char *const *values, int count, int standard) {
     const char *value = ncr_environment(name);
     if (!value)
         return standard;
@@ -207,8 +198,8 @@ static int read_word(struct ncr_config *config, const char *name, const char *co
         }
         ncr_text_add(&list, "%s%s", i == 0 ? "" : i + 1 < count ? ", " : " or ", values[i]);
     }
-    ncr_text_add(&config->errors, "%s=\"%s\" is not a value, %s holds; use %s\n", name, value,
-                 values[standard], ncr_text_get(&list));
+    ncr_text_add(&config->errors, "%s=\"%s\" is not a value, %s holds; use %s\n", name, value, values[standard],
+                 ncr_text_get(&list));
     ncr_text_free(&list);
     return standard;
 }
@@ -247,11 +238,9 @@ void ncr_config_read(struct ncr_config *config) {
         ncr_rules_read(config, ncr_environment("NCCL_REDIRECT_RULES"));
     config->torch = copy(ncr_environment("NCCL_REDIRECT_TORCH"));
     config->system_path = copy(ncr_environment("VLLM_NCCL_SO_PATH"));
-    config->bind =
-        (enum ncr_bind)read_word(config, "NCCL_REDIRECT_BIND", bind_words, 3, NCR_BIND_AUTO);
+    config->bind = (enum ncr_bind)read_word(config, "NCCL_REDIRECT_BIND", bind_words, 3, NCR_BIND_AUTO);
     config->tag = read_word(config, "NCCL_REDIRECT_TAG", switch_words, 2, 1);
-    config->level =
-        (enum ncr_level)read_word(config, "NCCL_REDIRECT_LOG", level_words, 5, NCR_WARN);
+    config->level = (enum ncr_level)read_word(config, "NCCL_REDIRECT_LOG", level_words, 5, NCR_WARN);
     config->log_file = copy(ncr_environment("NCCL_REDIRECT_LOG_FILE"));
     config->announce = nccl_debug_on();
     if (!config->secure)
@@ -272,8 +261,7 @@ void ncr_config_report(const struct ncr_config *config) {
     report_lines(NCR_WARN, &config->warnings);
 }
 
-/** NCCL_REDIRECT_BIND alone, for the constructor, which runs in every process. A wrong value counts
- * as auto here. */
+/** NCCL_REDIRECT_BIND alone, for the constructor, which runs in every process. A wrong value counts as auto here. */
 enum ncr_bind ncr_config_bind(void) {
     const char *value = ncr_environment("NCCL_REDIRECT_BIND");
     for (int i = 0; value && i < 3; i++)

@@ -1,8 +1,7 @@
 /*
- * dlsym and dlerror of the C library, by weak references of the oldest version: glibc 2.34 and
- * newer resolve them in libc; an older one in libdl, if the program has it. If not, libc's own way
- * to load a library (__libc_dlopen_mode, which exists in just those versions) brings libdl in, at
- * the first call.
+ * dlsym and dlerror of the C library, by weak references of the oldest version: glibc 2.34 and newer resolve them in
+ * libc; an older one in libdl, if the program has it. If not, libc's own way to load a library (__libc_dlopen_mode,
+ * which exists in just those versions) brings libdl in, at the first call.
  */
 #include "old_glibc.h"
 

@@ -1,8 +1,7 @@
 /*
- * What a library file says of itself: is it a whole library of this machine, its SONAME, its
- * exports. Read with pread, never mapped (a file that shrinks meanwhile would
- * raise SIGBUS), never executed. Only 64-bit little-endian ELF is read, since that is all this
- * process could load.
+ * What a library file says of itself: is it a whole library of this machine, its SONAME, its exports. Read with pread,
+ * never mapped (a file that shrinks meanwhile would raise SIGBUS), never executed. Only 64-bit little-endian ELF is
+ * read, since that is all this process could load.
  */
 #include "loader.h"
 
@@ -22,8 +21,7 @@
 #error "nccl-redirect has entry trampolines for x86-64 and aarch64 only"
 #endif
 
-/* Tables of a real library are far smaller (libtorch_cuda's symbols: about 30 MB); a larger size is
- * a broken file. */
+/* Tables of a real library are far smaller (libtorch_cuda's symbols: about 30 MB); a larger size is a broken file. */
 #define MOST_TABLE (256u << 20)
 #define MOST_SEGMENTS 256
 
@@ -32,8 +30,7 @@ static void refuse(struct ncr_elf *elf, const char *why) {
     elf->refusal = strdup(why);
 }
 
-/* The start of the file is read once and kept: in a NCCL it holds all the tables that are asked
- * for. */
+/* The start of the file is read once and kept: in a NCCL it holds all the tables that are asked for. */
 #define HEAD_SIZE ((size_t)16 << 10)
 
 static bool read_at(const struct ncr_elf *elf, void *into, size_t size, uint64_t offset) {
@@ -76,23 +73,20 @@ static const char *kind_problem(const struct stat *status) {
 
 static void read_header(struct ncr_elf *elf, Elf64_Ehdr *header) {
     if (!read_at(elf, header, sizeof *header, 0) || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
-        refuse(elf, elf->status.st_size < (off_t)sizeof *header
-                        ? "is too short for a library"
-                        : "is not a library (no ELF header)");
+        refuse(elf, elf->status.st_size < (off_t)sizeof *header ? "is too short for a library"
+                                                                : "is not a library (no ELF header)");
     else if (header->e_ident[EI_CLASS] != ELFCLASS64)
         refuse(elf, "is a 32-bit library, this process is 64-bit");
     else if (header->e_ident[EI_DATA] != ELFDATA2LSB || header->e_machine != THIS_MACHINE)
         refuse(elf, "is built for another CPU, this one is " THIS_MACHINE_NAME);
     else if (header->e_type != ET_DYN)
         refuse(elf, "is not a shared library");
-    else if (header->e_phentsize != sizeof(Elf64_Phdr) || header->e_phnum == 0 ||
-             header->e_phnum > MOST_SEGMENTS)
+    else if (header->e_phentsize != sizeof(Elf64_Phdr) || header->e_phnum == 0 || header->e_phnum > MOST_SEGMENTS)
         refuse(elf, "has a broken ELF header");
 }
 
 static void read_segments(struct ncr_elf *elf, const Elf64_Ehdr *header) {
-    if (!ncr_elf_read(elf, &elf->segments, (uint64_t)header->e_phnum * sizeof(Elf64_Phdr),
-                      header->e_phoff)) {
+    if (!ncr_elf_read(elf, &elf->segments, (uint64_t)header->e_phnum * sizeof(Elf64_Phdr), header->e_phoff)) {
         refuse(elf, "is truncated");
         return;
     }
@@ -109,16 +103,15 @@ static void read_segments(struct ncr_elf *elf, const Elf64_Ehdr *header) {
 }
 
 /**
- * Open a library file and check that the loader could map it. On a refusal elf->refusal says why,
- * in words that follow the file's name. Always pair with ncr_elf_close().
+ * Open a library file and check that the loader could map it. On a refusal elf->refusal says why, in words that follow
+ * the file's name. Always pair with ncr_elf_close().
  */
 void ncr_elf_open(struct ncr_elf *elf, const char *path) {
     *elf = (struct ncr_elf){.file = -1};
     elf->file = ncr_file_open(path, &elf->status);
     if (elf->file < 0) {
         elf->missing = errno == ENOENT || errno == ENOTDIR;
-        elf->refusal = elf->missing ? strdup("does not exist")
-                                    : ncr_path("cannot be read (%s)", strerror(errno));
+        elf->refusal = elf->missing ? strdup("does not exist") : ncr_path("cannot be read (%s)", strerror(errno));
         return;
     }
     const char *problem = kind_problem(&elf->status);
@@ -164,8 +157,7 @@ static bool read_dynamic(const struct ncr_elf *elf, struct dynamic *found) {
     const Elf64_Phdr *segment = elf->segments;
     for (unsigned i = 0; segment && i < elf->segment_count; i++) {
         void *table;
-        if (segment[i].p_type != PT_DYNAMIC ||
-            !ncr_elf_read(elf, &table, segment[i].p_filesz, segment[i].p_offset))
+        if (segment[i].p_type != PT_DYNAMIC || !ncr_elf_read(elf, &table, segment[i].p_filesz, segment[i].p_offset))
             continue;
         size_t count = segment[i].p_filesz / sizeof(Elf64_Dyn);
         const Elf64_Dyn *d = table;
@@ -206,8 +198,7 @@ static uint64_t count_by_gnu_hash(const struct ncr_elf *elf, uint64_t offset) {
     uint32_t head[4]; /* buckets, first hashed symbol, words of the bloom filter, shift */
     if (!read_at(elf, head, sizeof head, offset) || head[0] == 0)
         return 0;
-    uint64_t buckets_at = offset + sizeof head + (uint64_t)head[2] * 8,
-             chains_at = buckets_at + (uint64_t)head[0] * 4;
+    uint64_t buckets_at = offset + sizeof head + (uint64_t)head[2] * 8, chains_at = buckets_at + (uint64_t)head[0] * 4;
     void *table;
     if (!ncr_elf_read(elf, &table, (uint64_t)head[0] * 4, buckets_at))
         return 0;
@@ -220,8 +211,7 @@ static uint64_t count_by_gnu_hash(const struct ncr_elf *elf, uint64_t offset) {
     uint32_t hash[64];
     for (;; last += 64) {
         uint64_t at = chains_at + (uint64_t)(last - head[1]) * 4;
-        uint64_t left =
-            (uint64_t)elf->status.st_size > at ? ((uint64_t)elf->status.st_size - at) / 4 : 0;
+        uint64_t left = (uint64_t)elf->status.st_size > at ? ((uint64_t)elf->status.st_size - at) / 4 : 0;
         size_t count = left < 64 ? (size_t)left : 64;
         if (count == 0 || !read_at(elf, hash, count * 4, at))
             return 0;
@@ -269,8 +259,7 @@ const char *ncr_elf_next_export(const struct ncr_elf *elf, size_t *at) {
     while (*at < elf->symbol_count) {
         const Elf64_Sym *s = &symbol[(*at)++];
         unsigned bind = ELF64_ST_BIND(s->st_info);
-        if (s->st_shndx != SHN_UNDEF && (bind == STB_GLOBAL || bind == STB_WEAK) &&
-            s->st_name < elf->strings_size)
+        if (s->st_shndx != SHN_UNDEF && (bind == STB_GLOBAL || bind == STB_WEAK) && s->st_name < elf->strings_size)
             return elf->strings + s->st_name;
     }
     return NULL;

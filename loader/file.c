@@ -1,7 +1,7 @@
 /*
- * File system calls and path building. stat and fstat became new symbols in glibc 2.33, with which
- * the shim would not load on older systems; the system call is the same on all. Every call is
- * counted: a job of ten thousand ranks asks the same shared file system.
+ * File system calls and path building. stat and fstat became new symbols in glibc 2.33, with which the shim would not
+ * load on older systems; the system call is the same on all. Every call is counted: a job of ten thousand ranks asks
+ * the same shared file system.
  */
 #include "loader.h"
 
@@ -17,15 +17,14 @@
 
 static unsigned calls; /* written under the binding lock, read by tests and by the debug log */
 
-/** How many file system calls the loader has made in this process; closing is not counted, it asks
- * no server. */
+/** How many file system calls the loader has made in this process; closing is not counted, it asks no server. */
 unsigned ncr_file_calls(void) {
     return calls;
 }
 
 /**
- * Open for reading and get the file's status. Never blocks (a FIFO is opened too, and told by its
- * status). Returns the descriptor, or -1 with errno.
+ * Open for reading and get the file's status. Never blocks (a FIFO is opened too, and told by its status). Returns the
+ * descriptor, or -1 with errno.
  */
 int ncr_file_open(const char *path, struct stat *status) {
     calls++;
@@ -42,8 +41,9 @@ int ncr_file_open(const char *path, struct stat *status) {
     return file;
 }
 
-/** Read exactly `size` bytes; false at the end of the file or on an error. Reading, unlike mapping,
- * cannot raise SIGBUS. */
+/**
+ * Read exactly `size` bytes; false at the end of the file or on an error. Reading, unlike mapping, cannot raise SIGBUS.
+ */
 bool ncr_file_read_at(int file, void *into, size_t size, uint64_t offset) {
     char *at = into;
     while (size > 0) {
@@ -60,8 +60,7 @@ bool ncr_file_read_at(int file, void *into, size_t size, uint64_t offset) {
     return true;
 }
 
-/** The first `most` bytes of a small file as a string for free(), or NULL. Works for /proc, where
- * sizes are 0. */
+/** The first `most` bytes of a small file as a string for free(), or NULL. Works for /proc, where sizes are 0. */
 char *ncr_file_text(const char *path, size_t most) {
     struct stat status;
     int file = ncr_file_open(path, &status);
@@ -101,8 +100,8 @@ char *ncr_file_link(const char *path) {
 }
 
 /**
- * The path with all links resolved, as a fresh string, or NULL. By the kernel in two calls, where
- * realpath() makes one for each part of the path.
+ * The path with all links resolved, as a fresh string, or NULL. By the kernel in two calls, where realpath() makes one
+ * for each part of the path.
  */
 char *ncr_file_real(const char *path) {
     calls++;
@@ -116,8 +115,7 @@ char *ncr_file_real(const char *path) {
     return real;
 }
 
-/** The newest entry of a folder that begins with `prefix`, by the numbers in the names, as a fresh
- * string; or NULL. */
+/** The newest entry of a folder that begins with `prefix`, by the numbers in the names, as a fresh string; or NULL. */
 char *ncr_file_newest(const char *path, const char *prefix) {
     char *newest = NULL;
     calls++;
@@ -126,8 +124,7 @@ char *ncr_file_newest(const char *path, const char *prefix) {
         return NULL;
     calls += 3; /* fstat, and getdents until it returns nothing */
     for (struct dirent *entry; (entry = readdir(folder));) {
-        if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0 ||
-            (newest && strverscmp(entry->d_name, newest) <= 0))
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0 || (newest && strverscmp(entry->d_name, newest) <= 0))
             continue;
         free(newest);
         newest = strdup(entry->d_name);
@@ -153,8 +150,8 @@ static void cut_slashes(char *path) {
 }
 
 /**
- * The folder `levels` steps above a path, as a fresh string without slashes at its end: ("/a/b/c/",
- * 1) is "/a/b", and with 0 levels "/a/b/c". NULL if there is none.
+ * The folder `levels` steps above a path, as a fresh string without slashes at its end: ("/a/b/c/", 1) is "/a/b", and
+ * with 0 levels "/a/b/c". NULL if there is none.
  */
 char *ncr_parent(const char *path, unsigned levels) {
     char *copy = strdup(path);

@@ -4,8 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Visit each folder of a list such as PATH or LD_LIBRARY_PATH (`list` may be NULL); an empty one
- * is the current. */
+/** Visit each folder of a list such as PATH or LD_LIBRARY_PATH (`list` may be NULL); an empty one is the current. */
 bool ncr_split_path(const char *list, const char *origin, ncr_folder_visitor *visit, void *arg) {
     bool stop = false;
     while (list && !stop) {
@@ -26,9 +25,8 @@ char *ncr_expand_origin(const char *folder, const char *object_path) {
         if (!token)
             continue;
         char *origin = ncr_parent(object_path, 1);
-        char *expanded = origin ? ncr_path("%.*s%s%s", (int)(token - folder), folder, origin,
-                                           token + strlen(tokens[i]))
-                                : NULL;
+        char *expanded =
+            origin ? ncr_path("%.*s%s%s", (int)(token - folder), folder, origin, token + strlen(tokens[i])) : NULL;
         free(origin);
         return expanded;
     }

@@ -1,7 +1,6 @@
 /*
- * May this file be opened as the backend? Judged from the file alone, without running its code.
- * What the dynamic loader judges better (dependencies, symbol versions) is left to it: it refuses
- * before any of the library's code has run.
+ * May this file be opened as the backend? Judged from the file alone, without running its code. What the dynamic loader
+ * judges better (dependencies, symbol versions) is left to it: it refuses before any of the library's code has run.
  */
 #include "loader.h"
 
@@ -69,16 +68,13 @@ static char *export_problem(const struct ncr_elf *elf, struct ncr_verdict *verdi
     return problem;
 }
 
-static char *version_problem(const struct ncr_elf *elf, const struct ncr_config *config,
-                             struct ncr_verdict *verdict) {
+static char *version_problem(const struct ncr_elf *elf, const struct ncr_config *config, struct ncr_verdict *verdict) {
     if (!config->require_text)
         return NULL;
     verdict->file_version = ncr_elf_nccl_version(elf, NULL);
     if (verdict->file_version == 0)
-        return ncr_path("does not say its version, NCCL_REDIRECT_REQUIRE=%s cannot be checked",
-                        config->require_text);
-    if (verdict->file_version >= config->require.at_least &&
-        verdict->file_version < config->require.below)
+        return ncr_path("does not say its version, NCCL_REDIRECT_REQUIRE=%s cannot be checked", config->require_text);
+    if (verdict->file_version >= config->require.at_least && verdict->file_version < config->require.below)
         return NULL;
     char version[16];
     ncr_version_text(verdict->file_version, version);
@@ -118,8 +114,8 @@ static bool seen_before(struct ncr_seen *seen, const struct ncr_verdict *verdict
 }
 
 /** What one candidate of a search comes to. `seen` starts as zero; free `verdict` in every case. */
-enum ncr_outcome ncr_consider(struct ncr_seen *seen, const char *path,
-                              const struct ncr_config *config, struct ncr_verdict *verdict) {
+enum ncr_outcome ncr_consider(struct ncr_seen *seen, const char *path, const struct ncr_config *config,
+                              struct ncr_verdict *verdict) {
     ncr_judge(path, config, verdict);
     if (verdict->missing)
         return NCR_ABSENT;

@@ -1,7 +1,6 @@
 /*
- * /etc/ld.so.cache, the dynamic loader's own list of libraries. Format: sysdeps/generic/dl-cache.h
- * of glibc ("new format", since 2.2): a header of 48 bytes, entries of 24, strings; offsets count
- * from the header.
+ * /etc/ld.so.cache, the dynamic loader's own list of libraries. Format: sysdeps/generic/dl-cache.h of glibc ("new
+ * format", since 2.2): a header of 48 bytes, entries of 24, strings; offsets count from the header.
  */
 #include "loader.h"
 
@@ -65,8 +64,8 @@ bool ncr_ldcache(const char *soname, ncr_folder_visitor *visit, void *arg) {
             struct entry entry;
             memcpy(&entry, start + sizeof header + i * sizeof entry, sizeof entry);
             /* Builds for other CPU levels (glibc-hwcaps) come besides one for all. */
-            if (entry.flags == THIS_FLAGS && entry.hardware == 0 && entry.name < size &&
-                entry.path < size && strcmp(start + entry.name, soname) == 0)
+            if (entry.flags == THIS_FLAGS && entry.hardware == 0 && entry.name < size && entry.path < size &&
+                strcmp(start + entry.name, soname) == 0)
                 stop = visit(arg, "/etc/ld.so.cache", start + entry.path);
         }
     }

@@ -1,12 +1,10 @@
 /*
- * Finding, judging and opening a real NCCL. Linked into the shim and into the command-line tool, so
- * that what the tool explains is what the shim does. Depends on libc alone, exports nothing, and
- * uses no libc symbol newer than GLIBC_2.17 (tests/test_shim_file.c). The prototypes stand in the
- * order of a decision, grouped by the file they live in.
+ * Finding, judging and opening a real NCCL. Linked into the shim and into the command-line tool, so that what the tool
+ * explains is what the shim does. Depends on libc alone, exports nothing, and uses no libc symbol newer than GLIBC_2.17
+ * (tests/test_shim_file.c). The prototypes stand in the order of a decision, grouped by the file they live in.
  *
- * Thread-safety: none of these functions lock; the shim calls them under its binding lock, the tool
- * from one thread. Memory: strings inside a struct are owned by it; everything else is const and
- * lives as long as the process.
+ * Thread-safety: none of these functions lock; the shim calls them under its binding lock, the tool from one thread.
+ * Memory: strings inside a struct are owned by it; everything else is const and lives as long as the process.
  */
 #ifndef NCR_LOADER_H
 #define NCR_LOADER_H
@@ -83,13 +81,7 @@ bool ncr_version_parse(const char *text, int *version, const char **end);
 
 /* ---- config.c: the environment, read once ---- */
 
-enum ncr_choice {
-    NCR_CHOOSE_AUTO,
-    NCR_CHOOSE_TORCH,
-    NCR_CHOOSE_SYSTEM,
-    NCR_CHOOSE_PATH,
-    NCR_CHOOSE_NOTHING
-};
+enum ncr_choice { NCR_CHOOSE_AUTO, NCR_CHOOSE_TORCH, NCR_CHOOSE_SYSTEM, NCR_CHOOSE_PATH, NCR_CHOOSE_NOTHING };
 enum ncr_bind { NCR_BIND_AUTO, NCR_BIND_START, NCR_BIND_FIRST_USE };
 /* NCR_ANNOUNCE is no setting: a line of this level is always written, except with "off". */
 enum ncr_level { NCR_OFF, NCR_ERROR, NCR_WARN, NCR_INFO, NCR_DEBUG, NCR_ANNOUNCE };
@@ -216,8 +208,7 @@ bool ncr_is_nccl_name(const char *file_name);
 /* A process that the tool is going to start. Where a function takes one, NULL is this process. */
 struct ncr_subject {
     const char *executable; /* the file that it runs, links resolved */
-    const char *started_as; /* the path given to exec (a link inside a virtual environment is kept),
-                               or NULL */
+    const char *started_as; /* the path given to exec (a link inside a virtual environment is kept), or NULL */
     const struct ncr_object *objects; /* what it maps at its start, the program first */
     unsigned object_count;
 };
@@ -226,8 +217,7 @@ char *ncr_subject_path(const struct ncr_subject *subject);
 void ncr_subject_names(const struct ncr_subject *subject, const char *names[2]);
 bool ncr_subject_objects(const struct ncr_subject *subject, ncr_object_visitor *visit, void *arg);
 
-/* ---- candidates.c: the order of trial; torch.c, python.c, system.c, ldcache.c, program.c: where
- * each looks ---- */
+/* ---- candidates.c: the order of trial; torch.c, python.c, system.c, ldcache.c, program.c: where each looks ---- */
 
 enum ncr_method { NCR_BY_TORCH, NCR_BY_SYSTEM, NCR_BY_PROGRAM, NCR_BY_PATH };
 
@@ -255,8 +245,7 @@ bool ncr_candidates(struct ncr_search *search);
 bool ncr_torch(struct ncr_search *search);
 bool ncr_system(struct ncr_search *search);
 bool ncr_program(struct ncr_search *search);
-bool ncr_offer(struct ncr_search *search, enum ncr_method method, const char *origin,
-               const char *path);
+bool ncr_offer(struct ncr_search *search, enum ncr_method method, const char *origin, const char *path);
 const char *ncr_method_name(enum ncr_method method);
 
 typedef bool ncr_folder_visitor(void *arg, const char *origin, const char *folder);
@@ -282,8 +271,7 @@ struct ncr_verdict {
 void ncr_judge(const char *path, const struct ncr_config *config, struct ncr_verdict *verdict);
 void ncr_verdict_free(struct ncr_verdict *verdict);
 
-/* The files that a search has met: many names lead to one file. Beyond the limit a file may be
- * judged twice. */
+/* The files that a search has met: many names lead to one file. Beyond the limit a file may be judged twice. */
 #define NCR_MOST_SEEN 64
 
 struct ncr_seen {
@@ -301,8 +289,8 @@ enum ncr_outcome {
     NCR_FIT      /* it may be opened */
 };
 
-enum ncr_outcome ncr_consider(struct ncr_seen *seen, const char *path,
-                              const struct ncr_config *config, struct ncr_verdict *verdict);
+enum ncr_outcome ncr_consider(struct ncr_seen *seen, const char *path, const struct ncr_config *config,
+                              struct ncr_verdict *verdict);
 
 /* ---- open.c: the decision ---- */
 
@@ -321,7 +309,7 @@ struct ncr_backend {
 };
 
 void ncr_report_backend(const struct ncr_config *config, const struct ncr_backend *backend);
-void ncr_choose(struct ncr_backend *backend, const struct ncr_config *config, bool rccl_first,
-                const char *requested, ncr_dlopen *open);
+void ncr_choose(struct ncr_backend *backend, const struct ncr_config *config, bool rccl_first, const char *requested,
+                ncr_dlopen *open);
 
 #endif

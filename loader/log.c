@@ -1,7 +1,7 @@
 /*
- * The one sink. A line is one write(2), so that lines of many ranks do not mix; stderr or a file,
- * never stdout. Events are rare (a decision, a refusal, a missing function), so the file is opened
- * for each line and no descriptor is held across fork or exec.
+ * The one sink. A line is one write(2), so that lines of many ranks do not mix; stderr or a file, never stdout. Events
+ * are rare (a decision, a refusal, a missing function), so the file is opened for each line and no descriptor is held
+ * across fork or exec.
  */
 #include "loader.h"
 
@@ -65,8 +65,7 @@ static void write_line(int file, const struct ncr_text *line) {
     }
 }
 
-/* A reader that has gone away must not end the program by a line of ours: SIGPIPE is held back and
- * taken off. */
+/* A reader that has gone away must not end the program by a line of ours: SIGPIPE is held back and taken off. */
 static void write_quietly(int file, const struct ncr_text *line) {
     sigset_t pipe, before, pending;
     sigemptyset(&pipe);
@@ -108,8 +107,7 @@ void ncr_log(enum ncr_level level, const char *format, ...) {
         flatten(text);
         int file = file_pattern ? open_file(&host) : STDERR_FILENO;
         const char *lost = file < 0 ? " (and NCCL_REDIRECT_LOG_FILE cannot be written: " : NULL;
-        ncr_text_add(&line, "nccl-redirect: %s:%d: %s: %s", host.nodename, (int)getpid(),
-                     names[level], text);
+        ncr_text_add(&line, "nccl-redirect: %s:%d: %s: %s", host.nodename, (int)getpid(), names[level], text);
         if (lost)
             ncr_text_add(&line, "%s\"%s\", %s)", lost, file_pattern, strerror(errno));
         ncr_text_add(&line, "\n");

@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Is this the file name (or SONAME) of a NCCL or RCCL? Plugins (libnccl-net.so and the like) are
- * not. */
+/** Is this the file name (or SONAME) of a NCCL or RCCL? Plugins (libnccl-net.so and the like) are not. */
 bool ncr_is_nccl_name(const char *file_name) {
     const char *base = ncr_basename(file_name);
     return strncmp(base, "libnccl.so", 10) == 0 || strncmp(base, "librccl.so", 10) == 0;
@@ -41,8 +40,7 @@ static int visit_object(struct dl_phdr_info *info, size_t size, void *arg) {
     (void)size;
     const struct walk *walk = arg;
     const ElfW(Dyn) *dynamic = NULL;
-    struct ncr_object object = {.path = info->dlpi_name ? info->dlpi_name : "",
-                                .start = UINTPTR_MAX};
+    struct ncr_object object = {.path = info->dlpi_name ? info->dlpi_name : "", .start = UINTPTR_MAX};
     for (unsigned i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
         uintptr_t start = info->dlpi_addr + segment->p_vaddr;
@@ -55,13 +53,11 @@ static int visit_object(struct dl_phdr_info *info, size_t size, void *arg) {
     }
     if (dynamic)
         read_dynamic(&object, dynamic, info->dlpi_addr);
-    object.is_nccl =
-        ncr_is_nccl_name(object.path) || (object.soname && ncr_is_nccl_name(object.soname));
+    object.is_nccl = ncr_is_nccl_name(object.path) || (object.soname && ncr_is_nccl_name(object.soname));
     return walk->visit(walk->arg, &object);
 }
 
-/** Visit every mapped object, in the loader's order, until the visitor returns true; returns what
- * it returned last. */
+/** Visit every mapped object, in the loader's order, until the visitor returns true; returns what it returned last. */
 bool ncr_objects(ncr_object_visitor *visit, void *arg) {
     struct walk walk = {visit, arg};
     return dl_iterate_phdr(visit_object, &walk) != 0;

@@ -1,8 +1,7 @@
 /*
- * dlsym and dlerror for a preload that one build must bring into every glibc since 2.17: include
- * this in their place. They moved from libdl into libc in glibc 2.34. To need libdl.so.2 would map
- * one more file into every process of a newer system; to need the new versions would kill every
- * process of an older one. So dl.c looks where they are.
+ * dlsym and dlerror for a preload that one build must bring into every glibc since 2.17: include this in their place.
+ * They moved from libdl into libc in glibc 2.34. To need libdl.so.2 would map one more file into every process of a
+ * newer system; to need the new versions would kill every process of an older one. So dl.c looks where they are.
  */
 #ifndef NCR_OLD_GLIBC_H
 #define NCR_OLD_GLIBC_H

@@ -20,32 +20,29 @@ static bool is_system_path(const struct ncr_candidate *candidate) {
     return strcmp(candidate->origin, "VLLM_NCCL_SO_PATH") == 0;
 }
 
-static void note_refusal(struct choosing *choosing, const struct ncr_candidate *candidate,
-                         const char *why) {
+static void note_refusal(struct choosing *choosing, const struct ncr_candidate *candidate, const char *why) {
     struct ncr_text *text = &choosing->backend->why;
     ncr_text_add(text, "%s%s (%s, from %s) %s", text->length ? "; " : "", candidate->path,
                  ncr_method_name(candidate->method), candidate->origin, why);
-    ncr_log(NCR_INFO, "passed over: %s (%s, from %s) %s", candidate->path,
-            ncr_method_name(candidate->method), candidate->origin, why);
+    ncr_log(NCR_INFO, "passed over: %s (%s, from %s) %s", candidate->path, ncr_method_name(candidate->method),
+            candidate->origin, why);
     if (is_system_path(candidate))
         ncr_text_add(&choosing->named_fault, "%s", why);
 }
 
-/* What the user named is always reported; a place that was merely searched, only together with the
- * other empty ones. */
+/* What the user named is always reported; a place that was merely searched, only together with the other empty ones. */
 static void note_absence(struct choosing *choosing, const struct ncr_candidate *candidate) {
     if (candidate->method == NCR_BY_PATH || is_system_path(candidate)) {
         char *target = ncr_file_link(candidate->path);
-        char *why = target ? ncr_path("is a link to %s, which does not exist", target)
-                           : strdup("does not exist");
+        char *why = target ? ncr_path("is a link to %s, which does not exist", target) : strdup("does not exist");
         note_refusal(choosing, candidate, why ? why : "does not exist");
         free(why);
         free(target);
         return;
     }
     ncr_text_add(&choosing->absent, "%s%s", choosing->absent.length ? ", " : "", candidate->path);
-    ncr_log(NCR_DEBUG, "not there: %s (%s, from %s)", candidate->path,
-            ncr_method_name(candidate->method), candidate->origin);
+    ncr_log(NCR_DEBUG, "not there: %s (%s, from %s)", candidate->path, ncr_method_name(candidate->method),
+            candidate->origin);
 }
 
 static void note_refused_file(struct choosing *choosing, const struct ncr_candidate *candidate,
@@ -65,13 +62,15 @@ static int ask_version(void *handle) {
     return get.symbol && get.function(&code) == 0 ? ncr_version_from_nccl(code) : 0;
 }
 
-/* Names that the table lacks can only be found if the backend is in the global scope. Never a RCCL:
- * its copy of LLVM clashes with others there; never torch's own library, whose other symbols are
- * nobody's business; never a second library. */
+/*
+ * Names that the table lacks can only be found if the backend is in the global scope. Never a RCCL: its copy of LLVM
+ * clashes with others there; never torch's own library, whose other symbols are nobody's business; never a second
+ * library.
+ */
 static int open_mode(const struct choosing *choosing, const struct ncr_candidate *candidate,
                      const struct ncr_verdict *verdict) {
-    bool global = verdict->unknown > 0 && !verdict->rccl && !choosing->config->additional &&
-                  ncr_is_nccl_name(candidate->path);
+    bool global =
+        verdict->unknown > 0 && !verdict->rccl && !choosing->config->additional && ncr_is_nccl_name(candidate->path);
     return RTLD_NOW | (global ? RTLD_GLOBAL : RTLD_LOCAL);
 }
 
@@ -110,8 +109,7 @@ static bool try_candidate(void *arg, const struct ncr_candidate *candidate) {
     case NCR_SEEN:
         ncr_log(NCR_DEBUG, "seen before: %s", candidate->path);
         if (is_system_path(candidate) && !verdict.shim)
-            ncr_text_add(&choosing->named_fault,
-                         "was tried before, by torch's method, and could not be used");
+            ncr_text_add(&choosing->named_fault, "was tried before, by torch's method, and could not be used");
         break;
     case NCR_REFUSED:
         note_refused_file(choosing, candidate, &verdict);
@@ -124,13 +122,11 @@ static bool try_candidate(void *arg, const struct ncr_candidate *candidate) {
     return opened;
 }
 
-/* Is VLLM_NCCL_SO_PATH the backend by another way, or this shim? Then nothing that it asks for is
- * missing. */
+/* Is VLLM_NCCL_SO_PATH the backend by another way, or this shim? Then nothing that it asks for is missing. */
 static bool system_path_is_met(const struct choosing *choosing) {
     struct ncr_verdict verdict;
     ncr_judge(choosing->config->system_path, choosing->config, &verdict);
-    bool same =
-        verdict.inode && verdict.inode == choosing->inode && verdict.device == choosing->device;
+    bool same = verdict.inode && verdict.inode == choosing->inode && verdict.device == choosing->device;
     bool met = same || verdict.shim;
     ncr_verdict_free(&verdict);
     return met;
@@ -157,10 +153,9 @@ static void report_unmet(const struct choosing *choosing) {
                 "serves instead: %s",
                 config->torch, version, backend->path);
     if (choosing->named_fault.length)
-        ncr_log(NCR_WARN, "VLLM_NCCL_SO_PATH is not used: \"%s\" %s. NCCL %s serves instead: %s",
-                config->system_path, choosing->named_fault.data, version, backend->path);
-    else if (config->system_path && strcmp(backend->origin, "VLLM_NCCL_SO_PATH") != 0 &&
-             !system_path_is_met(choosing))
+        ncr_log(NCR_WARN, "VLLM_NCCL_SO_PATH is not used: \"%s\" %s. NCCL %s serves instead: %s", config->system_path,
+                choosing->named_fault.data, version, backend->path);
+    else if (config->system_path && strcmp(backend->origin, "VLLM_NCCL_SO_PATH") != 0 && !system_path_is_met(choosing))
         ncr_log(NCR_WARN,
                 "VLLM_NCCL_SO_PATH=%s is not used: %s decides, and NCCL %s (%s) serves. "
                 "NCCL_REDIRECT=system would use it",
@@ -171,10 +166,9 @@ static void report_unmet(const struct choosing *choosing) {
 void ncr_report_backend(const struct ncr_config *config, const struct ncr_backend *backend) {
     char version[16];
     ncr_version_text(backend->version, version);
-    ncr_log(config->announce ? NCR_ANNOUNCE : NCR_INFO,
-            "%s %s serves this process%s: %s (%s, from %s; decided by %s)",
-            backend->rccl ? "RCCL" : "NCCL", version, config->additional ? " too" : "",
-            backend->path, ncr_method_name(backend->method), backend->origin, config->decided_by);
+    ncr_log(config->announce ? NCR_ANNOUNCE : NCR_INFO, "%s %s serves this process%s: %s (%s, from %s; decided by %s)",
+            backend->rccl ? "RCCL" : "NCCL", version, config->additional ? " too" : "", backend->path,
+            ncr_method_name(backend->method), backend->origin, config->decided_by);
     if (backend->unknown)
         ncr_log(NCR_WARN,
                 "%s %s (%s) has %u function%s that this nccl-redirect " NCR_VERSION
@@ -194,8 +188,10 @@ static void report_success(const struct choosing *choosing) {
     ncr_report_backend(choosing->config, choosing->backend);
 }
 
-/* What the user asked for by name is missed at once. Else a program may only ask whether there is a
- * NCCL, and the error waits for the first call. */
+/*
+ * What the user asked for by name is missed at once. Else a program may only ask whether there is a NCCL, and the error
+ * waits for the first call.
+ */
 static void report_failure(struct choosing *choosing, const struct ncr_search *search) {
     const struct ncr_config *config = choosing->config;
     struct ncr_text *why = &choosing->backend->why;
@@ -212,8 +208,7 @@ static void report_failure(struct choosing *choosing, const struct ncr_search *s
                 config->decided_by, ncr_text_get(why));
 }
 
-/* What the user wrote is wrong: said at once, also to a program that only asks whether there is a
- * NCCL. */
+/* What the user wrote is wrong: said at once, also to a program that only asks whether there is a NCCL. */
 static void report_problem(struct ncr_backend *backend, const struct ncr_config *config) {
     ncr_text_add(&backend->why, "%s", ncr_text_get(&config->problem));
     backend->reported = true;
@@ -222,19 +217,16 @@ static void report_problem(struct ncr_backend *backend, const struct ncr_config 
 }
 
 /**
- * Find, judge and open the backend, and report. On failure backend->handle is NULL and backend->why
- * tells every path that was tried and its reason. `open` is the dlopen to open it with, `requested`
- * the file that the program tried to open.
+ * Find, judge and open the backend, and report. On failure backend->handle is NULL and backend->why tells every path
+ * that was tried and its reason. `open` is the dlopen to open it with, `requested` the file that the program tried to
+ * open.
  */
-void ncr_choose(struct ncr_backend *backend, const struct ncr_config *config, bool rccl_first,
-                const char *requested, ncr_dlopen *open) {
+void ncr_choose(struct ncr_backend *backend, const struct ncr_config *config, bool rccl_first, const char *requested,
+                ncr_dlopen *open) {
     *backend = (struct ncr_backend){0};
     struct choosing choosing = {.backend = backend, .config = config, .open = open};
-    struct ncr_search search = {.config = config,
-                                .rccl_first = rccl_first,
-                                .requested = requested,
-                                .visit = try_candidate,
-                                .arg = &choosing};
+    struct ncr_search search = {
+        .config = config, .rccl_first = rccl_first, .requested = requested, .visit = try_candidate, .arg = &choosing};
     if (config->choice == NCR_CHOOSE_NOTHING)
         report_problem(backend, config);
     else if (ncr_candidates(&search))

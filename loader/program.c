@@ -1,7 +1,7 @@
 /*
- * The NCCL that the program itself would have loaded: the file that it asks dlopen for, or what the
- * run-time path (RUNPATH) of its libraries leads to. Last in the order of auto, so that a program
- * which brings its own NCCL still has one.
+ * The NCCL that the program itself would have loaded: the file that it asks dlopen for, or what the run-time path
+ * (RUNPATH) of its libraries leads to. Last in the order of auto, so that a program which brings its own NCCL still has
+ * one.
  */
 #include "loader.h"
 
@@ -15,8 +15,7 @@ struct consumer {
 
 struct consumers {
     const struct ncr_subject *subject;
-    struct consumer list[16]; /* libraries linked with NCCL are few; more change nothing, since one
-                                 match is enough */
+    struct consumer list[16]; /* libraries linked with NCCL are few; more change nothing, since one match is enough */
     unsigned count;
 };
 
@@ -24,8 +23,7 @@ struct consumers {
 static bool remember(void *arg, const struct ncr_object *object) {
     struct consumers *all = arg;
     if (object->needs_nccl && object->runpath && all->count < 16) {
-        all->list[all->count].path =
-            *object->path ? strdup(object->path) : ncr_subject_path(all->subject);
+        all->list[all->count].path = *object->path ? strdup(object->path) : ncr_subject_path(all->subject);
         all->list[all->count++].runpath = strdup(object->runpath);
     }
     return false;
@@ -42,8 +40,7 @@ static bool offer_in(void *arg, const char *origin, const char *folder) {
     bool stop = false;
     for (int i = 0; expanded && i < 2 && !stop; i++) {
         char *path =
-            ncr_path("%s/%s", expanded,
-                     (i == 1) != place->search->rccl_first ? "librccl.so.1" : "libnccl.so.2");
+            ncr_path("%s/%s", expanded, (i == 1) != place->search->rccl_first ? "librccl.so.1" : "libnccl.so.2");
         stop = path && ncr_offer(place->search, NCR_BY_PROGRAM, origin, path);
         free(path);
     }

@@ -1,8 +1,7 @@
 /*
- * The folders in which a Python finds its packages, in import order, without starting one. Of the
- * interpreter that is running; in any other program of VIRTUAL_ENV, CONDA_PREFIX and the python3 on
- * PATH. The rules are those of CPython's site module and pyvenv.cfg (PEP 405), and Debian's
- * dist-packages.
+ * The folders in which a Python finds its packages, in import order, without starting one. Of the interpreter that is
+ * running; in any other program of VIRTUAL_ENV, CONDA_PREFIX and the python3 on PATH. The rules are those of CPython's
+ * site module and pyvenv.cfg (PEP 405), and Debian's dist-packages.
  */
 #include "loader.h"
 
@@ -37,14 +36,10 @@ static bool leads_to(const char *path, const char *real) {
     return same;
 }
 
-/* An absolute name for a file that was started by a relative one, so that the folders above it can
- * be told. */
+/* An absolute name for a file that was started by a relative one, so that the folders above it can be told. */
 static char *absolute(const char *name) {
-    char *folder = *name == '/' ? NULL : ncr_parent(name, 1),
-         *real = folder ? ncr_file_real(folder) : NULL;
-    char *path = *name == '/' ? strdup(name)
-                 : real       ? ncr_path("%s/%s", real, ncr_basename(name))
-                              : NULL;
+    char *folder = *name == '/' ? NULL : ncr_parent(name, 1), *real = folder ? ncr_file_real(folder) : NULL;
+    char *path = *name == '/' ? strdup(name) : real ? ncr_path("%s/%s", real, ncr_basename(name)) : NULL;
     free(real);
     free(folder);
     return path;
@@ -60,8 +55,7 @@ static char *running_interpreter(const struct ncr_subject *subject) {
     const char *names[2];
     ncr_subject_names(subject, names);
     for (int i = 0; i < 2; i++) {
-        if (!names[i] || !strchr(names[i], '/') || strcmp(names[i], real) == 0 ||
-            !leads_to(names[i], real))
+        if (!names[i] || !strchr(names[i], '/') || strcmp(names[i], real) == 0 || !leads_to(names[i], real))
             continue;
         free(real);
         return absolute(names[i]);
@@ -90,8 +84,7 @@ static void read_pyvenv(struct python *python) {
     char *name = ncr_path("%s/pyvenv.cfg", python->prefix);
     char *text = name ? ncr_file_text(name, 4096) : NULL;
     if (text) {
-        char *home = config_value(text, "home"),
-             *shared = config_value(text, "include-system-site-packages");
+        char *home = config_value(text, "home"), *shared = config_value(text, "include-system-site-packages");
         python->system_packages = shared && strcasecmp(shared, "true") == 0;
         python->base_prefix = home ? ncr_parent(home, 1) : NULL;
         free(home);
@@ -127,8 +120,7 @@ static bool describe(struct python *python, char *executable, const char *origin
         free(python->prefix);
         python->prefix = ncr_parent(real, 2);
     }
-    python->version =
-        python->prefix ? version_folder(real ? real : executable, python->prefix) : NULL;
+    python->version = python->prefix ? version_folder(real ? real : executable, python->prefix) : NULL;
     free(real);
     return python->version;
 }
@@ -148,8 +140,7 @@ static bool visit_user_site(const struct python *python, ncr_folder_visitor *vis
     return visit_format(visit, arg, "the user's site-packages", folder);
 }
 
-static bool visit_prefix(const struct python *python, const char *prefix, ncr_folder_visitor *visit,
-                         void *arg) {
+static bool visit_prefix(const struct python *python, const char *prefix, ncr_folder_visitor *visit, void *arg) {
     const char *origin = python->origin, *version = python->version;
     if (strcmp(prefix, "/usr") == 0 &&
         (visit_format(visit, arg, origin, ncr_path("/usr/local/lib/%s/dist-packages", version)) ||
@@ -164,24 +155,24 @@ static bool visit_prefix(const struct python *python, const char *prefix, ncr_fo
 
 static bool visit_python(const struct python *python, ncr_folder_visitor *visit, void *arg) {
     if (!python->base_prefix)
-        return visit_user_site(python, visit, arg) ||
-               visit_prefix(python, python->prefix, visit, arg);
+        return visit_user_site(python, visit, arg) || visit_prefix(python, python->prefix, visit, arg);
     if (visit_prefix(python, python->prefix, visit, arg))
         return true;
-    return python->system_packages && (visit_user_site(python, visit, arg) ||
-                                       visit_prefix(python, python->base_prefix, visit, arg));
+    return python->system_packages &&
+           (visit_user_site(python, visit, arg) || visit_prefix(python, python->base_prefix, visit, arg));
 }
 
-static bool visit_executable(char *executable, const char *origin, ncr_folder_visitor *visit,
-                             void *arg) {
+static bool visit_executable(char *executable, const char *origin, ncr_folder_visitor *visit, void *arg) {
     struct python python;
     bool stop = describe(&python, executable, origin) && visit_python(&python, visit, arg);
     python_free(&python);
     return stop;
 }
 
-/* pyenv's python3 is a script in ROOT/shims; the interpreter that it would start is named by a
- * variable or a file. NULL if that is none of pyenv's own ("system" is the next one on PATH). */
+/*
+ * pyenv's python3 is a script in ROOT/shims; the interpreter that it would start is named by a variable or a file. NULL
+ * if that is none of pyenv's own ("system" is the next one on PATH).
+ */
 static char *behind_pyenv_shim(const char *shim) {
     char *root = ncr_parent(shim, 2), *name = root ? ncr_path("%s/version", root) : NULL;
     const char *chosen = ncr_environment("PYENV_VERSION");
@@ -222,8 +213,7 @@ static char *python_on_path(void) {
     return found;
 }
 
-/** Visit the package folders of the Python that the subject is or would start. Returns whether a
- * visit stopped it. */
+/** Visit the package folders of the Python that the subject is or would start. Returns whether a visit stopped it. */
 bool ncr_python_folders(const struct ncr_subject *subject, ncr_folder_visitor *visit, void *arg) {
     if (ncr_split_path(ncr_environment("PYTHONPATH"), "PYTHONPATH", visit, arg))
         return true;

@@ -1,14 +1,14 @@
 /*
- * NCCL_REDIRECT_RULES: which backend for whom. Rules are separated by semicolons and tried in
- * order:
+ * NCCL_REDIRECT_RULES: which backend for whom. Rules are separated by semicolons and tried in order:
  *
  *   PATTERN=BACKEND        calls that create a communicator from a library whose file name matches:
- * libtorch_cuda.so=torch name:PATTERN=BACKEND   communicators whose commName (ncclConfig_t,
- * NCCL 2.27) matches open:PATTERN=BACKEND   dlopen of a NCCL whose path matches (without a slash in
- * PATTERN: whose file name) gives that very backend, not the shim
+ *                          libtorch_cuda.so=torch
+ *   name:PATTERN=BACKEND   communicators whose commName (ncclConfig_t, NCCL 2.27) matches
+ *   open:PATTERN=BACKEND   dlopen of a NCCL whose path matches (without a slash in PATTERN: whose file name) gives that
+ *                          very backend, not the shim
  *
- * PATTERN is a shell pattern (fnmatch); BACKEND is torch, system or an absolute path. The program
- * itself is called "program".
+ * PATTERN is a shell pattern (fnmatch); BACKEND is torch, system or an absolute path. The program itself is called
+ * "program".
  */
 #include "loader.h"
 
@@ -56,8 +56,7 @@ static bool read_rule(struct ncr_rule *rule, char *text) {
     return good;
 }
 
-/** Read the rules of a variable's value into config->rules; what is wrong goes into
- * config->problem. */
+/** Read the rules of a variable's value into config->rules; what is wrong goes into config->problem. */
 void ncr_rules_read(struct ncr_config *config, const char *value) {
     char *copy = strdup(value), *rest = copy;
     for (char *text; copy && (text = strsep(&rest, ";"));) {

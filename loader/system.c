@@ -1,5 +1,4 @@
-/* The system's NCCL: where an administrator, a module system, a CUDA installation or a distribution
- * puts one. */
+/* The system's NCCL: where an administrator, a module system, a CUDA installation or a distribution puts one. */
 #include "loader.h"
 
 #include <stdlib.h>
@@ -88,8 +87,7 @@ static bool offer_everywhere(struct ncr_search *search, const char *name) {
            offer_below(&pass, "CUDA_HOME", cuda_home) || offer_usual(&pass);
 }
 
-/** Offer the system's NCCLs in the order of docs/selection.md; a RCCL only where no NCCL is, or the
- * other way round. */
+/** Offer the system's NCCLs in the order of docs/selection.md; a RCCL only where no NCCL is, or the other way round. */
 bool ncr_system(struct ncr_search *search) {
     static const char *const names[] = {"libnccl.so.2", "librccl.so.1"};
     return offer_named(search) || offer_everywhere(search, names[search->rccl_first]) ||

@@ -1,5 +1,7 @@
-/* A string that grows. Used for messages, which must not be cut at a fixed length: paths are as
- * long as users make them. */
+/*
+ * A string that grows. Used for messages, which must not be cut at a fixed length: paths are as long as users make
+ * them.
+ */
 #include "loader.h"
 
 #include <stdio.h>

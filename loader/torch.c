@@ -1,14 +1,15 @@
 /*
- * torch's NCCL, found without starting Python: in what is mapped already, where NCCL_REDIRECT_TORCH
- * says, among the packages of the Python that runs or would run, and as libtorch for C++.
+ * torch's NCCL, found without starting Python: in what is mapped already, where NCCL_REDIRECT_TORCH says, among the
+ * packages of the Python that runs or would run, and as libtorch for C++.
  */
 #include "loader.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Where one torch is: `folder` has its libraries; `site` is the package folder that it lies in, or
- * NULL for a libtorch. */
+/*
+ * Where one torch is: `folder` has its libraries; `site` is the package folder that it lies in, or NULL for a libtorch.
+ */
 struct torch {
     struct ncr_search *search;
     const char *folder;
@@ -31,8 +32,7 @@ static bool exists(char *path) {
     return found;
 }
 
-/* A conda package keeps NCCL and torch's libraries in the prefix, three levels above site-packages.
- */
+/* A conda package keeps NCCL and torch's libraries in the prefix, three levels above site-packages. */
 static char *conda_prefix(const struct torch *torch) {
     char *prefix = torch->site ? ncr_parent(torch->site, 3) : NULL;
     if (prefix && !exists(ncr_path("%s/conda-meta", prefix))) {
@@ -43,8 +43,7 @@ static char *conda_prefix(const struct torch *torch) {
 }
 
 static bool has_gpu_library(const char *folder) {
-    return exists(ncr_path("%s/libtorch_cuda.so", folder)) ||
-           exists(ncr_path("%s/libtorch_hip.so", folder));
+    return exists(ncr_path("%s/libtorch_cuda.so", folder)) || exists(ncr_path("%s/libtorch_hip.so", folder));
 }
 
 /* The wheel of NCCL may lie in another package folder of the same Python than torch. */
@@ -54,8 +53,7 @@ static bool offer_wheel_in(void *arg, const char *origin, const char *folder) {
     if (strcmp(folder, torch->site) == 0)
         return false;
     char *path = ncr_path("%s/nvidia/nccl/lib/libnccl.so.2", folder);
-    bool stop = path && ncr_file_exists(path) &&
-                ncr_offer(torch->search, NCR_BY_TORCH, torch->origin, path);
+    bool stop = path && ncr_file_exists(path) && ncr_offer(torch->search, NCR_BY_TORCH, torch->origin, path);
     free(path);
     return stop;
 }
@@ -64,15 +62,13 @@ static bool offer_libraries(struct torch *torch, const char *prefix) {
     const char *folder = torch->folder, *site = torch->site;
     if (site && offer(torch, ncr_path("%s/nvidia/nccl/lib/libnccl.so.2", site)))
         return true;
-    static const char *const bundled[] = {"libnccl.so.2", "libnccl.so", "librccl.so.1",
-                                          "librccl.so"};
+    static const char *const bundled[] = {"libnccl.so.2", "libnccl.so", "librccl.so.1", "librccl.so"};
     for (int i = 0; i < 4; i++)
         if (offer(torch, ncr_path("%s/%s", folder, bundled[i])))
             return true;
     if (prefix && offer(torch, ncr_path("%s/lib/libnccl.so.2", prefix)))
         return true;
-    /* A wheel beside torch is torch's, usable or not: what lies further away belongs to something
-     * else. */
+    /* A wheel beside torch is torch's, usable or not: what lies further away belongs to something else. */
     if (site && exists(ncr_path("%s/nvidia/nccl/lib/libnccl.so.2", site)))
         return false;
     if (site && ncr_python_folders(torch->search->subject, offer_wheel_in, torch))
@@ -85,8 +81,7 @@ static bool offer_libraries(struct torch *torch, const char *prefix) {
 
 static char *package_folder(const char *libraries) {
     char *own = ncr_parent(libraries, 0), *package = own ? ncr_parent(own, 1) : NULL, *site = NULL;
-    if (package && strcmp(ncr_basename(package), "torch") == 0 &&
-        strcmp(ncr_basename(own), "lib") == 0)
+    if (package && strcmp(ncr_basename(package), "torch") == 0 && strcmp(ncr_basename(own), "lib") == 0)
         site = ncr_parent(package, 1);
     free(package);
     free(own);
@@ -102,8 +97,7 @@ static bool offer_torch(struct torch *torch, const char *origin, const char *fol
     torch->folder = folder;
     torch->site = package_folder(folder);
     char *prefix = conda_prefix(torch);
-    bool gpu =
-        has_gpu_library(folder) || (prefix && exists(ncr_path("%s/lib/libtorch_cuda.so", prefix)));
+    bool gpu = has_gpu_library(folder) || (prefix && exists(ncr_path("%s/lib/libtorch_cuda.so", prefix)));
     bool stop = gpu && offer_libraries(torch, prefix);
     if (!gpu)
         ncr_text_add(&torch->without, "%s%s", torch->without.length ? ", " : "", folder);
@@ -140,8 +134,7 @@ static bool offer_mapped(struct torch *torch) {
     const struct ncr_subject *subject = torch->search->subject;
     char *folder = NULL, *nccl = NULL;
     torch->origin = "the torch that is loaded";
-    bool stop = ncr_subject_objects(subject, find_mapped_torch, &folder) &&
-                offer_torch(torch, torch->origin, folder);
+    bool stop = ncr_subject_objects(subject, find_mapped_torch, &folder) && offer_torch(torch, torch->origin, folder);
     if (!stop && ncr_subject_objects(subject, find_mapped_nccl, &nccl))
         stop = offer(torch, nccl);
     free(folder);
@@ -160,8 +153,7 @@ static void note_without(struct torch *torch, const char *folder) {
     ncr_text_add(&torch->looked, "%s%s", torch->looked.length ? ", " : "", folder);
 }
 
-/* Python passes over a folder called torch that is no package, such as one of sources in
- * PYTHONPATH. */
+/* Python passes over a folder called torch that is no package, such as one of sources in PYTHONPATH. */
 static bool visit_site(void *arg, const char *origin, const char *folder) {
     struct visit *visit = arg;
     char *libraries = ncr_path("%s/torch/lib", folder);
@@ -177,8 +169,7 @@ static bool visit_site(void *arg, const char *origin, const char *folder) {
 /* What NCCL_REDIRECT_TORCH names: package folder, torch's own folder, or that of a libtorch. */
 static bool offer_named(struct torch *torch, const char *named) {
     char *folder = ncr_parent(named, 0);
-    char *inside = folder ? ncr_path("%s/torch/lib", folder) : NULL,
-         *own = folder ? ncr_path("%s/lib", folder) : NULL;
+    char *inside = folder ? ncr_path("%s/torch/lib", folder) : NULL, *own = folder ? ncr_path("%s/lib", folder) : NULL;
     bool stop = false;
     if (inside && ncr_file_exists(inside))
         stop = offer_torch(torch, "NCCL_REDIRECT_TORCH", inside);
@@ -206,8 +197,7 @@ static bool visit_library_folder(void *arg, const char *origin, const char *fold
 
 static bool visit_root(struct visit *visit, const char *variable, unsigned levels) {
     const char *value = ncr_environment(variable);
-    char *root = value ? ncr_parent(value, levels) : NULL,
-         *folder = root ? ncr_path("%s/lib", root) : NULL;
+    char *root = value ? ncr_parent(value, levels) : NULL, *folder = root ? ncr_path("%s/lib", root) : NULL;
     bool found = folder && visit_library_folder(visit, variable, folder);
     free(folder);
     free(root);
@@ -233,10 +223,8 @@ static void visit_libtorch(struct visit *visit) {
     const char *runpath = NULL;
     ncr_subject_objects(visit->torch->search->subject, find_runpath, &runpath);
     if (ncr_split_path(runpath, "the program's RUNPATH", visit_program_folder, visit) ||
-        ncr_split_path(ncr_environment("LD_LIBRARY_PATH"), "LD_LIBRARY_PATH", visit_library_folder,
-                       visit) ||
-        visit_root(visit, "Torch_DIR", 3) /* TORCH/share/cmake/Torch */ ||
-        visit_root(visit, "LIBTORCH", 0))
+        ncr_split_path(ncr_environment("LD_LIBRARY_PATH"), "LD_LIBRARY_PATH", visit_library_folder, visit) ||
+        visit_root(visit, "Torch_DIR", 3) /* TORCH/share/cmake/Torch */ || visit_root(visit, "LIBTORCH", 0))
         return;
     visit_root(visit, "CONDA_PREFIX", 0); /* conda's libtorch, which needs no Python */
 }

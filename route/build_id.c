@@ -16,8 +16,7 @@ static void read_notes(struct search *search, const char *notes, size_t size) {
         size_t name = (note->n_namesz + 3u) & ~3u, value = (note->n_descsz + 3u) & ~3u;
         if (sizeof *note + name + value > size)
             return;
-        if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 &&
-            memcmp(note + 1, "GNU", 4) == 0)
+        if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && memcmp(note + 1, "GNU", 4) == 0)
             for (unsigned i = 0; i < note->n_descsz; i++)
                 ncr_text_add(&search->text, "%02x", ((const unsigned char *)(note + 1))[name + i]);
         notes += sizeof *note + name + value;
@@ -32,8 +31,7 @@ static int read_object(struct dl_phdr_info *info, size_t size, void *arg) {
     for (unsigned i = 0; i < info->dlpi_phnum; i++) {
         const Elf64_Phdr *p = &info->dlpi_phdr[i];
         uintptr_t start = info->dlpi_addr + p->p_vaddr;
-        here |=
-            p->p_type == PT_LOAD && search->inside >= start && search->inside < start + p->p_memsz;
+        here |= p->p_type == PT_LOAD && search->inside >= start && search->inside < start + p->p_memsz;
     }
     for (unsigned i = 0; here && i < info->dlpi_phnum; i++)
         if (info->dlpi_phdr[i].p_type == PT_NOTE)
@@ -42,8 +40,7 @@ static int read_object(struct dl_phdr_info *info, size_t size, void *arg) {
     return here;
 }
 
-/** Hexadecimal, "" if the file has none. Read once per library; two threads may read the same, one
- * copy is lost. */
+/** Hexadecimal, "" if the file has none. Read once per library; two threads may read the same, one copy is lost. */
 const char *ncr_build_id(struct ncr_library *library) {
     const char *known = atomic_load(&library->build_id);
     struct search search = {.inside = (uintptr_t)library->targets[0]};

@@ -16,9 +16,8 @@ void ncr_choose_library(struct ncr_library *library) {
 }
 
 /**
- * What the next unique id or communicator of this thread uses: its choice, else that of a rule
- * about the caller (the program's return address), else the default. NULL if a rule cannot be met;
- * then the error is set.
+ * What the next unique id or communicator of this thread uses: its choice, else that of a rule about the caller (the
+ * program's return address), else the default. NULL if a rule cannot be met; then the error is set.
  */
 struct ncr_library *ncr_library_for_caller(const void *caller) {
     struct ncr_library *library = ncr_chosen_library();
@@ -32,8 +31,7 @@ struct ncr_library *ncr_library_of(const void *communicator) {
     return ncr_routing() ? ncr_owner(NCR_COMMUNICATORS, communicator) : ncr_library_at(0);
 }
 
-/** A call for this library comes: the error that the thread asks about is its, and it is in the
- * thread's group. */
+/** A call for this library comes: the error that the thread asks about is its, and it is in the thread's group. */
 void ncr_enter(struct ncr_library *library) {
     ncr_set_last_library(library);
     ncr_group_join(library);
@@ -48,10 +46,9 @@ struct ncr_library *ncr_library_to_extend(const void *communicator) {
 }
 
 /**
- * The library that makes the next unique id or communicator; see above. A rule about the
- * communicator's name comes before one about the caller; then *named is true if it leads elsewhere.
- * `config` is an ncclConfig_t or NULL, `named` may be NULL. NULL if there is no library; then the
- * error is set.
+ * The library that makes the next unique id or communicator; see above. A rule about the communicator's name comes
+ * before one about the caller; then *named is true if it leads elsewhere. `config` is an ncclConfig_t or NULL, `named`
+ * may be NULL. NULL if there is no library; then the error is set.
  */
 struct ncr_library *ncr_library_to_create(const void *caller, const void *config, bool *named) {
     struct ncr_library *library = ncr_library_for_caller(caller), *by_name;
@@ -79,8 +76,7 @@ void ncr_expect(void **handle) {
     *handle = NULL;
 }
 
-/** After that call: the handle is the library's, now or when NCCL writes it. Returns `code`, the
- * call's result. */
+/** After that call: the handle is the library's, now or when NCCL writes it. Returns `code`, the call's result. */
 int ncr_made(struct ncr_library *library, enum ncr_kind kind, void **handle, int code) {
     if (!ncr_routing() || !handle || (code != NCR_SUCCESS && code != NCR_IN_PROGRESS))
         return code;

@@ -44,8 +44,8 @@ static bool judge(void *arg, const struct ncr_candidate *candidate) {
     if (outcome == NCR_FIT)
         trial->accepted = strdup(candidate->path);
     else if (outcome == NCR_REFUSED || candidate->method == NCR_BY_PATH)
-        ncr_text_add(&trial->refusals, "%s%s %s", trial->refusals.length ? "; " : "",
-                     candidate->path, verdict.refusal ? verdict.refusal : "does not exist");
+        ncr_text_add(&trial->refusals, "%s%s %s", trial->refusals.length ? "; " : "", candidate->path,
+                     verdict.refusal ? verdict.refusal : "does not exist");
     ncr_verdict_free(&verdict);
     return outcome == NCR_FIT;
 }
@@ -67,8 +67,7 @@ static void look(const void *arg) {
     struct ncr_config config;
     ncr_config_read(&config);
     struct trial trial = {.config = &config};
-    struct ncr_search search = {
-        .config = &config, .rccl_first = ncr_for_rccl, .visit = judge, .arg = &trial};
+    struct ncr_search search = {.config = &config, .rccl_first = ncr_for_rccl, .visit = judge, .arg = &trial};
     if (!question->backend || !read_choice(question->backend, &config.choice)) {
         answer(question->reason, question->size, allowed);
     } else {
@@ -77,8 +76,7 @@ static void look(const void *arg) {
         config.fallback = false;
         ncr_candidates(&search);
         if (!trial.accepted && search.notes.length)
-            ncr_text_add(&trial.refusals, "%s",
-                         ncr_text_get(&search.notes) + (trial.refusals.length ? 0 : 2));
+            ncr_text_add(&trial.refusals, "%s", ncr_text_get(&search.notes) + (trial.refusals.length ? 0 : 2));
         answer(question->reason, question->size,
                trial.accepted              ? trial.accepted
                : trial.refusals.length > 0 ? trial.refusals.data
@@ -118,12 +116,10 @@ static const char *missing_of(struct ncr_library *library) {
 
 int nccl_redirect_info(const void *communicator, struct nccl_redirect_info *info) {
     if (!info || info->size < sizeof info->size)
-        return ncr_fail(NCR_INVALID_ARGUMENT,
-                        "nccl_redirect_info: there is no info, or info->size is not set");
+        return ncr_fail(NCR_INVALID_ARGUMENT, "nccl_redirect_info: there is no info, or info->size is not set");
     enum ncr_state state = ncr_bind(NULL);
-    struct ncr_library *library = communicator
-                                      ? ncr_library_of(communicator)
-                                      : ncr_library_for_caller(__builtin_return_address(0));
+    struct ncr_library *library =
+        communicator ? ncr_library_of(communicator) : ncr_library_for_caller(__builtin_return_address(0));
     bool open = library && library->backend.handle;
     struct nccl_redirect_info all = {
         .size = info->size,
@@ -154,23 +150,20 @@ int nccl_redirect_use(const char *backend) {
     enum ncr_choice choice;
     struct ncr_text why = {0};
     if (ncr_group_of_thread())
-        return ncr_fail(NCR_INVALID_USAGE,
-                        "nccl_redirect_use: not allowed between ncclGroupStart and ncclGroupEnd");
+        return ncr_fail(NCR_INVALID_USAGE, "nccl_redirect_use: not allowed between ncclGroupStart and ncclGroupEnd");
     if (!backend) {
         ncr_choose_library(NULL);
         return NCR_SUCCESS;
     }
     if (!read_choice(backend, &choice))
-        return ncr_fail(NCR_INVALID_ARGUMENT, "nccl_redirect_use(\"%s\"): no such backend; %s",
-                        backend, allowed);
+        return ncr_fail(NCR_INVALID_ARGUMENT, "nccl_redirect_use(\"%s\"): no such backend; %s", backend, allowed);
     int error = errno;
     struct ncr_library *library = ncr_library_open(choice, backend, "nccl_redirect_use", &why);
     int code = NCR_SUCCESS;
     if (library)
         ncr_choose_library(library);
     else
-        code = ncr_fail(NCR_SYSTEM_ERROR, "nccl_redirect_use(\"%s\"): %s", backend,
-                        ncr_text_get(&why));
+        code = ncr_fail(NCR_SYSTEM_ERROR, "nccl_redirect_use(\"%s\"): %s", backend, ncr_text_get(&why));
     ncr_text_free(&why);
     errno = error;
     return code;

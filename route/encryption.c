@@ -1,7 +1,6 @@
 /*
- * ncclSetEncryption, which is about the whole process and comes before the first unique id.
- * Encryption that only some libraries do would be a false promise, so once it is set no further
- * library is opened.
+ * ncclSetEncryption, which is about the whole process and comes before the first unique id. Encryption that only some
+ * libraries do would be a false promise, so once it is set no further library is opened.
  */
 #include "route.h"
 
@@ -24,8 +23,7 @@ int ncr_set_encryption(const void *config) {
         } own = {library->targets[2 * NCR_ROW_ncclSetEncryption]};
         if (!library->backend.handle)
             continue;
-        int more = own.address ? own.function(config)
-                               : ncr_refuse_lacking(library, "ncclSetEncryption", "", 23203);
+        int more = own.address ? own.function(config) : ncr_refuse_lacking(library, "ncclSetEncryption", "", 23203);
         if (code == NCR_SUCCESS && more != NCR_SUCCESS) {
             code = more;
             ncr_set_last_library(library);

@@ -1,7 +1,6 @@
 /*
- * Groups across libraries. The depth is kept here; a library's own group starts with its first call
- * inside, and the outermost end ends them in an order that is the same on all ranks (ncclGroupEnd
- * may wait for the other ranks).
+ * Groups across libraries. The depth is kept here; a library's own group starts with its first call inside, and the
+ * outermost end ends them in an order that is the same on all ranks (ncclGroupEnd may wait for the other ranks).
  */
 #include "route.h"
 
@@ -74,8 +73,9 @@ static bool is_error(int code) {
     return code != NCR_SUCCESS && code != NCR_IN_PROGRESS;
 }
 
-/* The first real error, else ncclInProgress, else success. The library that failed is the one whose
- * error is asked for. */
+/*
+ * The first real error, else ncclInProgress, else success. The library that failed is the one whose error is asked for.
+ */
 static void join_code(int *code, int more, const struct ncr_library *library) {
     if (is_error(*code) || more == NCR_SUCCESS)
         return;
@@ -84,9 +84,8 @@ static void join_code(int *code, int more, const struct ncr_library *library) {
 }
 
 /*
- * The end of a group that began before routing, while another thread opened the second library: it
- * is the default library's. A thread that has none is told so here, or, the first time, by that
- * library (NCCL checks since 2.7.3).
+ * The end of a group that began before routing, while another thread opened the second library: it is the default
+ * library's. A thread that has none is told so here, or, the first time, by that library (NCCL checks since 2.7.3).
  */
 static bool may_be_older(const char *function) {
     struct ncr_library *library = ncr_library_at(0);
@@ -94,8 +93,7 @@ static bool may_be_older(const char *function) {
     if (!ncr_group.settled && !atomic_load(&all_settled) && library->backend.handle &&
         library->backend.version >= 20703)
         return true;
-    ncr_fail(NCR_INVALID_USAGE,
-             "%s: this thread is in no group; nccl_redirect_use() is not allowed in one", function);
+    ncr_fail(NCR_INVALID_USAGE, "%s: this thread is in no group; nccl_redirect_use() is not allowed in one", function);
     return false;
 }
 
@@ -108,8 +106,7 @@ static int settle(int code) {
 int ncr_group_end(void) {
     int code = NCR_SUCCESS;
     if (ncr_group.depth == 0)
-        return may_be_older("ncclGroupEnd") ? settle(call(ncr_library_at(0), NCR_ROW_ncclGroupEnd))
-                                            : NCR_INVALID_USAGE;
+        return may_be_older("ncclGroupEnd") ? settle(call(ncr_library_at(0), NCR_ROW_ncclGroupEnd)) : NCR_INVALID_USAGE;
     if (--ncr_group.depth > 0)
         return NCR_SUCCESS;
     for (struct ncr_library *library; (library = next_to_end());) {
@@ -141,15 +138,13 @@ static int simulate(struct ncr_library *library, struct simulation *info) {
     return code;
 }
 
-/** ncclGroupSimulateEnd: closes the group; the largest estimate of all libraries with a call in it.
- */
+/** ncclGroupSimulateEnd: closes the group; the largest estimate of all libraries with a call in it. */
 int ncr_group_simulate_end(void *info) {
     struct simulation *given = info;
     int code = NCR_SUCCESS;
     float largest = 0;
     if (ncr_group.depth == 0)
-        return may_be_older("ncclGroupSimulateEnd") ? settle(simulate(ncr_library_at(0), info))
-                                                    : NCR_INVALID_USAGE;
+        return may_be_older("ncclGroupSimulateEnd") ? settle(simulate(ncr_library_at(0), info)) : NCR_INVALID_USAGE;
     if (--ncr_group.depth > 0)
         return NCR_SUCCESS;
     for (struct ncr_library *library; (library = next_to_end());) {

@@ -1,7 +1,6 @@
 /*
- * The opened libraries. Number 0 is the process's default, bound as ever; others are opened for
- * nccl_redirect_use() and rules, once each, and stay. The array only grows; a count that is stored
- * last publishes each.
+ * The opened libraries. Number 0 is the process's default, bound as ever; others are opened for nccl_redirect_use() and
+ * rules, once each, and stay. The array only grows; a count that is stored last publishes each.
  */
 #include "route.h"
 
@@ -22,8 +21,10 @@ struct ncr_library *ncr_library_at(unsigned index) {
 
 /* ---- opening ---- */
 
-/* What was asked for and found, so that the same choice finds it again without a search. Only
- * grows; the head publishes. */
+/*
+ * What was asked for and found, so that the same choice finds it again without a search. Only grows; the head
+ * publishes.
+ */
 struct answer {
     enum ncr_choice choice;
     const char *path; /* of NCR_CHOOSE_PATH */
@@ -71,8 +72,7 @@ static struct ncr_library *add(const struct ncr_config *config, const struct ncr
                                struct ncr_text *why) {
     unsigned index = ncr_library_count();
     if (ncr_encryption_is_set()) {
-        ncr_text_add(why, "ncclSetEncryption was called before: %s would not know, and not encrypt",
-                     backend->path);
+        ncr_text_add(why, "ncclSetEncryption was called before: %s would not know, and not encrypt", backend->path);
         return NULL;
     }
     struct ncr_library *library = index < NCR_MOST_LIBRARIES ? calloc(1, sizeof *library) : NULL;
@@ -111,11 +111,11 @@ static void open_locked(const void *arg) {
 }
 
 /**
- * The library of a choice, opened if it is not yet. NULL with `why` if it cannot be. Not from
- * inside the opening of another.
+ * The library of a choice, opened if it is not yet. NULL with `why` if it cannot be. Not from inside the opening of
+ * another.
  */
-struct ncr_library *ncr_library_open(enum ncr_choice choice, const char *path,
-                                     const char *decided_by, struct ncr_text *why) {
+struct ncr_library *ncr_library_open(enum ncr_choice choice, const char *path, const char *decided_by,
+                                     struct ncr_text *why) {
     struct request request = {choice, path, decided_by, why, answered(choice, path)};
     struct request *pointer = &request;
     if (request.library)

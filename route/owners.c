@@ -15,8 +15,10 @@ _Atomic(struct ncr_owners *) ncr_owners[NCR_KINDS];
 
 static atomic_flag locked = ATOMIC_FLAG_INIT;
 
-/* Where NCCL writes handles later: when a group ends, or by another thread of a non-blocking
- * communicator. Under the lock. */
+/*
+ * Where NCCL writes handles later: when a group ends, or by another thread of a non-blocking communicator. Under the
+ * lock.
+ */
 static struct later {
     enum ncr_kind kind;
     void **where;
@@ -35,21 +37,24 @@ static void leave(void) {
     atomic_flag_clear_explicit(&locked, memory_order_release);
 }
 
-/* A fork must not copy a table that is being written. Registered once, and not under the binding
- * lock: before glibc 2.36 a fork holds the lock of the handlers while it waits for ours. */
+/*
+ * A fork must not copy a table that is being written. Registered once, and not under the binding lock: before glibc
+ * 2.36 a fork holds the lock of the handlers while it waits for ours.
+ */
 static void make_forks_wait(void) {
     static atomic_flag registered = ATOMIC_FLAG_INIT;
     if (!atomic_flag_test_and_set(&registered))
         ncr_at_fork(enter, leave);
 }
 
-/* For a handle that is not in the table. Takes the place of one that is gone: a program that
- * creates and destroys for ever, mostly at the same addresses, needs no more room for it. */
+/*
+ * For a handle that is not in the table. Takes the place of one that is gone: a program that creates and destroys for
+ * ever, mostly at the same addresses, needs no more room for it.
+ */
 static void insert(struct ncr_owners *table, const void *handle, struct ncr_library *library) {
     size_t i = ncr_owner_place(table, handle);
     const void *here;
-    while ((here = atomic_load_explicit(&table->owners[i].handle, memory_order_relaxed)) &&
-           here != GONE)
+    while ((here = atomic_load_explicit(&table->owners[i].handle, memory_order_relaxed)) && here != GONE)
         i = (i + 1) & table->mask;
     table->filled += here == NULL;
     table->gone -= here == GONE;
@@ -57,8 +62,7 @@ static void insert(struct ncr_owners *table, const void *handle, struct ncr_libr
     atomic_store_explicit(&table->owners[i].handle, handle, memory_order_release);
 }
 
-/* A table with room for one more, with what is still there. NULL on lack of memory. Under the lock.
- */
+/* A table with room for one more, with what is still there. NULL on lack of memory. Under the lock. */
 static struct ncr_owners *with_room(enum ncr_kind kind) {
     struct ncr_owners *old = atomic_load(&ncr_owners[kind]);
     size_t old_size = old ? old->mask + 1 : 0;
@@ -113,8 +117,7 @@ void ncr_own_again(enum ncr_kind kind, const void *handle, struct ncr_library *l
     leave();
 }
 
-/** Forget a handle, before the call that destroys it: its address may be used again before that
- * returns. */
+/** Forget a handle, before the call that destroys it: its address may be used again before that returns. */
 void ncr_disown(enum ncr_kind kind, const void *handle) {
     if (!handle || !ncr_owner_find(atomic_load(&ncr_owners[kind]), handle))
         return;
@@ -128,8 +131,10 @@ void ncr_disown(enum ncr_kind kind, const void *handle) {
     leave();
 }
 
-/** The library of a handle that the table lacks: while others are still expected, one of those;
- * else the default one, and that is remembered so that it is looked for but once. */
+/**
+ * The library of a handle that the table lacks: while others are still expected, one of those; else the default one,
+ * and that is remembered so that it is looked for but once.
+ */
 struct ncr_library *ncr_owner_of_unknown(enum ncr_kind kind, const void *handle) {
     if (!handle || atomic_load_explicit(&later_count, memory_order_relaxed) == 0)
         return ncr_library_at(0);
@@ -142,10 +147,10 @@ struct ncr_library *ncr_owner_of_unknown(enum ncr_kind kind, const void *handle)
     return library;
 }
 
-/** Remember where a handle will be written. *where must be NULL now. `group` names the thread whose
- * group it is made in. */
-void ncr_own_later(enum ncr_kind kind, void **where, struct ncr_library *library,
-                   const void *group) {
+/**
+ * Remember where a handle will be written. *where must be NULL now. `group` names the thread whose group it is made in.
+ */
+void ncr_own_later(enum ncr_kind kind, void **where, struct ncr_library *library, const void *group) {
     make_forks_wait();
     enter();
     size_t count = atomic_load(&later_count);
@@ -164,12 +169,13 @@ void ncr_own_later(enum ncr_kind kind, void **where, struct ncr_library *library
     leave();
 }
 
-/* The program may have freed the memory meanwhile, and a load would crash. The kernel reads it
- * first, and only then sees that the first argument is nonsense. */
+/*
+ * The program may have freed the memory meanwhile, and a load would crash. The kernel reads it first, and only then
+ * sees that the first argument is nonsense.
+ */
 static void *read_safely(void **where) {
     int error = errno;
-    bool unreadable =
-        syscall(SYS_rt_sigprocmask, ~0, where, NULL, sizeof *where) < 0 && errno == EFAULT;
+    bool unreadable = syscall(SYS_rt_sigprocmask, ~0, where, NULL, sizeof *where) < 0 && errno == EFAULT;
     errno = error;
     return unreadable ? NULL : __atomic_load_n(where, __ATOMIC_ACQUIRE);
 }
@@ -196,8 +202,8 @@ void ncr_settle_later(void) {
 }
 
 /**
- * The group of a thread has ended with `code`: handles have come, or will (ncclInProgress); after
- * success what was not written is none (a split without a color), and after an error all are none.
+ * The group of a thread has ended with `code`: handles have come, or will (ncclInProgress); after success what was not
+ * written is none (a split without a color), and after an error all are none.
  */
 void ncr_settle_group(const void *group, int code) {
     if (atomic_load(&later_count) == 0)

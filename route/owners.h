@@ -1,7 +1,7 @@
 /*
- * Which library made a handle: asked on every routed call, without a lock. Open addressing in a
- * table that is replaced when it is full and never freed, because a reader may be in it. Written
- * under a lock, when something is created or destroyed (owners.c).
+ * Which library made a handle: asked on every routed call, without a lock. Open addressing in a table that is replaced
+ * when it is full and never freed, because a reader may be in it. Written under a lock, when something is created or
+ * destroyed (owners.c).
  */
 #ifndef NCR_OWNERS_H
 #define NCR_OWNERS_H
@@ -23,15 +23,16 @@ struct ncr_owners {
 extern _Atomic(struct ncr_owners *) ncr_owners[NCR_KINDS];
 
 static inline size_t ncr_owner_place(const struct ncr_owners *table, const void *handle) {
-    uint64_t h = (uintptr_t)handle *
-                 0x9e3779b97f4a7c15u; /* Fibonacci hashing: addresses are multiples of 16 */
+    uint64_t h = (uintptr_t)handle * 0x9e3779b97f4a7c15u; /* Fibonacci hashing: addresses are multiples of 16 */
     return (size_t)(h >> 32) & table->mask;
 }
 
-/* The entry of a handle, or NULL. Any thread. Inlined also where the rest is built for size: this
- * is the way of every call. */
-__attribute__((always_inline)) static inline struct ncr_owner *
-ncr_owner_find(struct ncr_owners *table, const void *handle) {
+/*
+ * The entry of a handle, or NULL. Any thread. Inlined also where the rest is built for size: this is the way of every
+ * call.
+ */
+__attribute__((always_inline)) static inline struct ncr_owner *ncr_owner_find(struct ncr_owners *table,
+                                                                              const void *handle) {
     if (!table)
         return NULL;
     for (size_t i = ncr_owner_place(table, handle);; i = (i + 1) & table->mask) {
@@ -43,12 +44,9 @@ ncr_owner_find(struct ncr_owners *table, const void *handle) {
     }
 }
 
-/** The library that made a handle; the default one for every handle that is not known. Any thread.
- */
-__attribute__((always_inline)) static inline struct ncr_library *ncr_owner(enum ncr_kind kind,
-                                                                           const void *handle) {
-    struct ncr_owner *known =
-        ncr_owner_find(atomic_load_explicit(&ncr_owners[kind], memory_order_acquire), handle);
+/** The library that made a handle; the default one for every handle that is not known. Any thread. */
+__attribute__((always_inline)) static inline struct ncr_library *ncr_owner(enum ncr_kind kind, const void *handle) {
+    struct ncr_owner *known = ncr_owner_find(atomic_load_explicit(&ncr_owners[kind], memory_order_acquire), handle);
     if (known && handle)
         return atomic_load_explicit(&known->library, memory_order_relaxed);
     return ncr_owner_of_unknown(kind, handle);

@@ -1,7 +1,6 @@
 /*
- * Where a call goes once a second library is open: by the communicator or window among its
- * arguments (the table says which), by the thread's choice, or through a function here that serves
- * all libraries.
+ * Where a call goes once a second library is open: by the communicator or window among its arguments (the table says
+ * which), by the thread's choice, or through a function here that serves all libraries.
  */
 #include "owners.h"
 
@@ -38,9 +37,8 @@ static const void *argument(unsigned n, const uintptr_t *registers, const uintpt
 }
 
 /**
- * Called from entry_*.S for a routed slot: where this call goes, or NULL if its library lacks the
- * function. `registers` are the argument registers, `stack` the arguments behind them. Takes no
- * lock.
+ * Called from entry_*.S for a routed slot: where this call goes, or NULL if its library lacks the function. `registers`
+ * are the argument registers, `stack` the arguments behind them. Takes no lock.
  */
 void *ncr_route(unsigned slot, const uintptr_t *registers, const uintptr_t *stack) {
     enum ncr_route route = ncr_functions[slot / 2].route;
@@ -88,8 +86,7 @@ static int get_version(int *version) {
     return entry ? ((get *)entry)(version) : lacks(library, NCR_ROW_ncclGetVersion);
 }
 
-/* Of the library whose code it is: the last call's. The error that is asked about next is its too.
- */
+/* Of the library whose code it is: the last call's. The error that is asked about next is its too. */
 static const char *get_error_string(int code) {
     typedef const char *get(int);
     plain_function *entry = function_of(ncr_last_library(), NCR_ROW_ncclGetErrorString);
@@ -112,12 +109,10 @@ static void reset_debug_internal(void) {
     reset_all(NCR_ROW_ncclResetDebugInitInternal);
 }
 
-/* ---- what destroys: the handle is forgotten first, because its address may be used again at once
- * ---- */
+/* ---- what destroys: the handle is forgotten first, because its address may be used again at once ---- */
 
 /* A call that has failed has destroyed nothing. */
-static int destroyed(enum ncr_kind kind, const void *handle, struct ncr_library *library,
-                     int code) {
+static int destroyed(enum ncr_kind kind, const void *handle, struct ncr_library *library, int code) {
     if (code != NCR_SUCCESS && code != NCR_IN_PROGRESS)
         ncr_own_again(kind, handle, library);
     return code;
@@ -234,8 +229,8 @@ static void *routed_address(unsigned slot) {
 }
 
 /**
- * From now on look at every call. `at_first`: nothing was called yet. Else the calling thread is in
- * no group, and what others have open is the default library's.
+ * From now on look at every call. `at_first`: nothing was called yet. Else the calling thread is in no group, and what
+ * others have open is the default library's.
  */
 void ncr_route_all(bool at_first) {
     if (atomic_exchange(&routing, true))

@@ -1,8 +1,8 @@
 /*
- * Several NCCLs in one process: calls go to the library that made the communicator, window or
- * memory. Off until a second library is chosen (nccl_redirect_use(), a rule); from then on the
- * slots lead through routed stubs (shim/entry_*.S) to ncr_route(). From then on every handle is
- * remembered; one that is older belongs to the process's default.
+ * Several NCCLs in one process: calls go to the library that made the communicator, window or memory. Off until a
+ * second library is chosen (nccl_redirect_use(), a rule); from then on the slots lead through routed stubs
+ * (shim/entry_*.S) to ncr_route(). From then on every handle is remembered; one that is older belongs to the process's
+ * default.
  */
 #ifndef NCR_ROUTE_H
 #define NCR_ROUTE_H
@@ -15,8 +15,7 @@ void ncr_own(enum ncr_kind kind, const void *handle, struct ncr_library *library
 void ncr_own_again(enum ncr_kind kind, const void *handle, struct ncr_library *library);
 void ncr_disown(enum ncr_kind kind, const void *handle);
 struct ncr_library *ncr_owner_of_unknown(enum ncr_kind kind, const void *handle);
-void ncr_own_later(enum ncr_kind kind, void **where, struct ncr_library *library,
-                   const void *group);
+void ncr_own_later(enum ncr_kind kind, void **where, struct ncr_library *library, const void *group);
 void ncr_settle_later(void);
 void ncr_settle_group(const void *group, int code);
 void ncr_forget_later(void **where);
@@ -25,8 +24,8 @@ void ncr_forget_later(void **where);
 
 enum { NCR_MOST_LIBRARIES = 16 };
 
-struct ncr_library *ncr_library_open(enum ncr_choice choice, const char *path,
-                                     const char *decided_by, struct ncr_text *why);
+struct ncr_library *ncr_library_open(enum ncr_choice choice, const char *path, const char *decided_by,
+                                     struct ncr_text *why);
 const char *ncr_build_id(struct ncr_library *library);
 
 /* ---- choice.c: who chooses among them ---- */
@@ -47,8 +46,7 @@ struct ncr_library *ncr_rule_alternative(const struct ncr_library *library);
 
 /* ---- group.c: ncclGroupStart and ncclGroupEnd across libraries ---- */
 
-/* Of the calling thread. Initial-exec: a preloaded library has its thread-local storage from the
- * start. */
+/* Of the calling thread. Initial-exec: a preloaded library has its thread-local storage from the start. */
 struct ncr_group {
     unsigned depth;
     unsigned joined; /* bit i: library i has a group open */

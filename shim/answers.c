@@ -1,6 +1,6 @@
 /*
- * Calls that no backend can take: NCCL is disabled, or the library lacks the function. Each is
- * answered in the kind of its result, and ncclGetLastError tells why.
+ * Calls that no backend can take: NCCL is disabled, or the library lacks the function. Each is answered in the kind of
+ * its result, and ncclGetLastError tells why.
  */
 #include "shim.h"
 
@@ -9,19 +9,17 @@
 /* NCCL's result codes (nccl.h, the same in every version). */
 enum { SYSTEM_ERROR = 2, INVALID_USAGE = 5 };
 
-static void describe_lacking(struct ncr_text *text, const struct ncr_backend *backend,
-                             const struct ncr_function *f) {
+static void describe_lacking(struct ncr_text *text, const struct ncr_backend *backend, const struct ncr_function *f) {
     char since[16], present[16];
     ncr_version_text(f->since, since);
     ncr_version_text(backend->version, present);
     if (f->rccl && !backend->rccl)
-        ncr_text_add(text, "%s is a function of RCCL; the backend is NCCL %s (%s)", f->name,
-                     present, backend->path);
+        ncr_text_add(text, "%s is a function of RCCL; the backend is NCCL %s (%s)", f->name, present, backend->path);
     else if (f->since > backend->version)
         ncr_text_add_needs(text, backend, f->name, "", f->since);
     else
-        ncr_text_add(text, "%s is missing in the backend %s (%s), although NCCL has it since %s",
-                     f->name, present, backend->path, since);
+        ncr_text_add(text, "%s is missing in the backend %s (%s), although NCCL has it since %s", f->name, present,
+                     backend->path, since);
 }
 
 static const char *outcome(enum ncr_result result) {
@@ -39,12 +37,12 @@ static const char *outcome(enum ncr_result result) {
     return "The call returns ncclInvalidUsage";
 }
 
-/* Refuse a function that the library lacks. Logged once per function. Only a code that is lost
- * spoils the group: NCCL's functions without one report no errors (v2.30.7:nccl_device/core.cc:22).
+/*
+ * Refuse a function that the library lacks. Logged once per function. Only a code that is lost spoils the group: NCCL's
+ * functions without one report no errors (v2.30.7:nccl_device/core.cc:22).
  */
 static void refuse_row(const struct ncr_library *library, unsigned row) {
-    static _Atomic(const char *)
-        texts[NCR_ROWS]; /* of the default library, made once; two threads make the same */
+    static _Atomic(const char *) texts[NCR_ROWS]; /* of the default library, made once; two threads make the same */
     const char *known = library->index == 0 ? atomic_load(&texts[row]) : NULL;
     struct ncr_text text = {0};
     if (ncr_functions[row].result == NCR_CODE)
@@ -73,8 +71,7 @@ const char *ncr_tell_disabled(void) {
 }
 
 static struct ncr_answer in_kind(enum ncr_result result, uint64_t code) {
-    static const char in_words[] =
-        "NCCL is disabled or lacks this function; ncclGetLastError tells more";
+    static const char in_words[] = "NCCL is disabled or lacks this function; ncclGetLastError tells more";
     switch (result) {
     case NCR_CODE:
         return (struct ncr_answer){code, 0};
@@ -83,15 +80,13 @@ static struct ncr_answer in_kind(enum ncr_result result, uint64_t code) {
     case NCR_NUMBER:
         return (struct ncr_answer){(uint64_t)-1, 0};
     case NCR_NONE:
-    case NCR_TEAM: /* three ints in two registers: {0, 0, 0}, which NCCL itself returns on failure
-                    */
+    case NCR_TEAM: /* three ints in two registers: {0, 0, 0}, which NCCL itself returns on failure */
         break;
     }
     return (struct ncr_answer){0, 0};
 }
 
-/** The answer to a call through a slot that has no function behind it. Called from entry_*.S. Keeps
- * errno. */
+/** The answer to a call through a slot that has no function behind it. Called from entry_*.S. Keeps errno. */
 struct ncr_answer ncr_answer(unsigned slot) {
     struct ncr_library *library = ncr_last_library();
     int error = errno;
@@ -101,8 +96,7 @@ struct ncr_answer ncr_answer(unsigned slot) {
         code = INVALID_USAGE;
     } else {
         bool disabled = ncr_state() == NCR_DISABLED;
-        ncr_set_error(library,
-                      disabled ? ncr_tell_disabled() : "NCCL was called while it was being opened");
+        ncr_set_error(library, disabled ? ncr_tell_disabled() : "NCCL was called while it was being opened");
     }
     errno = error;
     return in_kind(ncr_functions[slot / 2].result, code);

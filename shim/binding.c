@@ -1,8 +1,8 @@
 /*
- * Binding: the one decision of this process, and the slots filled from one handle. Happens in the
- * constructor, at the first call or at the first dlopen of a NCCL, whichever comes first; threads
- * that come meanwhile wait, a fork waits too, and so the child finds a binding that is whole or not
- * begun. A backend is never closed or exchanged: instantiated graphs hold it.
+ * Binding: the one decision of this process, and the slots filled from one handle. Happens in the constructor, at the
+ * first call or at the first dlopen of a NCCL, whichever comes first; threads that come meanwhile wait, a fork waits
+ * too, and so the child finds a binding that is whole or not begun. A backend is never closed or exchanged:
+ * instantiated graphs hold it.
  */
 #include "shim.h"
 #include "old_glibc.h"
@@ -18,8 +18,7 @@ const bool ncr_for_rccl = false;
 /* Written under the lock; published by `state`, which is stored last. */
 static struct ncr_config config;
 static _Atomic enum ncr_state state;
-/* Why there is none, as a sentence; of the newest attempt. Kept for ever: a program may hold the
- * pointer. */
+/* Why there is none, as a sentence; of the newest attempt. Kept for ever: a program may hold the pointer. */
 static _Atomic(const char *) disabled;
 
 /* The file that is being opened, and its handle once it is. For the thread that binds. */
@@ -39,8 +38,7 @@ static void publish(void) {
         return;
     for (unsigned slot = 0; slot < 2 * NCR_ROWS; slot++)
         if (ncr_library_at(0)->entries[slot] && ncr_functions[slot / 2].route != NCR_WHY)
-            atomic_store_explicit(&ncr_slots[slot], ncr_library_at(0)->entries[slot],
-                                  memory_order_release);
+            atomic_store_explicit(&ncr_slots[slot], ncr_library_at(0)->entries[slot], memory_order_release);
 }
 
 static void *open_backend(const char *file, int mode) {
@@ -81,11 +79,9 @@ static void decide(const char *requested) {
     atomic_store(&state, NCR_BOUND);
 }
 
-/* Has this been decided? If nothing could be opened, a file that the program names gets a new try.
- */
+/* Has this been decided? If nothing could be opened, a file that the program names gets a new try. */
 static bool is_decided(enum ncr_state now, const char *requested) {
-    return now == NCR_BOUND ||
-           (now == NCR_DISABLED && (!requested || config.choice != NCR_CHOOSE_AUTO));
+    return now == NCR_BOUND || (now == NCR_DISABLED && (!requested || config.choice != NCR_CHOOSE_AUTO));
 }
 
 static void bind_locked(const void *requested) {
@@ -94,8 +90,8 @@ static void bind_locked(const void *requested) {
 }
 
 /**
- * Bind if it has not been tried. `requested` is the file that the program tries to open, or NULL.
- * Returns the state; NCR_UNBOUND only to a call from inside the opening.
+ * Bind if it has not been tried. `requested` is the file that the program tries to open, or NULL. Returns the state;
+ * NCR_UNBOUND only to a call from inside the opening.
  */
 enum ncr_state ncr_bind(const char *requested) {
     if (!is_decided(atomic_load(&state), requested) && !ncr_lock_is_mine()) {
@@ -137,15 +133,13 @@ bool ncr_in_backend(const void *address) {
 
 /* A constructor of the library that is being opened calls NCCL's functions: its own. */
 static void *function_while_opening(unsigned slot) {
-    void *handle = opened    ? opened
-                   : opening ? ncr_real_dlopen()(opening, RTLD_LAZY | RTLD_NOLOAD)
-                             : NULL;
+    void *handle = opened ? opened : opening ? ncr_real_dlopen()(opening, RTLD_LAZY | RTLD_NOLOAD) : NULL;
     return handle ? ncr_library_function(handle, slot) : NULL;
 }
 
 /**
- * Called from entry_*.S for a slot without an address: bind, and return where the call goes, or
- * NULL if the backend lacks the function.
+ * Called from entry_*.S for a slot without an address: bind, and return where the call goes, or NULL if the backend
+ * lacks the function.
  */
 void *ncr_first_use(unsigned slot) {
     int error = errno;

@@ -122,8 +122,8 @@ ncr_routed_start:
 #include "nccl_api.def"
 
 /*
- * Ask ncr_route() for the address in the library that this call belongs to. No NCCL function has an argument in a vector register,
- * so those are not kept.
+ * Ask ncr_route() for the address in the library that this call belongs to. No NCCL function has an argument in a
+ * vector register, so those are not kept.
  */
     .type routed, @function
 routed:

@@ -1,7 +1,7 @@
 /*
- * Errors of the shim itself: a result code for the program, a text for ncclGetLastError, and a
- * group that launches nothing. NCCL's own last error is one text per library, whichever thread
- * failed; the shim's stands beside it, and the newer one is told.
+ * Errors of the shim itself: a result code for the program, a text for ncclGetLastError, and a group that launches
+ * nothing. NCCL's own last error is one text per library, whichever thread failed; the shim's stands beside it, and the
+ * newer one is told.
  */
 #include "shim.h"
 
@@ -9,12 +9,10 @@
 
 enum { INVALID_USAGE = 5 }; /* ncclInvalidUsage, the same in every version */
 
-/* The shim's newest error, kept for ever (a program may hold the pointer), and the library that it
- * is about. */
+/* The shim's newest error, kept for ever (a program may hold the pointer), and the library that it is about. */
 static _Atomic(const char *) own_error;
 static _Atomic(const struct ncr_library *) own_library;
-/* A hash of that library's last error at that moment: if it has changed since, it is the newer one.
- */
+/* A hash of that library's last error at that moment: if it has changed since, it is the newer one. */
 static _Atomic uint64_t library_error_then;
 
 static uint64_t hash(const char *text) {
@@ -33,9 +31,8 @@ static const char *library_error(const struct ncr_library *library, const void *
 }
 
 /**
- * ncclGetLastError, of the library that made the communicator or, with NULL, that this thread
- * called last: the shim's text where it is the newer one, else the library's. Any thread, any time;
- * never NULL.
+ * ncclGetLastError, of the library that made the communicator or, with NULL, that this thread called last: the shim's
+ * text where it is the newer one, else the library's. Any thread, any time; never NULL.
  */
 const char *ncr_last_error(const void *communicator) {
     enum ncr_state state = ncr_bind(NULL);
@@ -57,8 +54,7 @@ void ncr_set_error(const struct ncr_library *library, const char *text) {
     atomic_store(&own_error, text);
 }
 
-/* The newest error, unless it is this one already: a program may run into the same one in a loop.
- * Owns `text`. */
+/* The newest error, unless it is this one already: a program may run into the same one in a loop. Owns `text`. */
 static void set_new_error(const struct ncr_library *library, struct ncr_text *text) {
     const char *known = atomic_load(&own_error);
     if (known && strcmp(known, ncr_text_get(text)) == 0) {
@@ -69,9 +65,11 @@ static void set_new_error(const struct ncr_library *library, struct ncr_text *te
     ncr_set_error(library, ncr_text_get(text));
 }
 
-/** Let the group that is open in this thread, if there is one, launch nothing: after an error that
- * the backend did not see it would launch the rest. By an invalid call, which NCCL records for the
- * group and otherwise only rejects (v2.28.9:include/group.h:89). */
+/**
+ * Let the group that is open in this thread, if there is one, launch nothing: after an error that the backend did not
+ * see it would launch the rest. By an invalid call, which NCCL records for the group and otherwise only rejects
+ * (v2.28.9:include/group.h:89).
+ */
 void ncr_poison_group(const struct ncr_library *library) {
     ncr_group_spoil();
     union {
@@ -94,8 +92,9 @@ int ncr_fail(int code, const char *format, ...) {
     return code;
 }
 
-/** Pass on an error that the library gave outside of the open group, and let the group launch
- * nothing. Returns the code. */
+/**
+ * Pass on an error that the library gave outside of the open group, and let the group launch nothing. Returns the code.
+ */
 int ncr_fail_group(const struct ncr_library *library, int code) {
     struct ncr_text text = {0};
     const char *theirs = library_error(library, NULL);
@@ -106,8 +105,8 @@ int ncr_fail_group(const struct ncr_library *library, int code) {
 }
 
 /** "FUNCTION HOW needs NCCL 2.23.4 or newer; the backend is …" */
-void ncr_text_add_needs(struct ncr_text *text, const struct ncr_backend *backend,
-                        const char *function, const char *how, int since) {
+void ncr_text_add_needs(struct ncr_text *text, const struct ncr_backend *backend, const char *function, const char *how,
+                        int since) {
     char needed[16], present[16];
     ncr_version_text(since, needed);
     ncr_version_text(backend->version, present);
@@ -123,8 +122,7 @@ static int refuse(const struct ncr_library *library, struct ncr_text *text) {
     return INVALID_USAGE;
 }
 
-/** Refuse a call with ncclInvalidUsage and a text; the open group, if there is one, launches
- * nothing. */
+/** Refuse a call with ncclInvalidUsage and a text; the open group, if there is one, launches nothing. */
 int ncr_refuse(const struct ncr_library *library, const char *format, ...) {
     struct ncr_text text = {0};
     va_list list;
@@ -134,10 +132,8 @@ int ncr_refuse(const struct ncr_library *library, const char *format, ...) {
     return refuse(library, &text);
 }
 
-/** The same for something that needs a newer NCCL: "FUNCTION HOW needs NCCL 2.23.4 or newer; the
- * backend is …". */
-int ncr_refuse_lacking(const struct ncr_library *library, const char *function, const char *how,
-                       int since) {
+/** The same for something that needs a newer NCCL: "FUNCTION HOW needs NCCL 2.23.4 or newer; the backend is …". */
+int ncr_refuse_lacking(const struct ncr_library *library, const char *function, const char *how, int since) {
     struct ncr_text text = {0};
     ncr_text_add_needs(&text, &library->backend, function, how, since);
     return refuse(library, &text);

@@ -1,8 +1,7 @@
 /*
- * dlopen of a NCCL gives this shim, so that programs which look functions up by handle (ctypes,
- * JAX, CuPy) are redirected too, and no second NCCL gets mapped. Every other dlopen goes on to the
- * real one by a jump (entry_*.S). dlsym is left alone: interposing it has broken cuDNN, profilers
- * and the import of torch in other projects.
+ * dlopen of a NCCL gives this shim, so that programs which look functions up by handle (ctypes, JAX, CuPy) are
+ * redirected too, and no second NCCL gets mapped. Every other dlopen goes on to the real one by a jump (entry_*.S).
+ * dlsym is left alone: interposing it has broken cuDNN, profilers and the import of torch in other projects.
  */
 #include "shim.h"
 #include "old_glibc.h"
@@ -49,8 +48,7 @@ static bool is_nccl(const char *file) {
     const char *base = ncr_basename(file);
     if (ncr_is_nccl_name(base))
         return true;
-    if (base == file || !strstr(base, "ccl") || is_plugin(base) ||
-        (!strstr(base, "nccl") && !strstr(base, "rccl")))
+    if (base == file || !strstr(base, "ccl") || is_plugin(base) || (!strstr(base, "nccl") && !strstr(base, "rccl")))
         return false;
     int error = errno;
     char *soname = ncr_elf_soname(file);
@@ -72,8 +70,10 @@ static bool find_self(void *arg, const struct ncr_object *object) {
     return true;
 }
 
-/** Find this shim in the loader's list. In the constructor, since the walk holds a lock that a
- * forked child would find held. */
+/**
+ * Find this shim in the loader's list. In the constructor, since the walk holds a lock that a forked child would find
+ * held.
+ */
 void ncr_find_self(void) {
     ncr_objects(find_self, NULL);
 }
@@ -86,8 +86,10 @@ void *ncr_open_self(int mode) {
     return path ? ncr_real_dlopen()(path, (mode & (RTLD_LAZY | RTLD_NOW)) | RTLD_NOLOAD) : NULL;
 }
 
-/* dlerror's text can be set by a failing dlopen only, and names the file: so the reason is put into
- * the file's name. A slash in it keeps the loader from searching for it. */
+/*
+ * dlerror's text can be set by a failing dlopen only, and names the file: so the reason is put into the file's name. A
+ * slash in it keeps the loader from searching for it.
+ */
 static void *fail(const char *file, const char *why) {
     struct ncr_text name = {0};
     ncr_text_add(&name, "%s%s: %s", strchr(file, '/') ? "" : "./", file, why);
@@ -113,18 +115,16 @@ static bool is_from_backend(const char *file, const void *caller) {
     return true;
 }
 
-/* A rule says that this file means that very library: its own handle, so that its own functions are
- * found. */
+/* A rule says that this file means that very library: its own handle, so that its own functions are found. */
 static struct ncr_dlopen_answer open_library(const struct ncr_library *library, int mode) {
-    void *handle =
-        ncr_real_dlopen()(library->backend.path, (mode & (RTLD_LAZY | RTLD_NOW)) | RTLD_NOLOAD);
+    void *handle = ncr_real_dlopen()(library->backend.path, (mode & (RTLD_LAZY | RTLD_NOW)) | RTLD_NOLOAD);
     return (struct ncr_dlopen_answer){handle, NULL};
 }
 
 /**
- * Decide one dlopen, called from entry_*.S with the program's return address. A NCCL opened by the
- * backend itself (one that wraps another) is really opened. With RTLD_NOLOAD the question is
- * whether a NCCL is loaded: asking does not bind.
+ * Decide one dlopen, called from entry_*.S with the program's return address. A NCCL opened by the backend itself (one
+ * that wraps another) is really opened. With RTLD_NOLOAD the question is whether a NCCL is loaded: asking does not
+ * bind.
  */
 struct ncr_dlopen_answer ncr_on_dlopen(const char *file, int mode, const void *caller) {
     if (!file || !is_nccl(file) || is_from_backend(file, caller))

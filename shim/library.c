@@ -1,14 +1,11 @@
-/* One opened NCCL: the addresses of its functions, all from one handle, and what the program's
- * slots get for them. */
+/* One opened NCCL: the addresses of its functions, all from one handle, and what the program's slots get for them. */
 #include "shim.h"
 #include "bridge.h"
 #include "old_glibc.h"
 
-/* A backend that is itself linked with libnccl.so.2 may lead a name back to this shim: that would
- * be a loop. */
+/* A backend that is itself linked with libnccl.so.2 may lead a name back to this shim: that would be a loop. */
 static bool is_ours(const void *address) {
-    return (const char *)address >= ncr_trampolines_start &&
-           (const char *)address < ncr_unbound_end;
+    return (const char *)address >= ncr_trampolines_start && (const char *)address < ncr_unbound_end;
 }
 
 static void *look_up(void *handle, const char *name) {
@@ -16,8 +13,7 @@ static void *look_up(void *handle, const char *name) {
     return is_ours(address) ? NULL : address;
 }
 
-/** The library's function for a slot, or NULL. Builds of NCCL before 2.16 have no twins; the
- * function does the same. */
+/** The library's function for a slot, or NULL. Builds of NCCL before 2.16 have no twins; the function does the same. */
 void *ncr_library_function(void *handle, unsigned slot) {
     const struct ncr_function *f = &ncr_functions[slot / 2];
     char twin[64] = "p"; /* the longest name of the table is shorter (tests/test_abi_table.c) */
@@ -41,16 +37,13 @@ static bool find_range(void *arg, const struct ncr_object *object) {
     return true;
 }
 
-/** Fill the addresses of a library that was just opened, and decide which of its functions need a
- * bridge. */
+/** Fill the addresses of a library that was just opened, and decide which of its functions need a bridge. */
 void ncr_library_fill(struct ncr_library *library) {
     for (unsigned slot = 0; slot < 2 * NCR_ROWS; slot += 2) {
         void *function = ncr_library_function(library->backend.handle, slot);
         library->targets[slot] = function;
-        /* Where there is no function there is no twin: to find nothing is what takes the loader
-         * long. */
-        library->targets[slot + 1] =
-            function ? ncr_library_function(library->backend.handle, slot + 1) : NULL;
+        /* Where there is no function there is no twin: to find nothing is what takes the loader long. */
+        library->targets[slot + 1] = function ? ncr_library_function(library->backend.handle, slot + 1) : NULL;
     }
     dlerror(); /* names that the library lacks have left a message */
     ncr_objects(find_range, library);

@@ -1,8 +1,8 @@
 /*
- * The binding lock. A thread that binds holds two: the dynamic loader's own, then ours. In this
- * order, because a constructor of a library that another thread opens runs under the loader's and
- * may make the first call of NCCL: whoever held only ours and waited for the loader would wait for
- * ever. Ours is there for forks, which must not copy half a binding.
+ * The binding lock. A thread that binds holds two: the dynamic loader's own, then ours. In this order, because a
+ * constructor of a library that another thread opens runs under the loader's and may make the first call of NCCL:
+ * whoever held only ours and waited for the loader would wait for ever. Ours is there for forks, which must not copy
+ * half a binding.
  */
 #include "shim.h"
 #include "old_glibc.h"
@@ -15,12 +15,10 @@
 
 /* ---- our lock: a futex, because pthread's mutex is not in libc before glibc 2.34 ---- */
 
-static _Atomic int word; /* 0 free, 1 held, 2 held and waited for */
-static _Atomic pthread_t
-    holder; /* 0 while nobody holds it; the same thread has the same value in a forked child */
+static _Atomic int word;         /* 0 free, 1 held, 2 held and waited for */
+static _Atomic pthread_t holder; /* 0 while nobody holds it; the same thread has the same value in a forked child */
 
-/** Does this very thread bind? Then a constructor of the library that is being opened came back to
- * us. */
+/** Does this very thread bind? Then a constructor of the library that is being opened came back to us. */
 bool ncr_lock_is_mine(void) {
     return atomic_load(&holder) == pthread_self();
 }
@@ -40,8 +38,7 @@ static void unlock(void) {
         syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-/* ---- forks: registered before the first use; two threads may both do so, then the handlers run
- * twice ---- */
+/* ---- forks: registered before the first use; two threads may both do so, then the handlers run twice ---- */
 
 static unsigned fork_depth; /* handlers that hold the lock; of the thread that holds it */
 
@@ -51,8 +48,7 @@ static void before_fork(void) {
         fork_depth = 1;
     } else if (fork_depth > 0) {
         fork_depth++;
-    } /* else a constructor of the library that is being opened forks: the lock stays its own, in
-         both processes */
+    } /* else a constructor of the library that is being opened forks: the lock stays its own, in both processes */
 }
 
 static void after_fork(void) {
@@ -60,10 +56,12 @@ static void after_fork(void) {
         unlock();
 }
 
-/* What glibc's pthread_atfork calls. Weak, because musl has no such function, and would end every
- * program that inherits a preload with a name that is missing. */
-extern int __register_atfork(ncr_fork_handler *, ncr_fork_handler *, ncr_fork_handler *,
-                             void *library) __attribute__((weak));
+/*
+ * What glibc's pthread_atfork calls. Weak, because musl has no such function, and would end every program that inherits
+ * a preload with a name that is missing.
+ */
+extern int __register_atfork(ncr_fork_handler *, ncr_fork_handler *, ncr_fork_handler *, void *library)
+    __attribute__((weak));
 extern __attribute__((visibility("hidden"))) void *__dso_handle;
 
 /** pthread_atfork, with the same handler in parent and child. */
@@ -80,8 +78,7 @@ static void make_forks_wait(void) {
     }
 }
 
-/* ---- the loader's lock: libc offers it to nobody, but dlsym resolves an indirect function while
- * it holds it ---- */
+/* ---- the loader's lock: libc offers it to nobody, but dlsym resolves an indirect function while it holds it ---- */
 
 struct work {
     ncr_locked *code;
@@ -107,20 +104,17 @@ static plain_function *resolve(void) {
     return do_pending;
 }
 
-__attribute__((visibility("default"),
-               ifunc("resolve"))) extern plain_function nccl_redirect_under_loader_lock;
+__attribute__((visibility("default"), ifunc("resolve"))) extern plain_function nccl_redirect_under_loader_lock;
 
 /** Run code under both locks. Not for a thread that has them (ncr_lock_is_mine). */
 void ncr_locked_run(ncr_locked *code, const void *arg) {
     int before;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE,
-                           &before); /* file system calls are points of cancellation */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before); /* file system calls are points of cancellation */
     make_forks_wait();
     pending = (struct work){code, arg};
     void *self = ncr_open_self(RTLD_LAZY);
     if (self)
         dlsym(self, "nccl_redirect_under_loader_lock");
-    do_pending(); /* where the resolver was not run: without the loader's lock rather than not at
-                     all */
+    do_pending(); /* where the resolver was not run: without the loader's lock rather than not at all */
     pthread_setcancelstate(before, &before);
 }

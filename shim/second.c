@@ -1,7 +1,7 @@
 /*
- * A second NCCL in the process: the hook prevents the usual ways, but dlmopen, a file under another
- * name or a library linked by path still map one. Two NCCLs on one GPU fail or hang at the first
- * collective, so the first communicator looks.
+ * A second NCCL in the process: the hook prevents the usual ways, but dlmopen, a file under another name or a library
+ * linked by path still map one. Two NCCLs on one GPU fail or hang at the first collective, so the first communicator
+ * looks.
  */
 #include "shim.h"
 #include "old_glibc.h"
@@ -49,13 +49,14 @@ static char *second_in_list(void) {
     return second;
 }
 
-/* One line of /proc/self/maps: "start-end rwxp offset device inode   path". The path of a NCCL's
- * code, or NULL. */
+/*
+ * One line of /proc/self/maps: "start-end rwxp offset device inode   path". The path of a NCCL's
+ * code, or NULL.
+ */
 static char *second_in_line(char *line) {
     char *at, *path = strchr(line, '/');
     uintptr_t range[2] = {0, 0};
-    for (int i = 0; i < 2;
-         i++, line = at + 1) /* by hand: newer headers make strtoul a symbol of glibc 2.38 */
+    for (int i = 0; i < 2; i++, line = at + 1) /* by hand: newer headers make strtoul a symbol of glibc 2.38 */
         for (at = line; *at && *at != '-' && *at != ' '; at++)
             range[i] = range[i] * 16 + (uintptr_t)(*at <= '9' ? *at - '0' : *at - 'a' + 10);
     if (!path || line[2] != 'x' || !ncr_is_nccl_name(path) || is_ours_or_chosen(range[0], range[1]))
@@ -89,11 +90,10 @@ void ncr_look_for_second(void) {
     if (!other)
         other = second_in_maps();
     if (other)
-        ncr_log(
-            NCR_WARN,
-            "two NCCLs are mapped in this process: %s serves, but %s is loaded too; whoever calls "
-            "that one by its own "
-            "handle can fail or hang at the first collective. LD_DEBUG=files tells who loads it",
-            ncr_backend()->path, other);
+        ncr_log(NCR_WARN,
+                "two NCCLs are mapped in this process: %s serves, but %s is loaded too; whoever calls "
+                "that one by its own "
+                "handle can fail or hang at the first collective. LD_DEBUG=files tells who loads it",
+                ncr_backend()->path, other);
     free(other);
 }

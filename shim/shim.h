@@ -1,8 +1,7 @@
 /*
- * What the program sees: trampolines through slots (entry_*.S), the binding that fills them
- * (binding.c), answers of functions that have no backend (answers.c), the dlopen hook (hook.c), the
- * search for a second NCCL (second.c) and the constructor (start.c). Where libraries lie is known
- * to the loader alone.
+ * What the program sees: trampolines through slots (entry_*.S), the binding that fills them (binding.c), answers of
+ * functions that have no backend (answers.c), the dlopen hook (hook.c), the search for a second NCCL (second.c) and the
+ * constructor (start.c). Where libraries lie is known to the loader alone.
  */
 #ifndef NCR_SHIM_H
 #define NCR_SHIM_H
@@ -21,11 +20,10 @@ extern const char ncr_trampolines_start[], ncr_unbound_end[];
 
 struct ncr_library {
     struct ncr_backend backend;
-    void *targets[2 * NCR_ROWS]; /* its own function for each slot, NULL where it has none */
-    void *entries[2 *
-                  NCR_ROWS]; /* what the slot gets: that function, a bridge in its place, or NULL */
-    uintptr_t start, end;    /* its code and data */
-    unsigned index;          /* 0: the process's default */
+    void *targets[2 * NCR_ROWS];             /* its own function for each slot, NULL where it has none */
+    void *entries[2 * NCR_ROWS];             /* what the slot gets: that function, a bridge in its place, or NULL */
+    uintptr_t start, end;                    /* its code and data */
+    unsigned index;                          /* 0: the process's default */
     _Atomic(const char *) build_id, missing; /* of nccl_redirect_info(), made when asked for */
 };
 
@@ -100,14 +98,13 @@ const char *ncr_tell_disabled(void);
 
 const char *ncr_last_error(const void *communicator);
 void ncr_set_error(const struct ncr_library *library, const char *text);
-void ncr_text_add_needs(struct ncr_text *text, const struct ncr_backend *backend,
-                        const char *function, const char *how, int since);
+void ncr_text_add_needs(struct ncr_text *text, const struct ncr_backend *backend, const char *function, const char *how,
+                        int since);
 void ncr_poison_group(const struct ncr_library *library);
 int ncr_fail_group(const struct ncr_library *library, int code);
 int ncr_fail(int code, const char *format, ...) NCR_PRINTF(2, 3);
 int ncr_refuse(const struct ncr_library *library, const char *format, ...) NCR_PRINTF(2, 3);
-int ncr_refuse_lacking(const struct ncr_library *library, const char *function, const char *how,
-                       int since);
+int ncr_refuse_lacking(const struct ncr_library *library, const char *function, const char *how, int since);
 
 /* ---- hook.c ---- */
 

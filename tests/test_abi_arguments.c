@@ -1,6 +1,7 @@
-/* Every name of the table reaches the backend's function of that name with all argument registers
- * and the stack untouched, and its answer comes back untouched: in the call that binds and in later
- * ones. */
+/*
+ * Every name of the table reaches the backend's function of that name with all argument registers and the stack
+ * untouched, and its answer comes back untouched: in the call that binds and in later ones.
+ */
 #include "support.h"
 
 #include "loader.h"
@@ -19,8 +20,7 @@ static void check(const char *recorder, const char *how, const char *when) {
     struct result result = run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", library(recorder)), when),
                                CMD(program("call_all"), library(recorder), how));
     assert_string_equal(result.err, "");
-    assert_string_equal(result.out,
-                        text("names=%u good=%u\n", exported_names(), 3 * exported_names()));
+    assert_string_equal(result.out, text("names=%u good=%u\n", exported_names(), 3 * exported_names()));
     assert_int_equal(result.status, 0);
     result_free(&result);
 }

@@ -1,5 +1,7 @@
-/* With real NCCLs of several versions every name leads to the backend's function of the same name,
- * or to the shim's own code: a bridge, or the answer for what the backend lacks. */
+/*
+ * With real NCCLs of several versions every name leads to the backend's function of the same name, or to the shim's own
+ * code: a bridge, or the answer for what the backend lacks.
+ */
 #include "support.h"
 
 #include <stdio.h>
@@ -12,12 +14,11 @@ static void no_name_leads_elsewhere(void **state) {
     (void)state;
     for (size_t i = 0; i < 3; i++) {
         int version = 0, own = 0, bridged = 0, lacking = 0, wrong = -1;
-        struct result result =
-            run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", real_nccl(cases[i].wheel))),
-                CMD(program("slot_targets"), real_nccl(cases[i].wheel)));
+        struct result result = run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", real_nccl(cases[i].wheel))),
+                                   CMD(program("slot_targets"), real_nccl(cases[i].wheel)));
         print_message("%s", result.out);
-        assert_int_equal(sscanf(result.out, "version=%d own=%d bridged=%d lacking=%d wrong=%d",
-                                &version, &own, &bridged, &lacking, &wrong),
+        assert_int_equal(sscanf(result.out, "version=%d own=%d bridged=%d lacking=%d wrong=%d", &version, &own,
+                                &bridged, &lacking, &wrong),
                          5);
         assert_int_equal(version, cases[i].version);
         assert_int_equal(wrong, 0);

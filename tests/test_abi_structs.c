@@ -1,5 +1,4 @@
-/* Structs by value as arguments and results, strings, void and ten arguments pass, in the call that
- * binds and later. */
+/* Structs by value as arguments and results, strings, void and ten arguments pass, in the call that binds and later. */
 #include "support.h"
 
 #include <string.h>
@@ -20,8 +19,7 @@ static void as_the_first_call(void **state) {
     (void)state;
     for (size_t i = 0; i < CALLS; i++) {
         struct result result =
-            run(WITH_SHIM,
-                ENV(text("NCCL_REDIRECT=%s", library("typed")), "NCCL_REDIRECT_BIND=first-use"),
+            run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", library("typed")), "NCCL_REDIRECT_BIND=first-use"),
                 CMD(program("linked_typed"), text("%zu", i)));
         assert_string_equal(result.out, expected[i]);
         assert_string_equal(result.err, "");
@@ -34,8 +32,8 @@ static void as_later_calls(void **state) {
     (void)state;
     for (size_t i = 0; i < CALLS; i++)
         strcat(all, expected[i]);
-    struct result result = run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", library("typed"))),
-                               CMD(program("linked_typed")));
+    struct result result =
+        run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", library("typed"))), CMD(program("linked_typed")));
     assert_string_equal(result.out, all);
     assert_string_equal(result.err, "");
     result_free(&result);
@@ -44,8 +42,7 @@ static void as_later_calls(void **state) {
 /* Disabled: each is answered in its kind, and none of them crashes. */
 static void without_a_backend(void **state) {
     (void)state;
-    struct result result =
-        run(WITH_SHIM, ENV("NCCL_REDIRECT=/nowhere/libnccl.so.2"), CMD(program("linked_typed")));
+    struct result result = run(WITH_SHIM, ENV("NCCL_REDIRECT=/nowhere/libnccl.so.2"), CMD(program("linked_typed")));
     assert_contains(result.out, "init 2 0 NCCL is disabled");
     assert_contains(result.out, "\nteam 0 0 0\nrank -1\nbarrier 2 ");
     assert_contains(result.out, "\nvoid ");

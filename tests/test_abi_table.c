@@ -1,5 +1,4 @@
-/* The table of functions itself: unique names, names that the code has room for, plausible
- * versions. */
+/* The table of functions itself: unique names, names that the code has room for, plausible versions. */
 #include "support.h"
 
 #include "loader.h"
@@ -38,8 +37,7 @@ static void names_are_known_with_their_twins(void **state) {
     (void)state;
     for (unsigned i = 0; i < NCR_ROWS; i++) {
         assert_true(ncr_is_api_name(ncr_functions[i].name));
-        assert_int_equal(ncr_is_api_name(text("p%s", ncr_functions[i].name)),
-                         ncr_functions[i].twin);
+        assert_int_equal(ncr_is_api_name(text("p%s", ncr_functions[i].name)), ncr_functions[i].twin);
     }
     assert_false(ncr_is_api_name("ncclAllReduc"));
     assert_false(ncr_is_api_name("ncclAllReduceX"));

@@ -1,5 +1,7 @@
-/* Forks before, during and after the binding, from another thread and from the backend's
- * constructor: each process has a whole binding, its own or its parent's. */
+/*
+ * Forks before, during and after the binding, from another thread and from the backend's constructor: each process has
+ * a whole binding, its own or its parent's.
+ */
 #include "support.h"
 
 #include <string.h>
@@ -11,11 +13,9 @@ static unsigned count(const char *all, const char *part) {
     return found;
 }
 
-static void check(const char *when, const char *variable, const char *expected, unsigned least,
-                  unsigned most) {
+static void check(const char *when, const char *variable, const char *expected, unsigned least, unsigned most) {
     struct result result =
-        run(WITH_SHIM,
-            ENV(text("NCCL_REDIRECT=%s", library("slow")), "NCCL_REDIRECT_LOG=info", variable),
+        run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", library("slow")), "NCCL_REDIRECT_LOG=info", variable),
             CMD(program("fork_binding"), when, "23007"));
     assert_string_equal(result.out, expected);
     assert_in_range(count(result.err, "serves this process"), least, most);
@@ -33,8 +33,7 @@ static void after(void **state) {
     check("after", "A=", "parent=1 children=1 of 1\n", 1, 1);
 }
 
-/* A child that is forked when the thread has just not begun binds itself; every other has its
- * parent's binding. */
+/* A child that is forked when the thread has just not begun binds itself; every other has its parent's binding. */
 static void during(void **state) {
     (void)state;
     for (int i = 0; i < 5; i++)
@@ -47,13 +46,12 @@ static void in_the_constructor_of_the_backend(void **state) {
     check("during", "SLOW_FORKS=1", "parent=1 children=20 of 20\n", 1, 2);
 }
 
-/* vfork and posix_spawn copy nothing and run no handlers. The two programs that they start fork
- * once, and bind twice. */
+/*
+ * vfork and posix_spawn copy nothing and run no handlers. The two programs that they start fork once, and bind twice.
+ */
 static void spawned_meanwhile(void **state) {
     (void)state;
-    check("spawn",
-          "A=", "parent=1 children=1 of 1\nparent=1 children=1 of 1\nparent=1 children=2 of 2\n", 5,
-          5);
+    check("spawn", "A=", "parent=1 children=1 of 1\nparent=1 children=1 of 1\nparent=1 children=2 of 2\n", 5, 5);
 }
 
 int main(void) {

@@ -11,9 +11,8 @@ static unsigned count(const char *all, const char *part) {
 }
 
 static void check(const char *backend, const char *version, const char *threads) {
-    struct result result =
-        run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", backend), "NCCL_REDIRECT_LOG=debug"),
-            CMD(program("race_first_call"), threads, version));
+    struct result result = run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", backend), "NCCL_REDIRECT_LOG=debug"),
+                               CMD(program("race_first_call"), threads, version));
     assert_string_equal(result.out, text("good=%s\n", threads));
     assert_int_equal(count(result.err, "serves this process"), 1);
     assert_int_equal(count(result.err, "file system calls to find it"), 1);
@@ -29,9 +28,8 @@ static void a_slow_backend(void **state) {
 static void a_quick_backend_many_times(void **state) {
     (void)state;
     for (int i = 0; i < 40; i++) {
-        struct result result =
-            run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", library("slow")), "SLOW_MS=0"),
-                CMD(program("race_first_call"), "64", "23007"));
+        struct result result = run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", library("slow")), "SLOW_MS=0"),
+                                   CMD(program("race_first_call"), "64", "23007"));
         assert_string_equal(result.out, "good=64\n");
         assert_string_equal(result.err, "");
         result_free(&result);
@@ -41,8 +39,8 @@ static void a_quick_backend_many_times(void **state) {
 /* The check can fail: a wrong version is seen by those threads that ask for it. */
 static void the_check_can_fail(void **state) {
     (void)state;
-    struct result result = run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", library("slow"))),
-                               CMD(program("race_first_call"), "64", "23008"));
+    struct result result =
+        run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", library("slow"))), CMD(program("race_first_call"), "64", "23008"));
     assert_string_equal(result.out, "good=0\n");
     result_free(&result);
 }

@@ -1,5 +1,7 @@
-/* The backend is opened in the constructor of a program that is linked with NCCL, at the first use
- * in any other, or as NCCL_REDIRECT_BIND says. Told by the process's own map. */
+/*
+ * The backend is opened in the constructor of a program that is linked with NCCL, at the first use in any other, or as
+ * NCCL_REDIRECT_BIND says. Told by the process's own map.
+ */
 #include "support.h"
 
 #include <stdlib.h>
@@ -37,8 +39,7 @@ static void linked_at_first_use(void **state) {
 
 static void not_linked_at_the_first_open(void **state) {
     (void)state;
-    const char *expected =
-        text("main: none\nopened: %s\ncode=0 version=22105\nend: %s\n", mapped(), mapped());
+    const char *expected = text("main: none\nopened: %s\ncode=0 version=22105\nend: %s\n", mapped(), mapped());
     check("A=", CMD(program("open_later"), "libnccl.so.2"), expected);
     check("A=", CMD(program("open_later"), real_nccl("cu11-2.14.3")), expected);
     check("NCCL_REDIRECT_BIND=first-use", CMD(program("open_later"), "libnccl.so.2"), expected);
@@ -53,20 +54,18 @@ static void not_linked_at_the_first_call(void **state) {
 static void not_linked_at_start(void **state) {
     (void)state;
     check("NCCL_REDIRECT_BIND=start", CMD(program("open_later")),
-          text("main: %s\nopened: %s\ncode=0 version=22105\nend: %s\n", mapped(), mapped(),
-               mapped()));
+          text("main: %s\nopened: %s\ncode=0 version=22105\nend: %s\n", mapped(), mapped(), mapped()));
 }
 
 static void a_python_that_opens_it_later(void **state) {
     (void)state;
-    const char *code =
-        "import ctypes\n"
-        "m = lambda: print(sorted({l.split()[-1] for l in open('/proc/self/maps') "
-        "if '/libnccl.so' in l}))\n"
-        "m()\n"
-        "v = ctypes.c_int()\n"
-        "print(ctypes.CDLL('libnccl.so.2').ncclGetVersion(ctypes.byref(v)), v.value)\n"
-        "m()\n";
+    const char *code = "import ctypes\n"
+                       "m = lambda: print(sorted({l.split()[-1] for l in open('/proc/self/maps') "
+                       "if '/libnccl.so' in l}))\n"
+                       "m()\n"
+                       "v = ctypes.c_int()\n"
+                       "print(ctypes.CDLL('libnccl.so.2').ncclGetVersion(ctypes.byref(v)), v.value)\n"
+                       "m()\n";
     if (access("/usr/bin/python3", X_OK) != 0) {
         print_message("there is no /usr/bin/python3\n");
         skip();
@@ -76,12 +75,9 @@ static void a_python_that_opens_it_later(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(linked_in_the_constructor),
-        cmocka_unit_test(linked_at_first_use),
-        cmocka_unit_test(not_linked_at_the_first_open),
-        cmocka_unit_test(not_linked_at_the_first_call),
-        cmocka_unit_test(not_linked_at_start),
-        cmocka_unit_test(a_python_that_opens_it_later),
+        cmocka_unit_test(linked_in_the_constructor),    cmocka_unit_test(linked_at_first_use),
+        cmocka_unit_test(not_linked_at_the_first_open), cmocka_unit_test(not_linked_at_the_first_call),
+        cmocka_unit_test(not_linked_at_start),          cmocka_unit_test(a_python_that_opens_it_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

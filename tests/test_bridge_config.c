@@ -1,5 +1,7 @@
-/* Configurations between versions: two traps are corrected in a copy, everything else passes as it
- * is, nothing behind the program's struct is read, and a setting that gets lost is named. */
+/*
+ * Configurations between versions: two traps are corrected in a copy, everything else passes as it is, nothing behind
+ * the program's struct is read, and a setting that gets lost is named.
+ */
 #include "support.h"
 
 #include <stdio.h>
@@ -7,14 +9,13 @@
 
 static const int headers[] = {21403, 21605, 21701, 21803, 22501, 22602, 22703,
                               22803, 22902, 23003, 23007, 23102, 23203, 29999};
-static const char *const functions[] = {"ncclCommInitRankConfig", "ncclCommInitRankScalable",
-                                        "ncclCommSplit", "ncclCommShrink", "ncclCommGrow"};
+static const char *const functions[] = {"ncclCommInitRankConfig", "ncclCommInitRankScalable", "ncclCommSplit",
+                                        "ncclCommShrink", "ncclCommGrow"};
 
 static struct result run_on(enum preload preload, int version) {
     const char *recorder = library("bridge_recorder");
-    struct result result =
-        run(preload, ENV(text("NCCL_REDIRECT=%s", recorder), text("RECORDER_VERSION=%d", version)),
-            CMD(program("bridge_config"), preload == WITH_SHIM ? "libnccl.so.2" : recorder));
+    struct result result = run(preload, ENV(text("NCCL_REDIRECT=%s", recorder), text("RECORDER_VERSION=%d", version)),
+                               CMD(program("bridge_config"), preload == WITH_SHIM ? "libnccl.so.2" : recorder));
     if (result.status != 0)
         show(&result);
     assert_int_equal(result.status, 0);
@@ -37,8 +38,8 @@ static void the_traps_are_corrected_and_nothing_else(void **state) {
         struct result result = run_on(WITH_SHIM, versions[i]);
         for (size_t h = 0; h < sizeof headers / sizeof *headers; h++)
             for (size_t f = 0; f < sizeof functions / sizeof *functions; f++)
-                assert_contains(result.out, text("%d: %s%s\n", headers[h], functions[f],
-                                                 expected(headers[h], versions[i])));
+                assert_contains(result.out,
+                                text("%d: %s%s\n", headers[h], functions[f], expected(headers[h], versions[i])));
         assert_contains(result.out, "NULL: ncclCommInitRankConfig untouched\n");
         assert_contains(result.out, "magic: ncclCommInitRankConfig untouched\n");
         for (int size = 8; size < 20; size += 4)
@@ -70,16 +71,14 @@ static void what_is_dropped_is_told_once(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct result result = run_on(WITH_SHIM, cases[i].version);
         for (int j = 0; cases[i].dropped[j]; j++)
-            assert_int_equal(
-                occurrences(result.err, text("sets %s in ncclConfig_t", cases[i].dropped[j])), 1);
+            assert_int_equal(occurrences(result.err, text("sets %s in ncclConfig_t", cases[i].dropped[j])), 1);
         for (int j = 0; cases[i].kept[j]; j++)
             assert_lacks(result.err, text("sets %s in", cases[i].kept[j]));
         result_free(&result);
     }
     struct result result = run_on(WITH_SHIM, 21803);
-    assert_contains(result.err,
-                    "warning: the program sets trafficClass in ncclConfig_t, which needs "
-                    "NCCL 2.26.2; the backend 2.18.3 (");
+    assert_contains(result.err, "warning: the program sets trafficClass in ncclConfig_t, which needs "
+                                "NCCL 2.26.2; the backend 2.18.3 (");
     result_free(&result);
 }
 

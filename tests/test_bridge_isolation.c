@@ -1,5 +1,7 @@
-/* The backend's calls to its own public functions stay inside it: a tool above the preload sees the
- * program's calls and no others, and what replaces malloc still does. */
+/*
+ * The backend's calls to its own public functions stay inside it: a tool above the preload sees the program's calls and
+ * no others, and what replaces malloc still does.
+ */
 #include "support.h"
 
 #include <string.h>
@@ -10,11 +12,10 @@ static const char *const wheels[] = {"cu11-2.14.3", "cu12-2.18.3", "cu12-2.21.5"
 
 static struct result run_tool(enum preload preload, const char *tool, const char *path) {
     const char *folder = text("%.*s", (int)(strrchr(path, '/') - path), path);
-    struct result result =
-        run(preload,
-            ENV(text("LD_PRELOAD=%s", library(tool)), text("NCCL_REDIRECT=%s", path),
-                text("LD_LIBRARY_PATH=%s", folder)),
-            CMD(program("linked_bridge_calls")));
+    struct result result = run(
+        preload,
+        ENV(text("LD_PRELOAD=%s", library(tool)), text("NCCL_REDIRECT=%s", path), text("LD_LIBRARY_PATH=%s", folder)),
+        CMD(program("linked_bridge_calls")));
     if (result.status != 0)
         show(&result);
     assert_int_equal(result.status, 0);
@@ -45,8 +46,7 @@ static void a_tool_sees_the_program_only(void **state) {
     assert_true(seen >= 3);
 }
 
-/* What it sees otherwise: the oldest one's ncclSend opens a group, the newest one's reset calls on.
- */
+/* What it sees otherwise: the oldest one's ncclSend opens a group, the newest one's reset calls on. */
 static void without_the_preload_it_sees_more(void **state) {
     (void)state;
     struct result result = run_tool(WITHOUT_SHIM, "bridge_tool", real_nccl("cu12-2.21.5"));
@@ -69,8 +69,7 @@ static void a_table_that_is_read_only_is_repaired(void **state) {
 static void malloc_can_be_replaced(void **state) {
     (void)state;
     for (int preload = 0; preload < 2; preload++) {
-        struct result result =
-            run_tool((enum preload)preload, "bridge_malloc", real_nccl("cu12-2.21.5"));
+        struct result result = run_tool((enum preload)preload, "bridge_malloc", real_nccl("cu12-2.21.5"));
         assert_contains(result.out, "mallocs seen");
         result_free(&result);
     }

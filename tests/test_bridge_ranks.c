@@ -1,5 +1,7 @@
-/* Ranks that disagree: the unique id tells which NCCL made it, and a rank with another one is
- * refused at once. Ranks with the same one, and ranks without the preload, join. */
+/*
+ * Ranks that disagree: the unique id tells which NCCL made it, and a rank with another one is refused at once. Ranks
+ * with the same one, and ranks without the preload, join.
+ */
 #include "support.h"
 
 #include <stdlib.h>
@@ -12,9 +14,8 @@ static const char *rccl(void) {
 }
 
 static const char *make_id(enum preload preload, const char *path, const char *more) {
-    struct result result =
-        run(preload, ENV(text("NCCL_REDIRECT=%s", path), more),
-            CMD(program("bridge_id"), path, "make", preload == WITH_SHIM ? "255" : "0"));
+    struct result result = run(preload, ENV(text("NCCL_REDIRECT=%s", path), more),
+                               CMD(program("bridge_id"), path, "make", preload == WITH_SHIM ? "255" : "0"));
     assert_int_equal(result.status, 0);
     assert_int_equal(strlen(result.out), 256);
     const char *id = text("%s", result.out);
@@ -23,20 +24,17 @@ static const char *make_id(enum preload preload, const char *path, const char *m
 }
 
 static struct result join(const char *id, const char *path, const char *form, const char *more) {
-    struct result result =
-        run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", path), "HOSTMEM_TIMEOUT_S=20", more),
-            CMD(program("bridge_id"), path, "join", id, "2", "1", form));
+    struct result result = run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", path), "HOSTMEM_TIMEOUT_S=20", more),
+                               CMD(program("bridge_id"), path, "join", id, "2", "1", form));
     assert_int_equal(result.status, 0);
     assert_contains(result.out, ", soon: ");
     return result;
 }
 
 /* Both ranks at the same time; the shell takes the preload from rank 1 if `bare`. */
-static struct result join_both(const char *id, const char *path, const char *path1, bool bare,
-                               const char *more) {
-    const char *script =
-        text("P=%s; $P %s join %s 2 0 rank & %s NCCL_REDIRECT=%s $P %s join %s 2 1 rank; wait",
-             program("bridge_id"), path, id, bare ? "LD_PRELOAD= " : "", path1, path1, id);
+static struct result join_both(const char *id, const char *path, const char *path1, bool bare, const char *more) {
+    const char *script = text("P=%s; $P %s join %s 2 0 rank & %s NCCL_REDIRECT=%s $P %s join %s 2 1 rank; wait",
+                              program("bridge_id"), path, id, bare ? "LD_PRELOAD= " : "", path1, path1, id);
     return run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", path), "HOSTMEM_TIMEOUT_S=20", more),
                CMD("/bin/sh", "-c", script));
 }
@@ -66,8 +64,7 @@ static void another_one_is_refused_at_once(void **state) {
     static const char *const forms[] = {"rank", "config", "scalable", "group"};
     (void)state;
     /* Of a path that is too long for the tag its end is told. */
-    const char *path =
-        text("%s/the/quite/long/and/somewhat/winding/path/of/a/NCCL/libnccl.so.2", fresh_folder());
+    const char *path = text("%s/the/quite/long/and/somewhat/winding/path/of/a/NCCL/libnccl.so.2", fresh_folder());
     copy_file(hostmem("plain"), path, -1);
     const char *id = make_id(WITH_SHIM, path, NULL);
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
@@ -82,8 +79,7 @@ static void another_one_is_refused_at_once(void **state) {
             assert_lacks(result.out, "end 0");
         result_free(&result);
     }
-    struct result result =
-        join(make_id(WITH_SHIM, hostmem("newest"), NULL), hostmem("v22902"), "grow", NULL);
+    struct result result = join(make_id(WITH_SHIM, hostmem("newest"), NULL), hostmem("v22902"), "grow", NULL);
     assert_contains(result.out, "rank 1: code 5, soon: the ranks of this communicator have");
     result_free(&result);
 }
@@ -138,18 +134,16 @@ static void real_nccls_are_told_apart(void **state) {
 
 /* The bytes of the tag are free in each real NCCL that is there, and the rest of the id stays. */
 static void real_ids_leave_the_room(void **state) {
-    static const char *const wheels[] = {"cu11-2.13.4", "cu11-2.14.3", "cu12-2.16.5", "cu12-2.18.3",
-                                         "cu12-2.21.5", "cu12-2.24.3", "cu12-2.27.3", "cu12-2.28.3",
-                                         "cu12-2.29.2", "cu12-2.29.7", "cu12-2.30.7", "cu12-2.31.2",
-                                         "cu12-2.32.3"};
+    static const char *const wheels[] = {"cu11-2.13.4", "cu11-2.14.3", "cu12-2.16.5", "cu12-2.18.3", "cu12-2.21.5",
+                                         "cu12-2.24.3", "cu12-2.27.3", "cu12-2.28.3", "cu12-2.29.2", "cu12-2.29.7",
+                                         "cu12-2.30.7", "cu12-2.31.2", "cu12-2.32.3"};
     unsigned seen = 0;
     (void)state;
     for (size_t i = 0; i < sizeof wheels / sizeof *wheels; i++) {
         const char *path = text("%s/%s/lib/libnccl.so.2", built("nccl"), wheels[i]);
         if (access(path, R_OK) != 0)
             continue;
-        const char *bare = make_id(WITHOUT_SHIM, path, NULL),
-                   *tagged = make_id(WITH_SHIM, path, NULL);
+        const char *bare = make_id(WITHOUT_SHIM, path, NULL), *tagged = make_id(WITH_SHIM, path, NULL);
         assert_string_equal(bare + 128, text("%0128d", 0));
         assert_memory_equal(tagged + 128, "6e635231", 8); /* ncR1 */
         seen++;
@@ -159,12 +153,9 @@ static void real_ids_leave_the_room(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_same_nccl_joins),
-        cmocka_unit_test(another_one_is_refused_at_once),
-        cmocka_unit_test(another_kind_is_refused_too),
-        cmocka_unit_test(ranks_without_the_preload_join),
-        cmocka_unit_test(it_can_be_turned_off),
-        cmocka_unit_test(real_nccls_are_told_apart),
+        cmocka_unit_test(the_same_nccl_joins),         cmocka_unit_test(another_one_is_refused_at_once),
+        cmocka_unit_test(another_kind_is_refused_too), cmocka_unit_test(ranks_without_the_preload_join),
+        cmocka_unit_test(it_can_be_turned_off),        cmocka_unit_test(real_nccls_are_told_apart),
         cmocka_unit_test(real_ids_leave_the_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

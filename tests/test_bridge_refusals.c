@@ -1,5 +1,7 @@
-/* What an older real NCCL lacks and nothing can replace: ncclInvalidUsage, a text with function,
- * needed and present version and file, and a group that launches nothing. */
+/*
+ * What an older real NCCL lacks and nothing can replace: ncclInvalidUsage, a text with function, needed and present
+ * version and file, and a group that launches nothing.
+ */
 #include "support.h"
 
 #include <stdio.h>
@@ -8,17 +10,15 @@
 static const struct {
     const char *name, *since;
 } functions[] = {
-    {"ncclCommSplit", "2.18.1"},           {"ncclCommShrink", "2.27.3"},
-    {"ncclDevCommCreate", "2.28.3"},       {"ncclCommRevoke", "2.28.7"},
-    {"ncclPutSignal", "2.29.2"},           {"ncclCommGrow", "2.29.2"},
-    {"ncclCommSuspend", "2.29.7"},         {"ncclParamGetI64", "2.30.3"},
-    {"ncclSetEncryption", "2.32.3"},       {"ncclCommQueryProperties", "2.29.2"},
-    {"ncclGetPeerDeviceLeInfo", "2.31.2"},
+    {"ncclCommSplit", "2.18.1"},           {"ncclCommShrink", "2.27.3"},          {"ncclDevCommCreate", "2.28.3"},
+    {"ncclCommRevoke", "2.28.7"},          {"ncclPutSignal", "2.29.2"},           {"ncclCommGrow", "2.29.2"},
+    {"ncclCommSuspend", "2.29.7"},         {"ncclParamGetI64", "2.30.3"},         {"ncclSetEncryption", "2.32.3"},
+    {"ncclCommQueryProperties", "2.29.2"}, {"ncclGetPeerDeviceLeInfo", "2.31.2"},
 };
 
 static struct result call(enum preload preload, const char *path, const char *name) {
-    struct result result = run(preload, ENV(text("NCCL_REDIRECT=%s", path)),
-                               CMD(program("bridge_refused"), path, name));
+    struct result result =
+        run(preload, ENV(text("NCCL_REDIRECT=%s", path)), CMD(program("bridge_refused"), path, name));
     if (result.status != 0)
         show(&result);
     assert_int_equal(result.status, 0);
@@ -30,13 +30,11 @@ static bool lacks(const char *version, const char *since) {
     return strcmp(version, since) < 0;
 }
 
-static void assert_refused(const char *path, const char *name, const char *since,
-                           const char *present) {
+static void assert_refused(const char *path, const char *name, const char *since, const char *present) {
     struct result result = call(WITH_SHIM, path, name);
     assert_contains(result.out, text("%s start 0 code 5 end ", name));
     assert_lacks(result.out, "end 0");
-    const char *why =
-        text("%s needs NCCL %s or newer; the backend is %s (%s)", name, since, present, path);
+    const char *why = text("%s needs NCCL %s or newer; the backend is %s (%s)", name, since, present, path);
     assert_contains(result.out, why);
     assert_contains(result.err, text("warning: %s. The call returns ncclInvalidUsage\n", why));
     result_free(&result);
@@ -59,8 +57,8 @@ static void real_nccls_refuse_and_spoil_the_group(void **state) {
 
 /* A wrong argument of what is emulated spoils the group as the backend's own check does. */
 static void emulations_spoil_it_too(void **state) {
-    static const char *const names[] = {"ncclAlltoAll", "ncclGather", "ncclScatterConfig",
-                                        "ncclCommRegister", "ncclAllReduce"};
+    static const char *const names[] = {"ncclAlltoAll", "ncclGather", "ncclScatterConfig", "ncclCommRegister",
+                                        "ncclAllReduce"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct result result = call(WITH_SHIM, real_nccl("cu11-2.14.3"), names[i]);
@@ -97,9 +95,8 @@ static void answers_without_a_code_say_what_they_are(void **state) {
 static void what_cannot_be_emulated_is_refused(void **state) {
     (void)state;
     struct result result = call(WITH_SHIM, hostmem("v20403"), "ncclAlltoAll");
-    assert_contains(result.out,
-                    "code 5 end 4: ncclAlltoAll needs NCCL 2.28.3 or newer; the backend "
-                    "is 2.4.3 (");
+    assert_contains(result.out, "code 5 end 4: ncclAlltoAll needs NCCL 2.28.3 or newer; the backend "
+                                "is 2.4.3 (");
     result_free(&result);
 }
 

@@ -1,9 +1,7 @@
-/* NCCL_REDIRECT=auto, torch, system and a path: which of several NCCLs serves, and what is tried
- * after what. */
+/* NCCL_REDIRECT=auto, torch, system and a path: which of several NCCLs serves, and what is tried after what. */
 #include "trees.h"
 
-/* "Nothing else": a range that one NCCL of the test meets, and none of the system where the tests
- * run. */
+/* "Nothing else": a range that one NCCL of the test meets, and none of the system where the tests run. */
 #define ONLY_NAMED "NCCL_REDIRECT_REQUIRE===2.14.3"
 
 static const char *torch_here, *system_here, *no_torch, *no_python;
@@ -40,8 +38,7 @@ static void the_variable_decides(void **state) {
         assert_serves(environment, CMD(program("linked_version")), cases[i].version);
     }
     /* Without the shim the dynamic loader decides, whatever the variables say. */
-    struct result result =
-        run(WITHOUT_SHIM, ENV(torch_here, system_here, "NCCL_REDIRECT=torch"), C_PROGRAM);
+    struct result result = run(WITHOUT_SHIM, ENV(torch_here, system_here, "NCCL_REDIRECT=torch"), C_PROGRAM);
     assert_contains(result.out, text("version=%d", SYSTEM_VERSION));
     result_free(&result);
 }
@@ -54,16 +51,12 @@ static void auto_takes_the_system_where_no_torch_is(void **state) {
 static void auto_takes_the_programs_own_file_last(void **state) {
     (void)state;
     const char *own = text("%s/libnccl.so.2", folder_with("libnccl.so.2", NAMED_NCCL));
-    assert_serves(ENV(torch_here, system_here, ONLY_NAMED), CMD(program("open_nccl"), own),
-                  NAMED_VERSION);
+    assert_serves(ENV(torch_here, system_here, ONLY_NAMED), CMD(program("open_nccl"), own), NAMED_VERSION);
     assert_serves(ENV(torch_here, system_here), CMD(program("open_nccl"), own), TORCH_VERSION);
-    assert_serves(ENV(no_torch, no_python, system_here), CMD(program("open_nccl"), own),
-                  SYSTEM_VERSION);
+    assert_serves(ENV(no_torch, no_python, system_here), CMD(program("open_nccl"), own), SYSTEM_VERSION);
     /* The other methods never come to it. */
-    assert_serves(ENV(system_here, ONLY_NAMED, "NCCL_REDIRECT=system"),
-                  CMD(program("open_nccl"), own), 0);
-    assert_serves(ENV(torch_here, ONLY_NAMED, "NCCL_REDIRECT=torch"),
-                  CMD(program("open_nccl"), own), 0);
+    assert_serves(ENV(system_here, ONLY_NAMED, "NCCL_REDIRECT=system"), CMD(program("open_nccl"), own), 0);
+    assert_serves(ENV(torch_here, ONLY_NAMED, "NCCL_REDIRECT=torch"), CMD(program("open_nccl"), own), 0);
 }
 
 static void auto_takes_what_the_programs_runpath_leads_to(void **state) {
@@ -81,18 +74,15 @@ static void auto_takes_what_the_programs_runpath_leads_to(void **state) {
 static void torch_falls_back_to_the_system_with_one_line(void **state) {
     (void)state;
     struct result result =
-        run(WITH_SHIM, ENV(no_torch, no_python, system_here, "NCCL_REDIRECT=torch"),
-            CMD(program("linked_version")));
+        run(WITH_SHIM, ENV(no_torch, no_python, system_here, "NCCL_REDIRECT=torch"), CMD(program("linked_version")));
     assert_contains(result.out, text("version=%d", SYSTEM_VERSION));
     assert_contains(result.err, "warning: NCCL_REDIRECT=torch, but no NCCL of torch can be used");
     assert_contains(result.err, "the system's serves instead: NCCL 2.32.3, /");
     assert_contains(result.err, "NCCL_REDIRECT_FALLBACK=0");
     assert_one_line(result.err);
     result_free(&result);
-    result = run(
-        WITH_SHIM,
-        ENV(no_torch, no_python, system_here, "NCCL_REDIRECT=torch", "NCCL_REDIRECT_FALLBACK=1"),
-        C_PROGRAM);
+    result = run(WITH_SHIM, ENV(no_torch, no_python, system_here, "NCCL_REDIRECT=torch", "NCCL_REDIRECT_FALLBACK=1"),
+                 C_PROGRAM);
     assert_contains(result.out, text("version=%d", SYSTEM_VERSION));
     result_free(&result);
 }
@@ -101,12 +91,11 @@ static void strict_torch_means_torch_only(void **state) {
     (void)state;
     const char *strict = "NCCL_REDIRECT_FALLBACK=0", *torch = "NCCL_REDIRECT=torch";
     assert_serves(ENV(torch_here, system_here, torch, strict), C_PROGRAM, TORCH_VERSION);
-    struct result result = run(WITH_SHIM, ENV(no_torch, no_python, system_here, torch, strict),
-                               CMD(program("linked_version")));
+    struct result result =
+        run(WITH_SHIM, ENV(no_torch, no_python, system_here, torch, strict), CMD(program("linked_version")));
     assert_int_equal(result.status, 2); /* ncclSystemError */
     assert_contains(result.out, "version=-1 code=2 id=2");
-    assert_contains(result.err,
-                    "error: NCCL_REDIRECT=torch cannot be met, NCCL is disabled in this process");
+    assert_contains(result.err, "error: NCCL_REDIRECT=torch cannot be met, NCCL is disabled in this process");
     assert_contains(result.err, text("no torch in %s", no_torch + sizeof "PYTHONPATH=" - 1));
     assert_one_line(result.err);
     result_free(&result);
@@ -116,8 +105,7 @@ static void a_path_is_never_replaced(void **state) {
     (void)state;
     const char *missing = text("%s/libnccl.so.2", fresh_folder());
     struct result result =
-        run(WITH_SHIM, ENV(torch_here, system_here, text("NCCL_REDIRECT=%s", missing)),
-            CMD(program("linked_version")));
+        run(WITH_SHIM, ENV(torch_here, system_here, text("NCCL_REDIRECT=%s", missing)), CMD(program("linked_version")));
     assert_int_equal(result.status, 2);
     assert_contains(result.err, text("error: NCCL_REDIRECT=%s cannot be met", missing));
     assert_contains(result.err, text("%s (path, from NCCL_REDIRECT) does not exist", missing));

@@ -1,5 +1,4 @@
-/* NCCL_REDIRECT_REQUIRE with real NCCLs: what is out of range is passed over with the reason, and
- * the next is tried. */
+/* NCCL_REDIRECT_REQUIRE with real NCCLs: what is out of range is passed over with the reason, and the next is tried. */
 #include "trees.h"
 
 static const char *torch_here, *system_here;
@@ -34,23 +33,20 @@ static void the_first_in_range_serves(void **state) {
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        assert_serves(
-            ENV(torch_here, system_here, text("NCCL_REDIRECT_REQUIRE=%s", cases[i].range)),
-            C_PROGRAM, cases[i].version);
+        assert_serves(ENV(torch_here, system_here, text("NCCL_REDIRECT_REQUIRE=%s", cases[i].range)), C_PROGRAM,
+                      cases[i].version);
 }
 
 static void torch_out_of_range_gives_way_to_the_system(void **state) {
     (void)state;
-    struct result result = run(WITH_SHIM,
-                               ENV(torch_here, system_here, "NCCL_REDIRECT=torch",
-                                   "NCCL_REDIRECT_REQUIRE=>=2.31", "NCCL_REDIRECT_LOG=info"),
-                               C_PROGRAM);
+    struct result result = run(
+        WITH_SHIM,
+        ENV(torch_here, system_here, "NCCL_REDIRECT=torch", "NCCL_REDIRECT_REQUIRE=>=2.31", "NCCL_REDIRECT_LOG=info"),
+        C_PROGRAM);
     assert_contains(result.out, text("version=%d", SYSTEM_VERSION));
     assert_contains(result.err, "info: passed over: /");
-    assert_contains(
-        result.err,
-        "/nvidia/nccl/lib/libnccl.so.2 (torch, from PYTHONPATH) is NCCL 2.21.5, outside "
-        "NCCL_REDIRECT_REQUIRE=>=2.31\n");
+    assert_contains(result.err, "/nvidia/nccl/lib/libnccl.so.2 (torch, from PYTHONPATH) is NCCL 2.21.5, outside "
+                                "NCCL_REDIRECT_REQUIRE=>=2.31\n");
     assert_contains(result.err, "warning: NCCL_REDIRECT=torch, but no NCCL of torch can be used");
     assert_contains(result.err, "info: NCCL 2.32.3 serves this process: /");
     assert_contains(result.err, "(system, from LD_LIBRARY_PATH; decided by NCCL_REDIRECT=torch)");
@@ -60,14 +56,12 @@ static void torch_out_of_range_gives_way_to_the_system(void **state) {
 static void a_named_file_out_of_range_is_an_error(void **state) {
     (void)state;
     struct result result =
-        run(WITH_SHIM,
-            ENV(text("NCCL_REDIRECT=%s", NAMED_NCCL), "NCCL_REDIRECT_REQUIRE=>=2.27", system_here),
+        run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", NAMED_NCCL), "NCCL_REDIRECT_REQUIRE=>=2.27", system_here),
             CMD(program("linked_version")));
     assert_int_equal(result.status, 2);
     assert_contains(
         result.err,
-        text("%s (path, from NCCL_REDIRECT) is NCCL 2.14.3, outside NCCL_REDIRECT_REQUIRE=>=2.27",
-             NAMED_NCCL));
+        text("%s (path, from NCCL_REDIRECT) is NCCL 2.14.3, outside NCCL_REDIRECT_REQUIRE=>=2.27", NAMED_NCCL));
     assert_one_line(result.err);
     result_free(&result);
 }
@@ -76,10 +70,8 @@ static void a_library_that_does_not_say_its_version_is_out(void **state) {
     (void)state;
     const char *path = library("recording"); /* has the functions of NCCL, not its text */
     assert_serves(ENV(text("NCCL_REDIRECT=%s", path), "NCCL_REDIRECT_REQUIRE=>=2"), C_PROGRAM, 0);
-    struct result result =
-        run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", path), "NCCL_REDIRECT_REQUIRE=>=2"), C_PROGRAM);
-    assert_contains(result.err,
-                    "does not say its version, NCCL_REDIRECT_REQUIRE=>=2 cannot be checked");
+    struct result result = run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", path), "NCCL_REDIRECT_REQUIRE=>=2"), C_PROGRAM);
+    assert_contains(result.err, "does not say its version, NCCL_REDIRECT_REQUIRE=>=2 cannot be checked");
     result_free(&result);
     result = run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", path)), C_PROGRAM);
     assert_int_equal(result.status, 0);

@@ -1,8 +1,7 @@
 /*
- * In a set-uid process every variable is ignored: the dynamic loader calls it secure (AT_SECURE),
- * and what its user set must not choose the code that runs with another's rights. The loader
- * ignores LD_PRELOAD there too, so the shim comes in by the program's RUNPATH, as if an
- * administrator had installed it as libnccl.so.2.
+ * In a set-uid process every variable is ignored: the dynamic loader calls it secure (AT_SECURE), and what its user set
+ * must not choose the code that runs with another's rights. The loader ignores LD_PRELOAD there too, so the shim comes
+ * in by the program's RUNPATH, as if an administrator had installed it as libnccl.so.2.
  */
 #include "trees.h"
 
@@ -18,9 +17,9 @@ static const char *plain_copy, *setuid_copy;
 
 /* Can that user reach the file? */
 static bool nobody_reads(const char *path) {
-    struct result result = run(WITHOUT_SHIM, NO_ENV,
-                               CMD("/usr/bin/setpriv", "--reuid=" NOBODY, "--clear-groups",
-                                   "/bin/sh", "-c", text("exec 3<%s", path)));
+    struct result result =
+        run(WITHOUT_SHIM, NO_ENV,
+            CMD("/usr/bin/setpriv", "--reuid=" NOBODY, "--clear-groups", "/bin/sh", "-c", text("exec 3<%s", path)));
     bool good = result.status == 0;
     result_free(&result);
     return good;
@@ -39,14 +38,13 @@ static int set_up(void **state) {
 }
 
 static struct result run_as_nobody(const char *program, const char *const *environment) {
-    return run(WITHOUT_SHIM, environment,
-               CMD("/usr/bin/setpriv", "--reuid=" NOBODY, "--clear-groups", program));
+    return run(WITHOUT_SHIM, environment, CMD("/usr/bin/setpriv", "--reuid=" NOBODY, "--clear-groups", program));
 }
 
 static void the_environment_counts_without_the_bit(void **state) {
     (void)state;
-    struct result result = run_as_nobody(
-        plain_copy, ENV(text("NCCL_REDIRECT=%s", NAMED_NCCL), "NCCL_REDIRECT_LOG=info"));
+    struct result result =
+        run_as_nobody(plain_copy, ENV(text("NCCL_REDIRECT=%s", NAMED_NCCL), "NCCL_REDIRECT_LOG=info"));
     assert_contains(result.out, text("version=%d", NAMED_VERSION));
     assert_contains(result.err, "info: NCCL 2.14.3 serves this process");
     result_free(&result);
@@ -59,12 +57,10 @@ static void nothing_counts_with_it(void **state) {
     make_torch(site);
     make_wheel(site, TORCH_NCCL);
     struct result result = run_as_nobody(
-        setuid_copy,
-        ENV(text("NCCL_REDIRECT=%s", NAMED_NCCL), text("PYTHONPATH=%s", site),
-            text("NCCL_REDIRECT_TORCH=%s", site), text("VLLM_NCCL_SO_PATH=%s", TORCH_NCCL),
-            text("LD_LIBRARY_PATH=%s", folder_with("libnccl.so.2", SYSTEM_NCCL)),
-            "NCCL_DEBUG=VERSION", "NCCL_REDIRECT_LOG=debug", text("NCCL_REDIRECT_LOG_FILE=%s", log),
-            "NCCL_REDIRECT_UNKNOWN=1"));
+        setuid_copy, ENV(text("NCCL_REDIRECT=%s", NAMED_NCCL), text("PYTHONPATH=%s", site),
+                         text("NCCL_REDIRECT_TORCH=%s", site), text("VLLM_NCCL_SO_PATH=%s", TORCH_NCCL),
+                         text("LD_LIBRARY_PATH=%s", folder_with("libnccl.so.2", SYSTEM_NCCL)), "NCCL_DEBUG=VERSION",
+                         "NCCL_REDIRECT_LOG=debug", text("NCCL_REDIRECT_LOG_FILE=%s", log), "NCCL_REDIRECT_UNKNOWN=1"));
     assert_contains(result.out, "version="); /* of whatever the system has */
     assert_lacks(result.out, text("version=%d", NAMED_VERSION));
     assert_lacks(result.out, text("version=%d", TORCH_VERSION));

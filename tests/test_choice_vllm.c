@@ -1,5 +1,6 @@
-/* vLLM's variables: VLLM_USE_PYTORCH_NCCL chooses where NCCL_REDIRECT does not, VLLM_NCCL_SO_PATH
- * is the system's file. */
+/*
+ * vLLM's variables: VLLM_USE_PYTORCH_NCCL chooses where NCCL_REDIRECT does not, VLLM_NCCL_SO_PATH is the system's file.
+ */
 #include "trees.h"
 
 #include <string.h>
@@ -36,16 +37,14 @@ static void it_chooses_like_ours(void **state) {
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        assert_serves(ENV(torch_here, system_here, cases[i].variables[0], cases[i].variables[1]),
-                      C_PROGRAM, cases[i].version);
+        assert_serves(ENV(torch_here, system_here, cases[i].variables[0], cases[i].variables[1]), C_PROGRAM,
+                      cases[i].version);
 }
 
 static void both_set_is_one_line(void **state) {
     (void)state;
-    struct result result = run(
-        WITH_SHIM, ENV(torch_here, "NCCL_REDIRECT=torch", "VLLM_USE_PYTORCH_NCCL=0"), C_PROGRAM);
-    assert_contains(result.err,
-                    "warning: VLLM_USE_PYTORCH_NCCL=0 has no effect, NCCL_REDIRECT=torch decides");
+    struct result result = run(WITH_SHIM, ENV(torch_here, "NCCL_REDIRECT=torch", "VLLM_USE_PYTORCH_NCCL=0"), C_PROGRAM);
+    assert_contains(result.err, "warning: VLLM_USE_PYTORCH_NCCL=0 has no effect, NCCL_REDIRECT=torch decides");
     assert_one_line(result.err);
     result_free(&result);
     result = run(WITH_SHIM, ENV(torch_here, "VLLM_USE_PYTORCH_NCCL=1"), C_PROGRAM);
@@ -56,10 +55,8 @@ static void both_set_is_one_line(void **state) {
 static void a_wrong_value_names_the_right_ones(void **state) {
     (void)state;
     struct result result = run(WITH_SHIM, ENV(torch_here, "VLLM_USE_PYTORCH_NCCL=on"), C_PROGRAM);
-    assert_contains(
-        result.err,
-        "error: VLLM_USE_PYTORCH_NCCL=\"on\" is not a value; use true, 1, false or 0. NCCL is "
-        "disabled in this process");
+    assert_contains(result.err, "error: VLLM_USE_PYTORCH_NCCL=\"on\" is not a value; use true, 1, false or 0. NCCL is "
+                                "disabled in this process");
     assert_one_line(result.err);
     result_free(&result);
 }
@@ -69,37 +66,30 @@ static void the_path_is_the_systems_file(void **state) {
     const char *named = text("VLLM_NCCL_SO_PATH=%s", NAMED_NCCL);
     static const char *const systems[] = {"NCCL_REDIRECT=system", "VLLM_USE_PYTORCH_NCCL=0"};
     for (size_t i = 0; i < 2; i++) {
-        struct result result =
-            run(WITH_SHIM, ENV(torch_here, system_here, named, systems[i]), C_PROGRAM);
+        struct result result = run(WITH_SHIM, ENV(torch_here, system_here, named, systems[i]), C_PROGRAM);
         assert_contains(result.out, text("version=%d", NAMED_VERSION));
         assert_string_equal(result.err, "");
         result_free(&result);
     }
-    /* A name without a slash is a file of the current folder, never one that the loader searches
-     * for. */
-    const char *const here = text("VLLM_NCCL_SO_PATH=libnccl.so.2"),
-                      *folder = folder_with("libnccl.so.2", NAMED_NCCL);
-    assert_serves(
-        ENV(here, system_here, "NCCL_REDIRECT=system"),
-        CMD("/bin/sh", "-c", text("cd %s && exec %s libnccl.so.2", folder, program("open_nccl"))),
-        NAMED_VERSION);
+    /* A name without a slash is a file of the current folder, never one that the loader searches for. */
+    const char *const here = text("VLLM_NCCL_SO_PATH=libnccl.so.2"), *folder = folder_with("libnccl.so.2", NAMED_NCCL);
+    assert_serves(ENV(here, system_here, "NCCL_REDIRECT=system"),
+                  CMD("/bin/sh", "-c", text("cd %s && exec %s libnccl.so.2", folder, program("open_nccl"))),
+                  NAMED_VERSION);
     /* Under auto and torch the system's file comes after torch's. */
     assert_serves(ENV(no_torch, no_python, system_here, named), C_PROGRAM, NAMED_VERSION);
-    assert_serves(ENV(no_torch, no_python, system_here, named, "NCCL_REDIRECT=torch"), C_PROGRAM,
-                  NAMED_VERSION);
+    assert_serves(ENV(no_torch, no_python, system_here, named, "NCCL_REDIRECT=torch"), C_PROGRAM, NAMED_VERSION);
 }
 
 static void a_path_without_effect_is_one_line(void **state) {
     (void)state;
     const char *named = text("VLLM_NCCL_SO_PATH=%s", NAMED_NCCL);
-    const char *const choices[] = {"X=1", "NCCL_REDIRECT=torch",
-                                   text("NCCL_REDIRECT=%s", TORCH_NCCL)};
+    const char *const choices[] = {"X=1", "NCCL_REDIRECT=torch", text("NCCL_REDIRECT=%s", TORCH_NCCL)};
     for (size_t i = 0; i < 3; i++) {
-        struct result result =
-            run(WITH_SHIM, ENV(torch_here, system_here, named, choices[i]), C_PROGRAM);
+        struct result result = run(WITH_SHIM, ENV(torch_here, system_here, named, choices[i]), C_PROGRAM);
         assert_contains(result.out, text("version=%d", TORCH_VERSION));
-        assert_contains(result.err, text("warning: %s is not used: %s decides, and NCCL 2.21.5 (/",
-                                         named, i == 0 ? "the default" : choices[i]));
+        assert_contains(result.err, text("warning: %s is not used: %s decides, and NCCL 2.21.5 (/", named,
+                                         i == 0 ? "the default" : choices[i]));
         assert_one_line(result.err);
         result_free(&result);
     }
@@ -113,22 +103,17 @@ static void a_path_without_effect_is_one_line(void **state) {
 
 static void a_refused_path_is_one_line_and_the_next_serves(void **state) {
     (void)state;
-    const char *missing = text("%s/libnccl.so.2", fresh_folder()),
-               *wrong = text("%s/libnccl.so.2", fresh_folder());
+    const char *missing = text("%s/libnccl.so.2", fresh_folder()), *wrong = text("%s/libnccl.so.2", fresh_folder());
     write_file(wrong, "not a library at all, though it is called one; long enough to have room for "
                       "an ELF header\n");
-    const char *const cases[][2] = {{missing, "does not exist"},
-                                    {wrong, "is not a library (no ELF header)"}};
+    const char *const cases[][2] = {{missing, "does not exist"}, {wrong, "is not a library (no ELF header)"}};
     for (size_t i = 0; i < 2; i++) {
-        struct result result =
-            run(WITH_SHIM,
-                ENV(system_here, text("VLLM_NCCL_SO_PATH=%s", cases[i][0]), "NCCL_REDIRECT=system"),
-                C_PROGRAM);
+        struct result result = run(
+            WITH_SHIM, ENV(system_here, text("VLLM_NCCL_SO_PATH=%s", cases[i][0]), "NCCL_REDIRECT=system"), C_PROGRAM);
         assert_contains(result.out, text("version=%d", SYSTEM_VERSION));
-        assert_contains(
-            result.err,
-            text("warning: VLLM_NCCL_SO_PATH is not used: \"%s\" %s. NCCL 2.32.3 serves instead: /",
-                 cases[i][0], cases[i][1]));
+        assert_contains(result.err,
+                        text("warning: VLLM_NCCL_SO_PATH is not used: \"%s\" %s. NCCL 2.32.3 serves instead: /",
+                             cases[i][0], cases[i][1]));
         assert_one_line(result.err);
         result_free(&result);
     }
@@ -138,12 +123,10 @@ static void a_refused_path_is_one_line_and_the_next_serves(void **state) {
 static void a_path_that_torchs_method_has_refused(void **state) {
     (void)state;
     const char *named = text("VLLM_NCCL_SO_PATH=%s", TORCH_NCCL);
-    struct result result = run(
-        WITH_SHIM, ENV(torch_here, system_here, named, "NCCL_REDIRECT_REQUIRE=>=2.31"), C_PROGRAM);
+    struct result result =
+        run(WITH_SHIM, ENV(torch_here, system_here, named, "NCCL_REDIRECT_REQUIRE=>=2.31"), C_PROGRAM);
     assert_contains(result.out, text("version=%d", SYSTEM_VERSION));
-    assert_contains(
-        result.err,
-        text("warning: VLLM_NCCL_SO_PATH is not used: \"%s\" was tried before", TORCH_NCCL));
+    assert_contains(result.err, text("warning: VLLM_NCCL_SO_PATH is not used: \"%s\" was tried before", TORCH_NCCL));
     assert_one_line(result.err);
     result_free(&result);
 }
@@ -160,11 +143,9 @@ static void a_path_to_the_shim_is_skipped(void **state) {
     for (size_t i = 0; i < 3; i++)
         for (size_t j = 0; j < 2; j++) {
             /* As vLLM does: the program opens the file that the variable names. */
-            struct result result = run(
-                WITH_SHIM,
-                ENV(torch_here, system_here, text("VLLM_NCCL_SO_PATH=%s", paths[i]),
-                    cases[j].choice),
-                CMD(program("open_nccl"), strstr(paths[i], "nccl") ? paths[i] : "libnccl.so.2"));
+            struct result result =
+                run(WITH_SHIM, ENV(torch_here, system_here, text("VLLM_NCCL_SO_PATH=%s", paths[i]), cases[j].choice),
+                    CMD(program("open_nccl"), strstr(paths[i], "nccl") ? paths[i] : "libnccl.so.2"));
             assert_contains(result.out, text("version=%d", cases[j].version));
             assert_string_equal(result.err, "");
             result_free(&result);

@@ -1,5 +1,4 @@
-/* nccl-redirect doctor: each thing that can be wrong is found, said in words, and decides the exit
- * code. */
+/* nccl-redirect doctor: each thing that can be wrong is found, said in words, and decides the exit code. */
 #include "scene.h"
 
 #include <string.h>
@@ -18,8 +17,7 @@ static const char *doctor(int status, const char *front, const char *behind) {
     return scene_says(&healthy, status, text("%s nccl-redirect doctor %s", front, behind));
 }
 
-#define assert_finds(status, front, behind, part)                                                  \
-    assert_contains(unwrapped(doctor(status, front, behind)), part)
+#define assert_finds(status, front, behind, part) assert_contains(unwrapped(doctor(status, front, behind)), part)
 
 static void a_healthy_environment_is_well(void **state) {
     (void)state;
@@ -31,25 +29,19 @@ static void a_healthy_environment_is_well(void **state) {
 
 static void variables_are_read_as_the_shim_reads_them(void **state) {
     (void)state;
-    assert_finds(1, "NCCL_REDIRECT=sytem", "",
-                 "FAIL variables NCCL_REDIRECT=\"sytem\" is not a backend");
+    assert_finds(1, "NCCL_REDIRECT=sytem", "", "FAIL variables NCCL_REDIRECT=\"sytem\" is not a backend");
     assert_finds(1, "NCCL_REDIRECT_REQUIRE=2.x", "",
                  "FAIL variables NCCL_REDIRECT_REQUIRE=\"2.x\" is not a version range");
-    assert_finds(0, "NCCL_REDIRECT_REQIURE=1", "",
-                 "warning variables there is no variable NCCL_REDIRECT_REQIURE");
+    assert_finds(0, "NCCL_REDIRECT_REQIURE=1", "", "warning variables there is no variable NCCL_REDIRECT_REQIURE");
     assert_finds(0, "NCCL_REDIRECT_REQIURE=1", "", "the nearest is NCCL_REDIRECT_REQUIRE");
-    assert_finds(0, "NCCL_REDIRECT=torch VLLM_USE_PYTORCH_NCCL=0", "",
-                 "VLLM_USE_PYTORCH_NCCL=0 has no effect");
-    assert_finds(0, "NCCL_REDIRECT=system", "",
-                 "warning LD_PRELOAD does not list the shim, but a variable");
+    assert_finds(0, "NCCL_REDIRECT=torch VLLM_USE_PYTORCH_NCCL=0", "", "VLLM_USE_PYTORCH_NCCL=0 has no effect");
+    assert_finds(0, "NCCL_REDIRECT=system", "", "warning LD_PRELOAD does not list the shim, but a variable");
     assert_finds(0, "NCCL_REDIRECT_LOG_FILE=/nowhere/log", "",
                  "warning variables NCCL_REDIRECT_LOG_FILE=/nowhere/log: its folder");
-    assert_finds(1, "NCCL_REDIRECT_TORCH=/nowhere", "",
-                 "FAIL torch NCCL_REDIRECT_TORCH=/nowhere holds no torch");
+    assert_finds(1, "NCCL_REDIRECT_TORCH=/nowhere", "", "FAIL torch NCCL_REDIRECT_TORCH=/nowhere holds no torch");
     assert_finds(1, "NCCL_REDIRECT=/nowhere/libnccl.so.2", "",
                  "FAIL choice NCCL_REDIRECT=/nowhere/libnccl.so.2 cannot be met");
-    assert_finds(1, "", "--use torch --strict --require '>=2.27'",
-                 "FAIL choice NCCL_REDIRECT=torch cannot be met");
+    assert_finds(1, "", "--use torch --strict --require '>=2.27'", "FAIL choice NCCL_REDIRECT=torch cannot be met");
     assert_finds(0, "", "--use torch --require '>=2.27'",
                  "warning choice NCCL_REDIRECT=torch asks for torch's NCCL, and gets the system's");
 }
@@ -62,8 +54,7 @@ static void the_preload_list_is_checked(void **state) {
                  "ok LD_PRELOAD lists the shim once, and no other NCCL");
     assert_finds(0, text("LD_PRELOAD=$LD_PRELOAD:%s:%s", ours, ours), "",
                  "warning LD_PRELOAD lists the shim more than once");
-    assert_finds(0, "LD_PRELOAD=$LD_PRELOAD:$PWD/copy.so", "",
-                 "warning LD_PRELOAD lists another copy of the shim");
+    assert_finds(0, "LD_PRELOAD=$LD_PRELOAD:$PWD/copy.so", "", "warning LD_PRELOAD lists another copy of the shim");
     assert_finds(0, "LD_PRELOAD=$LD_PRELOAD:/nowhere/lib.so", "",
                  "warning LD_PRELOAD lists /nowhere/lib.so, which does not exist");
     assert_finds(1, "LD_PRELOAD=$LD_PRELOAD:$PWD/nccl/lib/libnccl.so.2", "",
@@ -82,41 +73,34 @@ static void a_preload_that_does_not_load_is_a_failure(void **state) {
                     "FAIL preload libnccl_redirect.so is not beside");
     /* It looks well, and the dynamic loader refuses it. */
     write_file(text("%s/shim.c", broken.root), "const char nccl_redirect_version[] = \"x\";\n");
-    const char *build =
-        "PATH=/usr/bin:/bin; LD_PRELOAD=; gcc -shared -fPIC -x c /dev/null -o libgone.so && "
-        "gcc -shared -fPIC shim.c -o lib/nccl-redirect/libnccl_redirect.so -Wl,--no-as-needed "
-        "./libgone.so && rm libgone.so";
+    const char *build = "PATH=/usr/bin:/bin; LD_PRELOAD=; gcc -shared -fPIC -x c /dev/null -o libgone.so && "
+                        "gcc -shared -fPIC shim.c -o lib/nccl-redirect/libnccl_redirect.so -Wl,--no-as-needed "
+                        "./libgone.so && rm libgone.so";
     scene_says(&broken, 0, build);
     const char *said = unwrapped(scene_says(&broken, 1, "nccl-redirect doctor"));
-    assert_contains(said, "FAIL preload " SCENE_NAME
-                          "/lib/nccl-redirect/libnccl_redirect.so does not load here");
+    assert_contains(said, "FAIL preload " SCENE_NAME "/lib/nccl-redirect/libnccl_redirect.so does not load here");
     assert_contains(said, "libgone.so");
 }
 
 static void torch_without_gpu_or_nccl_is_told(void **state) {
     (void)state;
     struct scene cpu = scene_make("healthy");
-    const char *file =
-        text("%s/venv/lib/python3.11/site-packages/torch/lib/libtorch_cuda.so", cpu.root);
+    const char *file = text("%s/venv/lib/python3.11/site-packages/torch/lib/libtorch_cuda.so", cpu.root);
     copy_file(library("torch_stand_in"), file, -1);
-    assert_contains(unwrapped(scene_says(&cpu, 0, "nccl-redirect doctor")),
-                    "is built for CUDA without NCCL");
+    assert_contains(unwrapped(scene_says(&cpu, 0, "nccl-redirect doctor")), "is built for CUDA without NCCL");
     unlink(file);
-    assert_contains(unwrapped(scene_says(&cpu, 0, "nccl-redirect doctor")),
-                    "has no GPU library (a CPU build)");
+    assert_contains(unwrapped(scene_says(&cpu, 0, "nccl-redirect doctor")), "has no GPU library (a CPU build)");
     write_file(file, "not a library\n");
-    assert_contains(unwrapped(scene_says(&cpu, 1, "nccl-redirect doctor")),
-                    "libtorch_cuda.so is no library");
+    assert_contains(unwrapped(scene_says(&cpu, 1, "nccl-redirect doctor")), "libtorch_cuda.so is no library");
 }
 
 static void the_driver_must_be_new_enough(void **state) {
     (void)state;
     struct scene scene = scene_make("healthy");
-    const char *source = text("%s/driver.c", scene.root),
-               *driver = text("%s/driver/libcuda.so.1", scene.root);
+    const char *source = text("%s/driver.c", scene.root), *driver = text("%s/driver/libcuda.so.1", scene.root);
     write_file(source, "int cuDriverGetVersion(int *version) { *version = 11080; return 0; }\n");
-    struct result result = run(WITHOUT_SHIM, NO_ENV,
-                               CMD("/usr/bin/gcc", "-w", "-shared", "-fPIC", source, "-o", driver));
+    struct result result =
+        run(WITHOUT_SHIM, NO_ENV, CMD("/usr/bin/gcc", "-w", "-shared", "-fPIC", source, "-o", driver));
     assert_int_equal(result.status, 0);
     const char *said = unwrapped(scene_says(&scene, 1, "nccl-redirect doctor"));
     assert_contains(said, "FAIL GPU driver the driver is for CUDA up to 11.8, the chosen NCCL is "
@@ -135,16 +119,14 @@ static void a_net_plugin_must_fit(void **state) {
                  {"ncclNetPlugin_v11", "offers interface v11, the chosen NCCL 2.21.5 knows v8", 0}};
     for (size_t i = 0; i < 2; i++) {
         write_file(source, text("const long %s[8] = {1};\n", cases[i].symbol));
-        struct result result = run(WITHOUT_SHIM, NO_ENV,
-                                   CMD("/usr/bin/gcc", "-shared", "-fPIC", source, "-o",
-                                       text("%s/driver/libnccl-net.so", scene.root)));
+        struct result result =
+            run(WITHOUT_SHIM, NO_ENV,
+                CMD("/usr/bin/gcc", "-shared", "-fPIC", source, "-o", text("%s/driver/libnccl-net.so", scene.root)));
         assert_int_equal(result.status, 0);
-        assert_contains(unwrapped(scene_says(&scene, cases[i].status, "nccl-redirect doctor")),
-                        cases[i].words);
+        assert_contains(unwrapped(scene_says(&scene, cases[i].status, "nccl-redirect doctor")), cases[i].words);
         result_free(&result);
     }
-    assert_finds(0, "NCCL_NET_PLUGIN=ofi", "",
-                 "warning net plugin NCCL_NET_PLUGIN=ofi is not found");
+    assert_finds(0, "NCCL_NET_PLUGIN=ofi", "", "warning net plugin NCCL_NET_PLUGIN=ofi is not found");
     assert_finds(0, "NCCL_NET_PLUGIN=none", "", "ok net plugin NCCL_NET_PLUGIN=none");
     assert_finds(0, "", "", "ok net plugin none installed");
 }
@@ -155,10 +137,8 @@ static void launchers_that_lose_the_preload_are_named(void **state) {
     make_link("/bin/true", text("%s/tools/mpirun", healthy.root));
     make_link("/bin/true", text("%s/tools/docker", healthy.root));
     make_link("/usr/bin/timeout", text("%s/tools/timeout", healthy.root));
-    assert_finds(1, "", "-- env -i true",
-                 "FAIL launcher env -i clears the environment, LD_PRELOAD with it");
-    assert_finds(1, "", "-- srun --export=HOME true",
-                 "FAIL launcher srun --export=NAME passes only what it names");
+    assert_finds(1, "", "-- env -i true", "FAIL launcher env -i clears the environment, LD_PRELOAD with it");
+    assert_finds(1, "", "-- srun --export=HOME true", "FAIL launcher srun --export=NAME passes only what it names");
     assert_finds(0, "", "-- mpirun -H other true",
                  "warning launcher Open MPI passes LD_PRELOAD to processes on other hosts only");
     assert_finds(1, "", "-- docker run image", "FAIL launcher docker starts the program elsewhere");
@@ -170,20 +150,17 @@ static void launchers_that_lose_the_preload_are_named(void **state) {
 
 static void what_really_served_is_reported(void **state) {
     (void)state;
-    assert_finds(0, "", "-- python train.py",
-                 "ok served NCCL 2.21.5 serves this process: " SCENE_NAME "/venv");
+    assert_finds(0, "", "-- python train.py", "ok served NCCL 2.21.5 serves this process: " SCENE_NAME "/venv");
     assert_finds(0, "", "--use system -- sh -c 'python a; python b'",
                  "ok served in 2 processes: NCCL 2.32.3 serves this process");
     assert_finds(1, "", "-- sh -c 'NCCL_REDIRECT=torch python a; NCCL_REDIRECT=system python b'",
                  "FAIL served 2 different NCCLs served processes of this job");
-    assert_finds(0, "", "-- true",
-                 "warning served no process of the command called NCCL through the preload");
+    assert_finds(0, "", "-- true", "warning served no process of the command called NCCL through the preload");
     assert_finds(0, "", "-- sh -c 'exit 3'", "warning run sh ended with exit code 3");
     assert_finds(1, "", "-- sh -c 'kill -9 $$'", "FAIL run sh was ended by signal 9");
     assert_finds(1, "", "-- nothere", "FAIL command nothere is not found on PATH");
     write_file(text("%s/late.py", healthy.root), "import os\nos.environ['LD_PRELOAD'] = 'x'\n");
-    assert_finds(0, "", "-- python late.py",
-                 "warning set too late late.py sets LD_PRELOAD in line 2");
+    assert_finds(0, "", "-- python late.py", "warning set too late late.py sets LD_PRELOAD in line 2");
 }
 
 static void the_output_of_the_command_is_its_own(void **state) {
@@ -197,8 +174,7 @@ static void the_output_of_the_command_is_its_own(void **state) {
     assert_int_equal(result.out[0], '{');
     result_free(&result);
     make_folder(text("%s/tmp", healthy.root));
-    const char *said = scene_says(
-        &healthy, 0, "TMPDIR=$PWD/tmp nccl-redirect doctor -- python train.py; echo tmp/*");
+    const char *said = scene_says(&healthy, 0, "TMPDIR=$PWD/tmp nccl-redirect doctor -- python train.py; echo tmp/*");
     assert_contains(said, "\ntmp/*\n");
 }
 

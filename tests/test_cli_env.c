@@ -34,43 +34,33 @@ static void sh_is_for_eval(void **state) {
                                   "eval \"$(nccl-redirect env --use system)\"; echo \"$LD_PRELOAD "
                                   "$NCCL_REDIRECT_REQUIRE\"; python train.py");
     assert_string_equal(said, SHIM " >=2.18,<3\ntrain.py: NCCL 2.32.3\n");
-    said = scene_says(
-        &scene, 0,
-        "eval \"$(nccl-redirect env)\"; eval \"$(nccl-redirect env)\"; echo \"$LD_PRELOAD\"");
+    said = scene_says(&scene, 0, "eval \"$(nccl-redirect env)\"; eval \"$(nccl-redirect env)\"; echo \"$LD_PRELOAD\"");
     assert_string_equal(said, SHIM "\n");
-    assert_contains(
-        scene_says(&scene, 0, "NCCL_REDIRECT_LOG_FILE=\"/tmp/it's %p\" nccl-redirect env"),
-        "export NCCL_REDIRECT_LOG_FILE='/tmp/it'\\''s %p'\n");
+    assert_contains(scene_says(&scene, 0, "NCCL_REDIRECT_LOG_FILE=\"/tmp/it's %p\" nccl-redirect env"),
+                    "export NCCL_REDIRECT_LOG_FILE='/tmp/it'\\''s %p'\n");
 }
 
 static void launchers_get_their_form(void **state) {
     (void)state;
     assert_contains(scene_says(&scene, 0, "nccl-redirect env --use torch --format mpirun"),
-                    "-x LD_PRELOAD=" SHIM
-                    " -x NCCL_REDIRECT=torch -x 'NCCL_REDIRECT_REQUIRE=>=2.18,<3'\n");
+                    "-x LD_PRELOAD=" SHIM " -x NCCL_REDIRECT=torch -x 'NCCL_REDIRECT_REQUIRE=>=2.18,<3'\n");
     const char *said = scene_says(&scene, 0, "nccl-redirect env --use torch --format srun");
     assert_contains(said, "--export=ALL,LD_PRELOAD=" SHIM ",NCCL_REDIRECT=torch\n");
     assert_contains(said, "srun cannot carry the comma in NCCL_REDIRECT_REQUIRE");
-    said =
-        scene_says(&scene, 0, "nccl-redirect env --use $PWD/nccl/lib/libnccl.so.2 --format docker");
-    assert_contains(said, "--env LD_PRELOAD=" SHIM " --env NCCL_REDIRECT=" SCENE_NAME
-                          "/nccl/lib/libnccl.so.2");
-    assert_contains(said, "--volume " SCENE_NAME "/lib/nccl-redirect:" SCENE_NAME
-                          "/lib/nccl-redirect:ro");
+    said = scene_says(&scene, 0, "nccl-redirect env --use $PWD/nccl/lib/libnccl.so.2 --format docker");
+    assert_contains(said, "--env LD_PRELOAD=" SHIM " --env NCCL_REDIRECT=" SCENE_NAME "/nccl/lib/libnccl.so.2");
+    assert_contains(said, "--volume " SCENE_NAME "/lib/nccl-redirect:" SCENE_NAME "/lib/nccl-redirect:ro");
     assert_contains(said, "--volume " SCENE_NAME "/nccl/lib:" SCENE_NAME "/nccl/lib:ro");
     /* In a container the other libraries of LD_PRELOAD may not be there. */
-    assert_lacks(
-        scene_says(&scene, 0, "LD_PRELOAD=$LD_PRELOAD:libm.so.6 nccl-redirect env --format docker"),
-        "libm.so.6");
-    assert_contains(
-        scene_says(&scene, 0, "LD_PRELOAD=$LD_PRELOAD:libm.so.6 nccl-redirect env --format mpirun"),
-        "LD_PRELOAD=libm.so.6:" SHIM);
+    assert_lacks(scene_says(&scene, 0, "LD_PRELOAD=$LD_PRELOAD:libm.so.6 nccl-redirect env --format docker"),
+                 "libm.so.6");
+    assert_contains(scene_says(&scene, 0, "LD_PRELOAD=$LD_PRELOAD:libm.so.6 nccl-redirect env --format mpirun"),
+                    "LD_PRELOAD=libm.so.6:" SHIM);
 }
 
 static void json_forms_are_whole(void **state) {
     (void)state;
-    assert_string_equal(
-        value(json_of("nccl-redirect env --use system --format json"), "NCCL_REDIRECT"), "system");
+    assert_string_equal(value(json_of("nccl-redirect env --use system --format json"), "NCCL_REDIRECT"), "system");
     cJSON *ray = cJSON_GetObjectItem(json_of("nccl-redirect env --format ray"), "env_vars");
     assert_string_equal(value(ray, "LD_PRELOAD"), SHIM);
     assert_string_equal(value(ray, "NCCL_REDIRECT_REQUIRE"), ">=2.18,<3");
@@ -78,23 +68,18 @@ static void json_forms_are_whole(void **state) {
     cJSON *cdi = json_of("nccl-redirect env --use $PWD/nccl/lib/libnccl.so.2 --format cdi");
     assert_string_equal(value(cdi, "cdiVersion"), "0.6.0");
     assert_string_equal(value(cdi, "kind"), "nccl-redirect/nccl");
-    cJSON *common = cJSON_GetObjectItem(cdi, "containerEdits"),
-          *devices = cJSON_GetObjectItem(cdi, "devices");
-    assert_string_equal(
-        cJSON_GetStringValue(cJSON_GetArrayItem(cJSON_GetObjectItem(common, "env"), 0)),
-        "LD_PRELOAD=" SHIM);
-    assert_string_equal(
-        value(cJSON_GetArrayItem(cJSON_GetObjectItem(common, "mounts"), 0), "hostPath"),
-        SCENE_NAME "/lib/nccl-redirect");
+    cJSON *common = cJSON_GetObjectItem(cdi, "containerEdits"), *devices = cJSON_GetObjectItem(cdi, "devices");
+    assert_string_equal(cJSON_GetStringValue(cJSON_GetArrayItem(cJSON_GetObjectItem(common, "env"), 0)),
+                        "LD_PRELOAD=" SHIM);
+    assert_string_equal(value(cJSON_GetArrayItem(cJSON_GetObjectItem(common, "mounts"), 0), "hostPath"),
+                        SCENE_NAME "/lib/nccl-redirect");
     static const char *const names[] = {"auto", "torch", "system", "path"};
     assert_int_equal(cJSON_GetArraySize(devices), 4);
     for (int i = 0; i < 4; i++) {
-        cJSON *device = cJSON_GetArrayItem(devices, i),
-              *edits = cJSON_GetObjectItem(device, "containerEdits");
+        cJSON *device = cJSON_GetArrayItem(devices, i), *edits = cJSON_GetObjectItem(device, "containerEdits");
         assert_string_equal(value(device, "name"), names[i]);
-        assert_contains(
-            cJSON_GetStringValue(cJSON_GetArrayItem(cJSON_GetObjectItem(edits, "env"), 0)),
-            text("NCCL_REDIRECT=%s", i < 3 ? names[i] : SCENE_NAME "/nccl/lib/libnccl.so.2"));
+        assert_contains(cJSON_GetStringValue(cJSON_GetArrayItem(cJSON_GetObjectItem(edits, "env"), 0)),
+                        text("NCCL_REDIRECT=%s", i < 3 ? names[i] : SCENE_NAME "/nccl/lib/libnccl.so.2"));
     }
 }
 
@@ -103,12 +88,10 @@ static void k8s_is_yaml(void **state) {
     const char *said = scene_says(&scene, 0, "nccl-redirect env --use torch --format k8s");
     assert_contains(said, "        - name: LD_PRELOAD\n          value: \"" SHIM "\"\n");
     assert_contains(said, "          value: \">=2.18,<3\"\n");
-    assert_contains(said, "        - name: nccl-redirect\n          mountPath: \"" SCENE_NAME
-                          "/lib/nccl-redirect\"\n");
+    assert_contains(said, "        - name: nccl-redirect\n          mountPath: \"" SCENE_NAME "/lib/nccl-redirect\"\n");
     assert_lacks(said, "nccl-backend");
-    assert_contains(
-        scene_says(&scene, 0, "nccl-redirect env --use $PWD/nccl/lib/libnccl.so.2 --format k8s"),
-        "nccl-backend");
+    assert_contains(scene_says(&scene, 0, "nccl-redirect env --use $PWD/nccl/lib/libnccl.so.2 --format k8s"),
+                    "nccl-backend");
 }
 
 static void a_wrong_value_is_refused(void **state) {
@@ -120,21 +103,17 @@ static void a_wrong_value_is_refused(void **state) {
 
 static void a_fingerprint_is_one_line(void **state) {
     (void)state;
-    const char *file =
-        text("%s/venv/lib/python3.11/site-packages/nvidia/nccl/lib/libnccl.so.2", scene.root);
+    const char *file = text("%s/venv/lib/python3.11/site-packages/nvidia/nccl/lib/libnccl.so.2", scene.root);
     struct result sum = run(WITHOUT_SHIM, NO_ENV, CMD("/usr/bin/sha256sum", file));
     sum.out[64] = '\0';
-    const char *line =
-        text("2.21.5 %s %s node7\n", sum.out,
-             SCENE_NAME "/venv/lib/python3.11/site-packages/nvidia/nccl/lib/libnccl.so.2");
+    const char *line = text("2.21.5 %s %s node7\n", sum.out,
+                            SCENE_NAME "/venv/lib/python3.11/site-packages/nvidia/nccl/lib/libnccl.so.2");
     assert_string_equal(scene_says(&scene, 0, "nccl-redirect fingerprint"), line);
-    assert_string_equal(scene_says(&scene, 0, "nccl-redirect fingerprint --use torch --strict"),
+    assert_string_equal(scene_says(&scene, 0, "nccl-redirect fingerprint --use torch --strict"), line);
+    assert_string_equal(scene_says(&scene, 0,
+                                   "nccl-redirect fingerprint "
+                                   "venv/lib/python3.11/site-packages/nvidia/nccl/lib/libnccl.so.2"),
                         line);
-    assert_string_equal(
-        scene_says(&scene, 0,
-                   "nccl-redirect fingerprint "
-                   "venv/lib/python3.11/site-packages/nvidia/nccl/lib/libnccl.so.2"),
-        line);
     assert_contains(scene_says(&scene, 0, "nccl-redirect fingerprint --use system"), "2.32.3 ");
     assert_contains(scene_says(&scene, 78, "nccl-redirect fingerprint --use /nowhere/libnccl.so.2"),
                     "none - - node7\n");
@@ -143,9 +122,8 @@ static void a_fingerprint_is_one_line(void **state) {
 
 static void hosts_are_compared(void **state) {
     (void)state;
-    assert_contains(
-        scene_says(&scene, 0, "nccl-redirect fingerprint | nccl-redirect fingerprint --merge"),
-        "all hosts have the same");
+    assert_contains(scene_says(&scene, 0, "nccl-redirect fingerprint | nccl-redirect fingerprint --merge"),
+                    "all hosts have the same");
     const char *said = scene_says(&scene, 1, "nccl-redirect fingerprint --merge fingerprints");
     assert_contains(said, "    2 hosts  NCCL 2.28.9");
     assert_contains(said, "    1 host   NCCL 2.28.3");
@@ -158,14 +136,11 @@ static void hosts_are_compared(void **state) {
     assert_contains(said, "(elsewhere on some)");
     assert_contains(said, "n1 n2 n10");
     write_file(text("%s/one", scene.root), "2.28.9 aa /a n1\nnone - - n2\n");
-    assert_contains(scene_says(&scene, 1, "nccl-redirect fingerprint --merge one"),
-                    "no NCCL that can be used");
-    assert_contains(scene_says(&scene, 2, "nccl-redirect fingerprint --merge </dev/null"),
-                    "no line to compare");
+    assert_contains(scene_says(&scene, 1, "nccl-redirect fingerprint --merge one"), "no NCCL that can be used");
+    assert_contains(scene_says(&scene, 2, "nccl-redirect fingerprint --merge </dev/null"), "no line to compare");
     assert_contains(scene_says(&scene, 2, "echo what | nccl-redirect fingerprint --merge"),
                     "not a line of fingerprint");
-    assert_contains(scene_says(&scene, 2, "nccl-redirect fingerprint --merge nothere"),
-                    "cannot be read");
+    assert_contains(scene_says(&scene, 2, "nccl-redirect fingerprint --merge nothere"), "cannot be read");
 }
 
 int main(void) {

@@ -1,5 +1,4 @@
-/* nccl-redirect inspect and list, on real files: how each reaches NCCL, what it lacks, and to whom
- * it belongs. */
+/* nccl-redirect inspect and list, on real files: how each reaches NCCL, what it lacks, and to whom it belongs. */
 #include "scene.h"
 
 #include <string.h>
@@ -25,14 +24,11 @@ static void each_way_is_told_apart(void **state) {
     assert_contains(inspected(0, program("linked_version")), "linked with libnccl.so.2");
     assert_contains(inspected(0, program("open_nccl")), "none ");
     assert_contains(inspected(0, program("python_stand_in")), "opens libnccl.so.2 at run time");
-    assert_contains(inspected(0, SITE "/nvidia/nccl/lib/libnccl.so.2"),
-                    "it is a NCCL (2.21.5+cuda12.4)");
-    assert_contains(inspected(0, "lib/nccl-redirect/libnccl_redirect.so"),
-                    "it is nccl-redirect's preload");
+    assert_contains(inspected(0, SITE "/nvidia/nccl/lib/libnccl.so.2"), "it is a NCCL (2.21.5+cuda12.4)");
+    assert_contains(inspected(0, "lib/nccl-redirect/libnccl_redirect.so"), "it is nccl-redirect's preload");
     assert_contains(inspected(0, "/bin/sh"), "does not reach NCCL");
     assert_contains(inspected(0, "sh"), "does not reach NCCL");
-    assert_contains(inspected(0, built("hostmem/torch/libtorch_cuda.so")),
-                    "exported, so it can serve");
+    assert_contains(inspected(0, built("hostmem/torch/libtorch_cuda.so")), "exported, so it can serve");
     assert_contains(inspected(2, "nothere"), "there is no such file");
     assert_contains(scene_says(&scene, 2, "nccl-redirect inspect"), "which file or folder?");
 }
@@ -44,31 +40,24 @@ static void a_nccl_inside_is_out_of_reach(void **state) {
     assert_contains(inspected(1, inside), "a NCCL (2.21.5+cuda12.4) is linked into it");
     assert_contains(inspected(1, inside), "out of reach of any preload");
     copy_file(inside, text("%s/stripped", scene.root), -1);
-    struct result result =
-        run(WITHOUT_SHIM, NO_ENV, CMD("/usr/bin/strip", text("%s/stripped", scene.root)));
+    struct result result = run(WITHOUT_SHIM, NO_ENV, CMD("/usr/bin/strip", text("%s/stripped", scene.root)));
     assert_int_equal(result.status, 0);
-    assert_contains(inspected(1, "stripped"),
-                    "a NCCL (2.21.5+cuda12.4) is linked into it, names stripped");
+    assert_contains(inspected(1, "stripped"), "a NCCL (2.21.5+cuda12.4) is linked into it, names stripped");
     result_free(&result);
 }
 
-/* As in XLA: functions by NCCL's names that look the real ones up, and a file name that is put
- * together at run time. */
+/* As in XLA: functions by NCCL's names that look the real ones up, and a file name that is put together at run time. */
 static void functions_that_look_up_the_real_ones_are_in_reach(void **state) {
     (void)state;
     const char *source = text("%s/lookup.c", scene.root), *file = text("%s/lookup.so", scene.root);
-    write_file(
-        source,
-        "#include <dlfcn.h>\n#include <stdio.h>\n"
-        "__attribute__((visibility(\"hidden\"))) int ncclAllReduce(int v) {\n"
-        "    char name[32]; snprintf(name, sizeof name, \"lib%s.so.%d\", \"nc\" \"cl\", v);\n"
-        "    return dlsym(dlopen(name, RTLD_NOW), \"ncclAllReduce\") != 0; }\n"
-        "int call(void) { return ncclAllReduce(2); }\n");
-    struct result result = run(WITHOUT_SHIM, NO_ENV,
-                               CMD("/usr/bin/gcc", "-w", "-shared", "-fPIC", source, "-o", file));
+    write_file(source, "#include <dlfcn.h>\n#include <stdio.h>\n"
+                       "__attribute__((visibility(\"hidden\"))) int ncclAllReduce(int v) {\n"
+                       "    char name[32]; snprintf(name, sizeof name, \"lib%s.so.%d\", \"nc\" \"cl\", v);\n"
+                       "    return dlsym(dlopen(name, RTLD_NOW), \"ncclAllReduce\") != 0; }\n"
+                       "int call(void) { return ncclAllReduce(2); }\n");
+    struct result result = run(WITHOUT_SHIM, NO_ENV, CMD("/usr/bin/gcc", "-w", "-shared", "-fPIC", source, "-o", file));
     assert_int_equal(result.status, 0);
-    assert_contains(unwrapped(inspected(0, "lookup.so")),
-                    "which look up the real ones at run time: redirected");
+    assert_contains(unwrapped(inspected(0, "lookup.so")), "which look up the real ones at run time: redirected");
     result_free(&result);
 }
 
@@ -76,10 +65,10 @@ static void a_library_of_a_library_is_followed(void **state) {
     (void)state;
     const char *source = text("%s/user.c", scene.root);
     write_file(source, "int torch_needs(int which);\nint main(void) { return torch_needs(0); }\n");
-    struct result result = run(WITHOUT_SHIM, NO_ENV,
-                               CMD("/usr/bin/gcc", source, "-o", text("%s/user", scene.root),
-                                   text("%s/" SITE "/torch/lib/libtorch_cuda.so", scene.root),
-                                   "-Wl,--allow-shlib-undefined"));
+    struct result result =
+        run(WITHOUT_SHIM, NO_ENV,
+            CMD("/usr/bin/gcc", source, "-o", text("%s/user", scene.root),
+                text("%s/" SITE "/torch/lib/libtorch_cuda.so", scene.root), "-Wl,--allow-shlib-undefined"));
     if (result.status != 0)
         show(&result);
     assert_int_equal(result.status, 0);
@@ -92,8 +81,7 @@ static void a_library_of_a_library_is_followed(void **state) {
 
 static void a_package_folder_is_searched(void **state) {
     (void)state;
-    write_file(text("%s/package/deep/bindings.py", scene.root),
-               "import ctypes\nnccl = ctypes.CDLL('libnccl.so.2')\n");
+    write_file(text("%s/package/deep/bindings.py", scene.root), "import ctypes\nnccl = ctypes.CDLL('libnccl.so.2')\n");
     write_file(text("%s/package/other.py", scene.root), "import torch\n");
     write_file(text("%s/package/notes.txt", scene.root), "libnccl.so.2\n");
     copy_file(library("linked_torch_cuda"), text("%s/package/core.so", scene.root), -1);
@@ -117,17 +105,15 @@ static void a_script_stands_for_its_interpreter(void **state) {
 static void what_each_nccl_lacks_is_told(void **state) {
     (void)state;
     struct scene older = scene_make("older-system");
-    const char *said = unwrapped(
-        scene_says(&older, 0, "nccl-redirect inspect " SITE "/torch/lib/libtorch_cuda.so"));
+    const char *said = unwrapped(scene_says(&older, 0, "nccl-redirect inspect " SITE "/torch/lib/libtorch_cuda.so"));
     assert_contains(said, "NCCL 2.21.5, " SCENE_NAME "/" SITE "/nvidia/nccl/lib/libnccl.so.2,");
     assert_contains(said, "has all 5");
     assert_contains(said, "NCCL 2.14.3, " SCENE_NAME "/old/libnccl.so.2, lacks");
     assert_contains(said, "ncclCommSplit (2.18.1)");
     assert_contains(said, "ncclMemAlloc (2.19.1)");
     assert_lacks(strstr(said, "lacks"), "ncclAllReduce");
-    assert_contains(
-        scene_says(&older, 0, "nccl-redirect inspect --all " SITE "/torch/lib/libtorch_cuda.so"),
-        "needs ncclAllReduce");
+    assert_contains(scene_says(&older, 0, "nccl-redirect inspect --all " SITE "/torch/lib/libtorch_cuda.so"),
+                    "needs ncclAllReduce");
 }
 
 /* ---- list ---- */
@@ -153,8 +139,7 @@ static void a_wheel_without_torch_is_listed(void **state) {
     const char *said = unwrapped(scene_says(&alone, 0, "nccl-redirect list"));
     assert_contains(said, "NCCL 2.21.5");
     assert_contains(said, "no torch stands beside it");
-    assert_contains(said, "--use " SCENE_NAME
-                          "/python/lib/python3.11/site-packages/nvidia/nccl/lib/libnccl.so.2");
+    assert_contains(said, "--use " SCENE_NAME "/python/lib/python3.11/site-packages/nvidia/nccl/lib/libnccl.so.2");
     scene_says(&alone, 1, "nccl-redirect explain");
 }
 

@@ -1,5 +1,4 @@
-/* --json of every verb: it is JSON, its keys are those of docs/json.md, and no documented key is
- * missing. */
+/* --json of every verb: it is JSON, its keys are those of docs/json.md, and no documented key is missing. */
 #include "scene.h"
 
 #include <cjson/cJSON.h>
@@ -34,8 +33,7 @@ static void check_keys(const cJSON *item, const char *verb, char **seen) {
 }
 
 /* The output of each command, checked; returns all keys that were seen. */
-static const char *keys_of(const struct scene *scene, const char *verb,
-                           const char *const *commands) {
+static const char *keys_of(const struct scene *scene, const char *verb, const char *const *commands) {
     char *seen = "";
     for (; *commands; commands++) {
         struct result result = scene_run(scene, *commands);
@@ -50,8 +48,7 @@ static const char *keys_of(const struct scene *scene, const char *verb,
 
 /* The first column of the tables names keys; all of them were seen. */
 static void assert_all_seen(const char *verb, const char *seen) {
-    for (const char *line = section(verb); *line;
-         line += strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n')) {
+    for (const char *line = section(verb); *line; line += strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n')) {
         if (strncmp(line, "| `", 3) != 0)
             continue;
         const char *end = strchr(line + 1, '|');
@@ -68,16 +65,14 @@ static void keys_are_documented(void **state) {
     struct scene scene = scene_make("healthy"), wheels = scene_make("two-wheels");
     static const char *const verbs[] = {"explain", "inspect", "doctor", "ps", "fingerprint"};
     const char *const *const commands[] = {
-        CMD("nccl-redirect explain --json -- python x.py",
-            "NCCL_REDIRECT=x nccl-redirect explain --json",
+        CMD("nccl-redirect explain --json -- python x.py", "NCCL_REDIRECT=x nccl-redirect explain --json",
             "NCCL_REDIRECT_REQIRE=1 nccl-redirect explain --json"),
         CMD("nccl-redirect inspect --json venv/lib/python3.11/site-packages/torch "
             "bin/nccl-redirect"),
         CMD("nccl-redirect doctor --json", "nccl-redirect doctor --json -- python x.py",
             "nccl-redirect doctor --json -- nothere"),
         CMD("LD_PRELOAD= nccl-redirect ps --json --all"),
-        CMD("nccl-redirect fingerprint --json",
-            "nccl-redirect fingerprint --merge --json fingerprints"),
+        CMD("nccl-redirect fingerprint --json", "nccl-redirect fingerprint --merge --json fingerprints"),
     };
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         assert_all_seen(verbs[i], keys_of(&scene, verbs[i], commands[i]));
@@ -90,9 +85,8 @@ static void a_verdict_is_the_same_as_the_exit_code(void **state) {
     assert_contains(scene_says(&none, 1, "nccl-redirect doctor --json"), "\"verdict\":\t\"FAIL\"");
     assert_contains(scene_says(&healthy, 0, "nccl-redirect doctor --json"), "\"verdict\":\t\"ok\"");
     assert_contains(scene_says(&none, 1, "nccl-redirect list --json"), "\"libraries\":\t[]");
-    assert_contains(
-        scene_says(&healthy, 1, "nccl-redirect fingerprint --merge --json fingerprints"),
-        "\"same\":\tfalse");
+    assert_contains(scene_says(&healthy, 1, "nccl-redirect fingerprint --merge --json fingerprints"),
+                    "\"same\":\tfalse");
 }
 
 int main(void) {

@@ -22,8 +22,10 @@ static int make_scenes(void **state) {
     return 0;
 }
 
-/* Start commands in the background, wait until WANTED processes are ready, ask, and end them. PIDS
- * are those of the commands. */
+/*
+ * Start commands in the background, wait until WANTED processes are ready, ask, and end them. PIDS are those of the
+ * commands.
+ */
 static const char *asked(int status, const char *commands, const char *question) {
     const char *script = text("rm -f ready; %s\n"
                               "i=0; while [ \"$(cat ready 2>/dev/null | wc -l)\" -lt $WANTED ] && "
@@ -43,20 +45,16 @@ static void what_serves_is_read_from_the_maps(void **state) {
                              "nccl-redirect ps $PIDS");
     assert_contains(said, "yes         2.21.5");
     assert_contains(said, "yes         2.32.3");
-    assert_contains(said,
-                    SCENE_NAME "/venv/lib/python3.11/site-packages/nvidia/nccl/lib/libnccl.so.2");
+    assert_contains(said, SCENE_NAME "/venv/lib/python3.11/site-packages/nvidia/nccl/lib/libnccl.so.2");
     assert_contains(said, SCENE_NAME "/nccl/lib/libnccl.so.2");
-    assert_contains(asked(0, "python a & PIDS=$!; WANTED=1", "nccl-redirect ps $PIDS"),
-                    "no          2.32.3");
-    assert_contains(asked(0, "nccl-redirect run -- sleep 2 & PIDS=$!; WANTED=0; sleep 0.5",
-                          "nccl-redirect ps $PIDS"),
+    assert_contains(asked(0, "python a & PIDS=$!; WANTED=1", "nccl-redirect ps $PIDS"), "no          2.32.3");
+    assert_contains(asked(0, "nccl-redirect run -- sleep 2 & PIDS=$!; WANTED=0; sleep 0.5", "nccl-redirect ps $PIDS"),
                     "not used yet");
 }
 
 static void a_child_that_lost_the_preload_is_found(void **state) {
     (void)state;
-    const char *job =
-        "nccl-redirect run -- sh -c 'env -u LD_PRELOAD python lost; :' & PIDS=$!; WANTED=1";
+    const char *job = "nccl-redirect run -- sh -c 'env -u LD_PRELOAD python lost; :' & PIDS=$!; WANTED=1";
     const char *said = unwrapped(asked(1, job, "nccl-redirect ps"));
     assert_contains(said, "lost 2.32.3");
     assert_contains(said, "uses NCCL without the preload, which process");
@@ -65,9 +63,8 @@ static void a_child_that_lost_the_preload_is_found(void **state) {
     assert_contains(said, "FAIL processes process");
     assert_contains(said, "uses NCCL without the preload");
     assert_contains(
-        unwrapped(asked(
-            1, "nccl-redirect run -- sh -c 'env -i /bin/sleep 2; :' & PIDS=$!; WANTED=0; sleep 0.5",
-            "nccl-redirect ps")),
+        unwrapped(asked(1, "nccl-redirect run -- sh -c 'env -i /bin/sleep 2; :' & PIDS=$!; WANTED=0; sleep 0.5",
+                        "nccl-redirect ps")),
         "lost the preload that process");
 }
 
@@ -96,8 +93,7 @@ static void ranks_with_different_nccls_fail_the_doctor(void **state) {
 static void wrong_ids_are_told(void **state) {
     (void)state;
     assert_contains(scene_says(&scene, 2, "nccl-redirect ps x"), "\"x\" is not a process id");
-    assert_contains(scene_says(&scene, 1, "nccl-redirect ps 999999999"),
-                    "there is no process 999999999");
+    assert_contains(scene_says(&scene, 1, "nccl-redirect ps 999999999"), "there is no process 999999999");
     assert_contains(scene_says(&scene, 0, "nccl-redirect ps $$"), "no          -");
 }
 

@@ -1,9 +1,7 @@
 /*
- * docs/transcripts.md is what the program prints. A line <!-- scene: NAME VARIABLE=value … -->
- * starts a scene; in each block
- * ```console the lines that start with "$ " are run there, and what follows must be their output
- * (stdout, then stderr), with the exit code in a comment line where it is not 0. NCR_UPDATE=1
- * writes the file anew instead.
+ * docs/transcripts.md is what the program prints. A line <!-- scene: NAME VARIABLE=value … --> starts a scene; in each
+ * block ```console the lines that start with "$ " are run there, and what follows must be their output (stdout, then
+ * stderr), with the exit code in a comment line where it is not 0. NCR_UPDATE=1 writes the file anew instead.
  */
 #include "scene.h"
 
@@ -64,8 +62,7 @@ static void show_difference(const char *wanted, const char *found) {
     write_file(text("%s/document", folder), wanted);
     write_file(text("%s/program", folder), found);
     struct result result =
-        run(WITHOUT_SHIM, NO_ENV,
-            CMD("/usr/bin/diff", "-u", text("%s/document", folder), text("%s/program", folder)));
+        run(WITHOUT_SHIM, NO_ENV, CMD("/usr/bin/diff", "-u", text("%s/document", folder), text("%s/program", folder)));
     print_message("%s", result.out);
     result_free(&result);
 }
@@ -79,8 +76,7 @@ static void the_document_is_what_the_program_prints(void **state) {
     }
     if (strcmp(document, found) != 0) {
         show_difference(document, found);
-        fail_msg("%s is not what the program prints; NCR_UPDATE=1 tests/run … writes it",
-                 FILE_NAME);
+        fail_msg("%s is not what the program prints; NCR_UPDATE=1 tests/run … writes it", FILE_NAME);
     }
 }
 
@@ -90,16 +86,15 @@ static void lines_fit(void **state) {
     const char *document = read_document();
     bool inside = false, whole_lines = false;
     for (const char *at = document; *at; at += strcspn(at, "\n") + 1) {
-        const char *line = text("%.*s", (int)strcspn(at, "\n"), at),
-                   *word = line + strspn(line, " ");
+        const char *line = text("%.*s", (int)strcspn(at, "\n"), at), *word = line + strspn(line, " ");
         size_t longest = 0;
         for (const char *w = word; *w; w += strcspn(w, " "), w += strspn(w, " "))
             longest = strcspn(w, " ") > longest ? strcspn(w, " ") : longest;
         if (strncmp(line, "$ ", 2) == 0) /* their answers are for programs, one line each */
             whole_lines = strstr(line, "-redirect env") || strstr(line, "-redirect fingerprint");
         inside = strncmp(line, "```", 3) == 0 ? strcmp(line, "```console") == 0 : inside;
-        if (inside && strncmp(line, "$ ", 2) != 0 && strlen(line) > 100 && longest < 76 &&
-            !whole_lines && strncmp(line, "nccl-redirect: ", 15) != 0)
+        if (inside && strncmp(line, "$ ", 2) != 0 && strlen(line) > 100 && longest < 76 && !whole_lines &&
+            strncmp(line, "nccl-redirect: ", 15) != 0)
             fail_msg("%zu columns: %s", strlen(line), line);
     }
 }

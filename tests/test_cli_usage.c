@@ -1,5 +1,4 @@
-/* The command line is its table: help, manual and completions say the same, and what is wrong is
- * told. */
+/* The command line is its table: help, manual and completions say the same, and what is wrong is told. */
 #include "scene.h"
 
 #include <stdio.h>
@@ -50,15 +49,12 @@ static void every_verb_has_help(void **state) {
 static void what_is_wrong_is_told(void **state) {
     (void)state;
     assert_contains(scene_says(&scene, 2, "nccl-redirect explan"), "did you mean explain?");
-    assert_contains(scene_says(&scene, 2, "nccl-redirect python train.py"),
-                    "nccl-redirect run -- python");
+    assert_contains(scene_says(&scene, 2, "nccl-redirect python train.py"), "nccl-redirect run -- python");
     assert_contains(scene_says(&scene, 2, "nccl-redirect help nothing"), "no verb \"nothing\"");
-    assert_contains(scene_says(&scene, 2, "nccl-redirect run --usee x -- true"),
-                    "unrecognized option");
+    assert_contains(scene_says(&scene, 2, "nccl-redirect run --usee x -- true"), "unrecognized option");
     assert_contains(scene_says(&scene, 2, "nccl-redirect run --use"), "requires an argument");
     assert_contains(scene_says(&scene, 2, "nccl-redirect list x"), "takes no argument");
-    assert_contains(scene_says(&scene, 2, "nccl-redirect env --format x"),
-                    "use sh, mpirun, srun, docker");
+    assert_contains(scene_says(&scene, 2, "nccl-redirect env --format x"), "use sh, mpirun, srun, docker");
 }
 
 static void colour_is_for_terminals(void **state) {
@@ -68,23 +64,17 @@ static void colour_is_for_terminals(void **state) {
         print_message("skipped: no script(1) here to make a terminal\n");
         skip();
     }
-    assert_contains(
-        scene_says(&scene, 1, "TERM=xterm /usr/bin/script -qec 'nccl-redirect doctor' /dev/null"),
-        "\033[31;1mFAIL");
-    assert_lacks(
-        scene_says(&scene, 1,
-                   "NO_COLOR=1 TERM=xterm /usr/bin/script -qec 'nccl-redirect doctor' /dev/null"),
-        "\033");
-    assert_lacks(
-        scene_says(&scene, 1, "TERM=dumb /usr/bin/script -qec 'nccl-redirect doctor' /dev/null"),
-        "\033");
+    assert_contains(scene_says(&scene, 1, "TERM=xterm /usr/bin/script -qec 'nccl-redirect doctor' /dev/null"),
+                    "\033[31;1mFAIL");
+    assert_lacks(scene_says(&scene, 1, "NO_COLOR=1 TERM=xterm /usr/bin/script -qec 'nccl-redirect doctor' /dev/null"),
+                 "\033");
+    assert_lacks(scene_says(&scene, 1, "TERM=dumb /usr/bin/script -qec 'nccl-redirect doctor' /dev/null"), "\033");
 }
 
 static void manual_and_completions_are_up_to_date(void **state) {
     (void)state;
     struct result result =
-        run(WITHOUT_SHIM, NO_ENV,
-            CMD("/bin/bash", "scripts/make-docs", "--check", built("nccl-redirect")));
+        run(WITHOUT_SHIM, NO_ENV, CMD("/bin/bash", "scripts/make-docs", "--check", built("nccl-redirect")));
     if (result.status != 0)
         show(&result);
     assert_int_equal(result.status, 0);
@@ -92,10 +82,9 @@ static void manual_and_completions_are_up_to_date(void **state) {
 }
 
 static const char *completed(const char *words) {
-    const char *script =
-        text("source %s/cli/completion/nccl-redirect.bash; COMP_WORDS=(nccl-redirect %s); "
-             "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _nccl_redirect; echo \" ${COMPREPLY[*]} \"",
-             getcwd(NULL, 0), words);
+    const char *script = text("source %s/cli/completion/nccl-redirect.bash; COMP_WORDS=(nccl-redirect %s); "
+                              "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _nccl_redirect; echo \" ${COMPREPLY[*]} \"",
+                              getcwd(NULL, 0), words);
     struct result result = run(WITHOUT_SHIM, NO_ENV, CMD("/bin/bash", "-c", script));
     assert_int_equal(result.status, 0);
     return result.out;
@@ -123,12 +112,11 @@ static void zsh_completes(void **state) {
         print_message("skipped: no zsh here\n");
         skip();
     }
-    const char *script =
-        text("fpath=(%s/cli/completion $fpath); autoload -Uz compinit; compinit -u -D; whence -v "
-             "_nccl-redirect; "
-             "_arguments() { print -l -- \"$@\" }; _describe() { print -l -- ${(P)2} }; "
-             "words=(nccl-redirect run ''); CURRENT=3; _nccl-redirect",
-             getcwd(NULL, 0));
+    const char *script = text("fpath=(%s/cli/completion $fpath); autoload -Uz compinit; compinit -u -D; whence -v "
+                              "_nccl-redirect; "
+                              "_arguments() { print -l -- \"$@\" }; _describe() { print -l -- ${(P)2} }; "
+                              "words=(nccl-redirect run ''); CURRENT=3; _nccl-redirect",
+                              getcwd(NULL, 0));
     struct result result = run(WITHOUT_SHIM, NO_ENV, CMD("/usr/bin/zsh", "-fc", script));
     assert_contains(result.out, "--use=[the NCCL that serves");
     assert_contains(result.out, "*::command:_normal");
@@ -138,12 +126,9 @@ static void zsh_completes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_verb_has_help),
-        cmocka_unit_test(what_is_wrong_is_told),
-        cmocka_unit_test(colour_is_for_terminals),
-        cmocka_unit_test(manual_and_completions_are_up_to_date),
-        cmocka_unit_test(bash_completes),
-        cmocka_unit_test(zsh_completes),
+        cmocka_unit_test(every_verb_has_help),     cmocka_unit_test(what_is_wrong_is_told),
+        cmocka_unit_test(colour_is_for_terminals), cmocka_unit_test(manual_and_completions_are_up_to_date),
+        cmocka_unit_test(bash_completes),          cmocka_unit_test(zsh_completes),
     };
     return cmocka_run_group_tests(tests, make_scenes, NULL);
 }

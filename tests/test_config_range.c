@@ -12,8 +12,7 @@ static struct ncr_config read_range(const char *range) {
     return config;
 }
 
-/* Each range with the last version below it (0: none), its first, its last, and the first above it
- * (0: none). */
+/* Each range with the last version below it (0: none), its first, its last, and the first above it (0: none). */
 static void ranges(void **state) {
     static const struct {
         const char *range;
@@ -41,8 +40,7 @@ static void ranges(void **state) {
         assert_string_equal(ncr_text_get(&config.problem), "");
         assert_int_equal(config.choice, NCR_CHOOSE_AUTO);
         assert_string_equal(config.require_text, cases[i].range);
-        assert_true(config.require.at_least <= cases[i].first &&
-                    cases[i].last < config.require.below);
+        assert_true(config.require.at_least <= cases[i].first && cases[i].last < config.require.below);
         assert_true(!cases[i].below || cases[i].below < config.require.at_least);
         assert_true(!cases[i].above || cases[i].above >= config.require.below);
         ncr_config_free(&config);
@@ -51,12 +49,10 @@ static void ranges(void **state) {
 
 static void no_ranges(void **state) {
     static const char *const cases[] = {
-        "2.27",           "=2.27",   "=>2.27",     "=<2.27",   "===2.27",     "!=2.27",
-        "~=2.27",         ">=",      ">=2.27,",    ",>=2.27",  ">=2.27;",     ">=2.x",
-        ">=2.",           ">=.2",    ">=2.27.3.1", ">=v2.27",  ">=2.27 2.31", ">=2.100",
-        ">=100.1",        ">=2,,<3", "any",        ">= 2 .1",  ">=2.27<2.31", ">>2.27",
-        ">=2.27.3rc1",    ">=-2",    "<>2.27",     ">=2.27 ,", "==2.*",       "2.27-3",
-        ">=999999999999",
+        "2.27",        "=2.27",   "=>2.27",  "=<2.27",   "===2.27", "!=2.27",  "~=2.27",         ">=",
+        ">=2.27,",     ",>=2.27", ">=2.27;", ">=2.x",    ">=2.",    ">=.2",    ">=2.27.3.1",     ">=v2.27",
+        ">=2.27 2.31", ">=2.100", ">=100.1", ">=2,,<3",  "any",     ">= 2 .1", ">=2.27<2.31",    ">>2.27",
+        ">=2.27.3rc1", ">=-2",    "<>2.27",  ">=2.27 ,", "==2.*",   "2.27-3",  ">=999999999999",
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -72,13 +68,11 @@ static void no_ranges(void **state) {
 }
 
 static void contradictions(void **state) {
-    static const char *const cases[] = {">=2.31,<2.27", "==2.27,==2.28", ">2.28,<2.29",
-                                        "<2.27.3,>=2.27.3", "<0"};
+    static const char *const cases[] = {">=2.31,<2.27", "==2.27,==2.28", ">2.28,<2.29", "<2.27.3,>=2.27.3", "<0"};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct ncr_config config = read_range(cases[i]);
-        assert_contains(ncr_text_get(&config.problem),
-                        text("=\"%s\" allows no version;", cases[i]));
+        assert_contains(ncr_text_get(&config.problem), text("=\"%s\" allows no version;", cases[i]));
         assert_int_equal(config.choice, NCR_CHOOSE_NOTHING);
         ncr_config_free(&config);
     }

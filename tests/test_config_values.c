@@ -34,9 +34,7 @@ static void choices(void **state) {
         {{"VLLM_USE_PYTORCH_NCCL=false"}, NCR_CHOOSE_SYSTEM, "VLLM_USE_PYTORCH_NCCL=false"},
         {{"VLLM_USE_PYTORCH_NCCL=0"}, NCR_CHOOSE_SYSTEM, "VLLM_USE_PYTORCH_NCCL=0"},
         {{"VLLM_USE_PYTORCH_NCCL="}, NCR_CHOOSE_AUTO, "the default"},
-        {{"NCCL_REDIRECT=", "VLLM_USE_PYTORCH_NCCL=1"},
-         NCR_CHOOSE_TORCH,
-         "VLLM_USE_PYTORCH_NCCL=1"},
+        {{"NCCL_REDIRECT=", "VLLM_USE_PYTORCH_NCCL=1"}, NCR_CHOOSE_TORCH, "VLLM_USE_PYTORCH_NCCL=1"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -54,25 +52,20 @@ static void choices(void **state) {
     ncr_config_free(&config);
 }
 
-/* A wrong value of a variable that decides which NCCL serves: nothing is chosen, and the text names
- * what is allowed. */
+/* A wrong value of a variable that decides which NCCL serves: nothing is chosen, and the text names what is allowed. */
 static void wrong_values_that_decide(void **state) {
     static const char *const cases[][2] = {
-        {"NCCL_REDIRECT=pytorch",
-         "NCCL_REDIRECT=\"pytorch\" is not a backend; use auto, torch, system or the "
-         "absolute path of a libnccl.so.2"},
+        {"NCCL_REDIRECT=pytorch", "NCCL_REDIRECT=\"pytorch\" is not a backend; use auto, torch, system or the "
+                                  "absolute path of a libnccl.so.2"},
         {"NCCL_REDIRECT= torch", "\" torch\" is not a backend"},
         {"NCCL_REDIRECT=libnccl.so.2", "\"libnccl.so.2\" is not a backend"},
-        {"NCCL_REDIRECT=lib/libnccl.so.2",
-         "\"lib/libnccl.so.2\" is a relative path, which is another file in every "
-         "folder; use auto, torch, system or the absolute path"},
+        {"NCCL_REDIRECT=lib/libnccl.so.2", "\"lib/libnccl.so.2\" is a relative path, which is another file in every "
+                                           "folder; use auto, torch, system or the absolute path"},
         {"NCCL_REDIRECT=./x", "is a relative path"},
-        {"VLLM_USE_PYTORCH_NCCL=yes",
-         "VLLM_USE_PYTORCH_NCCL=\"yes\" is not a value; use true, 1, false or 0"},
+        {"VLLM_USE_PYTORCH_NCCL=yes", "VLLM_USE_PYTORCH_NCCL=\"yes\" is not a value; use true, 1, false or 0"},
         {"NCCL_REDIRECT_FALLBACK=no", "NCCL_REDIRECT_FALLBACK=\"no\" is not a value; use 1 or 0"},
         {"NCCL_REDIRECT_FALLBACK=2", "use 1 or 0"},
-        {"NCCL_REDIRECT_REQUIRE=new",
-         "NCCL_REDIRECT_REQUIRE=\"new\" is not a version range; use bounds such as"},
+        {"NCCL_REDIRECT_REQUIRE=new", "NCCL_REDIRECT_REQUIRE=\"new\" is not a version range; use bounds such as"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -138,9 +131,9 @@ static void words(void **state) {
 
 static void empty_is_unset(void **state) {
     (void)state;
-    struct ncr_config config = read_with(
-        ENV("NCCL_REDIRECT_FALLBACK=", "NCCL_REDIRECT_REQUIRE=", "NCCL_REDIRECT_TORCH=",
-            "NCCL_REDIRECT_LOG_FILE=", "VLLM_NCCL_SO_PATH=", "NCCL_REDIRECT_BIND=", "NCCL_DEBUG="));
+    struct ncr_config config =
+        read_with(ENV("NCCL_REDIRECT_FALLBACK=", "NCCL_REDIRECT_REQUIRE=", "NCCL_REDIRECT_TORCH=",
+                      "NCCL_REDIRECT_LOG_FILE=", "VLLM_NCCL_SO_PATH=", "NCCL_REDIRECT_BIND=", "NCCL_DEBUG="));
     assert_int_equal(config.choice, NCR_CHOOSE_AUTO);
     assert_true(config.fallback);
     assert_null(config.require_text);
@@ -155,17 +148,15 @@ static void empty_is_unset(void **state) {
 
 static void unknown_names_get_the_nearest(void **state) {
     static const char *const cases[][2] = {
-        {"NCCL_REDIRECT_FALBACK=0",
-         "there is no variable NCCL_REDIRECT_FALBACK, it has no effect; the nearest is "
-         "NCCL_REDIRECT_FALLBACK\n"},
+        {"NCCL_REDIRECT_FALBACK=0", "there is no variable NCCL_REDIRECT_FALBACK, it has no effect; the nearest is "
+                                    "NCCL_REDIRECT_FALLBACK\n"},
         {"NCCL_REDIRECT_LOGFILE=/x", "the nearest is NCCL_REDIRECT_LOG_FILE\n"},
         {"NCCL_REDIRECT_TOCH=/x", "the nearest is NCCL_REDIRECT_TORCH\n"},
         {"NCCL_REDIRECT_REQUIRES=>2", "the nearest is NCCL_REDIRECT_REQUIRE\n"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct ncr_config config =
-            read_with(ENV(cases[i][0], "NCCL_REDIRECT_LOG=warn", "NCCL_OTHER=1"));
+        struct ncr_config config = read_with(ENV(cases[i][0], "NCCL_REDIRECT_LOG=warn", "NCCL_OTHER=1"));
         assert_contains(ncr_text_get(&config.warnings), cases[i][1]);
         assert_lacks(ncr_text_get(&config.warnings), "NCCL_OTHER");
         assert_int_equal(strchr(ncr_text_get(&config.warnings), 10)[1], 0); /* one line */
@@ -183,9 +174,8 @@ static void ours_wins_over_vllms(void **state) {
     (void)state;
     struct ncr_config config = read_with(ENV("NCCL_REDIRECT=system", "VLLM_USE_PYTORCH_NCCL=1"));
     assert_int_equal(config.choice, NCR_CHOOSE_SYSTEM);
-    assert_string_equal(ncr_text_get(&config.warnings),
-                        "VLLM_USE_PYTORCH_NCCL=1 has no effect, NCCL_REDIRECT=system "
-                        "decides; unset one of them\n");
+    assert_string_equal(ncr_text_get(&config.warnings), "VLLM_USE_PYTORCH_NCCL=1 has no effect, NCCL_REDIRECT=system "
+                                                        "decides; unset one of them\n");
     ncr_config_free(&config);
 }
 

@@ -1,9 +1,8 @@
 /*
- * Judging broken files: a small NCCL with bytes of its headers and tables changed, some thousand
- * times, always the same ones. A judge that trusts a number in the file reads outside of its tables
- * or runs for ever; `make check CFLAGS=-fsanitize=address` shows the first also where it does not
- * crash. Files are judged, never opened: what the dynamic loader makes of a library whose
- * relocations are broken is its own affair.
+ * Judging broken files: a small NCCL with bytes of its headers and tables changed, some thousand times, always the same
+ * ones. A judge that trusts a number in the file reads outside of its tables or runs for ever; `make check
+ * CFLAGS=-fsanitize=address` shows the first also where it does not crash. Files are judged, never opened: what the
+ * dynamic loader makes of a library whose relocations are broken is its own affair.
  */
 #include "support.h"
 #include "loader.h"
@@ -49,8 +48,7 @@ static void write_bytes(const unsigned char *bytes, size_t length) {
 
 /* With a range constant data is read too, without one nothing but what the loader maps counts. */
 static bool is_accepted(bool with_range) {
-    struct ncr_config config = {.require_text = with_range ? "==2.28.9" : NULL,
-                                .require = {22809, 22810}};
+    struct ncr_config config = {.require_text = with_range ? "==2.28.9" : NULL, .require = {22809, 22810}};
     struct ncr_verdict verdict;
     ncr_judge(path, &config, &verdict);
     bool accepted = verdict.refusal == NULL;
@@ -106,9 +104,8 @@ static void find_parts(void) {
 
 /* A byte, or eight bytes that make a number which is wrong in an interesting way. */
 static void mutate(unsigned char *bytes, size_t at, size_t length) {
-    static const uint64_t numbers[] = {
-        0,          1,          0x7fffffff,     0x80000000,          0xffffffff,
-        0xfffffff8, 0x10000000, UINT64_MAX / 2, UINT64_MAX - 0xffff, UINT64_MAX};
+    static const uint64_t numbers[] = {0,          1,          0x7fffffff,     0x80000000,          0xffffffff,
+                                       0xfffffff8, 0x10000000, UINT64_MAX / 2, UINT64_MAX - 0xffff, UINT64_MAX};
     size_t place = at + next_random() % length;
     if (next_random() % 2) {
         bytes[place] = (unsigned char)next_random();

@@ -1,5 +1,7 @@
-/* A Python that looks functions up by the handle that it opened, as vLLM's pynccl does: getattr of
- * every function at once. */
+/*
+ * A Python that looks functions up by the handle that it opened, as vLLM's pynccl does: getattr of every function at
+ * once.
+ */
 #include "support.h"
 
 #include <stdio.h>
@@ -8,33 +10,30 @@
 static const char python[] = "/usr/bin/python3";
 
 /* The functions that vLLM's wrapper asks for: at first, and since it knows windows. */
-#define OLD                                                                                        \
-    "'ncclGetErrorString', 'ncclGetVersion', 'ncclGetUniqueId', 'ncclCommInitRank', "              \
+#define OLD                                                                                                            \
+    "'ncclGetErrorString', 'ncclGetVersion', 'ncclGetUniqueId', 'ncclCommInitRank', "                                  \
     "'ncclAllReduce', 'ncclSend', 'ncclRecv', 'ncclCommDestroy'"
-#define NEW                                                                                        \
-    OLD ", 'ncclAllGather', 'ncclReduceScatter', 'ncclBroadcast', 'ncclGroupStart', "              \
+#define NEW                                                                                                            \
+    OLD ", 'ncclAllGather', 'ncclReduceScatter', 'ncclBroadcast', 'ncclGroupStart', "                                  \
         "'ncclGroupEnd', 'ncclCommWindowRegister', 'ncclCommWindowDeregister'"
 
-static struct result wrap(enum preload preload, const char *wheel, const char *opened,
-                          const char *functions) {
-    const char *code =
-        text("import ctypes\n"
-             "class Id(ctypes.Structure):\n"
-             "    _fields_ = [('internal', ctypes.c_byte * 128)]\n"
-             "lib = ctypes.CDLL('%s')\n"
-             "funcs = {name: getattr(lib, name) for name in [%s]}\n"
-             "funcs['ncclGetErrorString'].restype = ctypes.c_char_p\n"
-             "version, uid = ctypes.c_int(), Id()\n"
-             "print(funcs['ncclGetVersion'](ctypes.byref(version)), version.value)\n"
-             "print(funcs['ncclGetUniqueId'](ctypes.byref(uid)), any(uid.internal))\n"
-             "print(funcs['ncclGetErrorString'](4).decode()[:16])\n"
-             "print(len({l.split()[-1] for l in open('/proc/self/maps') if '/libnccl.so' in l}))\n",
-             opened, functions);
+static struct result wrap(enum preload preload, const char *wheel, const char *opened, const char *functions) {
+    const char *code = text("import ctypes\n"
+                            "class Id(ctypes.Structure):\n"
+                            "    _fields_ = [('internal', ctypes.c_byte * 128)]\n"
+                            "lib = ctypes.CDLL('%s')\n"
+                            "funcs = {name: getattr(lib, name) for name in [%s]}\n"
+                            "funcs['ncclGetErrorString'].restype = ctypes.c_char_p\n"
+                            "version, uid = ctypes.c_int(), Id()\n"
+                            "print(funcs['ncclGetVersion'](ctypes.byref(version)), version.value)\n"
+                            "print(funcs['ncclGetUniqueId'](ctypes.byref(uid)), any(uid.internal))\n"
+                            "print(funcs['ncclGetErrorString'](4).decode()[:16])\n"
+                            "print(len({l.split()[-1] for l in open('/proc/self/maps') if '/libnccl.so' in l}))\n",
+                            opened, functions);
     return run(preload, ENV(text("NCCL_REDIRECT=%s", real_nccl(wheel))), CMD(python, "-c", code));
 }
 
-static void check(const char *wheel, const char *version, const char *opened,
-                  const char *functions) {
+static void check(const char *wheel, const char *version, const char *opened, const char *functions) {
     struct result result = wrap(WITH_SHIM, wheel, opened, functions);
     assert_string_equal(result.err, "");
     assert_string_equal(result.out, text("0 %s\n0 True\ninvalid argument\n1\n", version));

@@ -1,5 +1,4 @@
-/* A backend with functions that the table does not know yet: whoever is linked with them gets them.
- */
+/* A backend with functions that the table does not know yet: whoever is linked with them gets them. */
 #include "support.h"
 
 #include <string.h>
@@ -22,8 +21,8 @@ static void a_linked_program_gets_them(void **state) {
 /* A library is resolved when it is opened: by then the backend must be there. */
 static void a_library_gets_them_once_the_backend_is_there(void **state) {
     (void)state;
-    struct result result = with("extra", "NCCL_REDIRECT_BIND=start",
-                                CMD(program("open_future"), library("future_user")));
+    struct result result =
+        with("extra", "NCCL_REDIRECT_BIND=start", CMD(program("open_future"), library("future_user")));
     assert_string_equal(result.out, "answer=42\n");
     result_free(&result);
 }

@@ -1,5 +1,4 @@
-/* Modes of dlopen, handles, dlclose and dlerror: with the shim they are as with the library itself.
- */
+/* Modes of dlopen, handles, dlclose and dlerror: with the shim they are as with the library itself. */
 #include "support.h"
 
 static void as_with_the_real_one(void **state) {

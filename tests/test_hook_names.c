@@ -1,5 +1,7 @@
-/* dlopen of a NCCL, under whatever name or path, gives the chosen backend, and it is the only one
- * that is mapped; plugins and other libraries with NCCL in their names are opened as they are. */
+/*
+ * dlopen of a NCCL, under whatever name or path, gives the chosen backend, and it is the only one that is mapped;
+ * plugins and other libraries with NCCL in their names are opened as they are.
+ */
 #include "support.h"
 
 #include <stdlib.h>
@@ -11,11 +13,9 @@ static const char *chosen(void) {
 
 static void gives_the_chosen(const char *opened) {
     const char *mapped = realpath(chosen(), NULL);
-    struct result result =
-        run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", chosen())), CMD(program("open_later"), opened));
+    struct result result = run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", chosen())), CMD(program("open_later"), opened));
     assert_string_equal(result.err, "");
-    assert_string_equal(result.out, text("main: none\nopened: %s\ncode=0 version=22105\nend: %s\n",
-                                         mapped, mapped));
+    assert_string_equal(result.out, text("main: none\nopened: %s\ncode=0 version=22105\nend: %s\n", mapped, mapped));
     result_free(&result);
 }
 
@@ -61,11 +61,10 @@ static void without_the_shim_the_opened_one_answers(void **state) {
 }
 
 static void plugins_are_themselves(void **state) {
-    static const char *const names[] = {
-        "libnccl-net.so",          "libnccl-net-ofi.so",  "libnccl-tuner-x.so",
-        "libnccl-profiler.so",     "libnccl-env.so",      "libnccl_static.so",
-        "librccl-net.so",          "libnccltools.so",     "libmynccl-plugin.so",
-        "libnccl-profiler-x.so.1", "libnccl-ofi-tuner.so"};
+    static const char *const names[] = {"libnccl-net.so",          "libnccl-net-ofi.so",  "libnccl-tuner-x.so",
+                                        "libnccl-profiler.so",     "libnccl-env.so",      "libnccl_static.so",
+                                        "librccl-net.so",          "libnccltools.so",     "libmynccl-plugin.so",
+                                        "libnccl-profiler-x.so.1", "libnccl-ofi-tuner.so"};
     enum { COUNT = sizeof names / sizeof *names };
     (void)state;
     const char *folder = fresh_folder(), *command[2 * COUNT + 2] = {program("open_plugin")};
@@ -77,9 +76,9 @@ static void plugins_are_themselves(void **state) {
         strcat(expected, "4711\n4711\n");
     }
     for (int preload = WITHOUT_SHIM; preload <= WITH_SHIM; preload++) {
-        struct result result = run(
-            (enum preload)preload,
-            ENV(text("NCCL_REDIRECT=%s", chosen()), text("LD_LIBRARY_PATH=%s", folder)), command);
+        struct result result =
+            run((enum preload)preload, ENV(text("NCCL_REDIRECT=%s", chosen()), text("LD_LIBRARY_PATH=%s", folder)),
+                command);
         assert_string_equal(result.err, "");
         assert_string_equal(result.out, expected);
         result_free(&result);

@@ -1,5 +1,4 @@
-/* Every dlopen that is not of a NCCL is the caller's own: its RUNPATH and $ORIGIN count, as without
- * the shim. */
+/* Every dlopen that is not of a NCCL is the caller's own: its RUNPATH and $ORIGIN count, as without the shim. */
 #include "support.h"
 
 static const char *place(bool with_sub) {
@@ -12,8 +11,7 @@ static const char *place(bool with_sub) {
 
 static void check(const char *user, const char *way, const char *expected) {
     for (int preload = WITHOUT_SHIM; preload <= WITH_SHIM; preload++) {
-        struct result result =
-            run((enum preload)preload, NO_ENV, CMD(program("open_runpath"), way, user));
+        struct result result = run((enum preload)preload, NO_ENV, CMD(program("open_runpath"), way, user));
         assert_string_equal(result.out, expected);
         assert_string_equal(result.err, "");
         result_free(&result);

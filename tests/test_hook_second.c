@@ -1,5 +1,4 @@
-/* A second NCCL gets into the process all the same: one warning at the first communicator names
- * both files. */
+/* A second NCCL gets into the process all the same: one warning at the first communicator names both files. */
 #include "support.h"
 
 #include <stdlib.h>
@@ -16,8 +15,7 @@ static void check(const char *const *command, const char *other) {
     assert_non_null(warning);
     assert_null(strstr(warning + 1, "warning: two"));
     assert_contains(warning, text("%s serves, but %s is loaded too", chosen(), other));
-    assert_true(warning > strstr(result.err, "before\n") &&
-                warning < strstr(result.err, "between\n"));
+    assert_true(warning > strstr(result.err, "before\n") && warning < strstr(result.err, "between\n"));
     result_free(&result);
 }
 
@@ -28,14 +26,12 @@ static void linked_by_its_path(void **state) {
 
 static void in_another_namespace(void **state) {
     (void)state;
-    check(CMD(program("linked_create"), real_nccl("cu11-2.14.3")),
-          realpath(real_nccl("cu11-2.14.3"), NULL));
+    check(CMD(program("linked_create"), real_nccl("cu11-2.14.3")), realpath(real_nccl("cu11-2.14.3"), NULL));
 }
 
 static void none_without_a_second(void **state) {
     (void)state;
-    struct result result =
-        run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", chosen())), CMD(program("linked_create")));
+    struct result result = run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", chosen())), CMD(program("linked_create")));
     assert_contains(result.out, "version=0,22105 id=0");
     assert_lacks(result.err, "two NCCLs");
     result_free(&result);
@@ -46,9 +42,8 @@ static void none_with_a_chain_of_two_shims(void **state) {
     (void)state;
     const char *copy = text("%s/libnccl_redirect.so", fresh_folder());
     copy_file(shim(), copy, -1);
-    struct result result =
-        run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", chosen()), text("LD_PRELOAD=%s", copy)),
-            CMD(program("linked_create")));
+    struct result result = run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", chosen()), text("LD_PRELOAD=%s", copy)),
+                               CMD(program("linked_create")));
     assert_contains(result.out, "version=0,22105 id=0");
     assert_lacks(result.err, "two NCCLs");
     result_free(&result);

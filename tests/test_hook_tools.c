@@ -1,12 +1,14 @@
-/* Tools that stack above the shim, by RTLD_NEXT or by pncclX, see each of the program's calls once,
- * and the chosen backend serves below them. */
+/*
+ * Tools that stack above the shim, by RTLD_NEXT or by pncclX, see each of the program's calls once, and the chosen
+ * backend serves below them.
+ */
 #include "support.h"
 
 static const char done[] = "id=0 init=0 wrong=0 sum=42 destroy=0\n";
 
 static void check(enum preload preload, const char *preloads, const char *expected) {
-    struct result result = run(preload, ENV(text("NCCL_REDIRECT=%s", hostmem("plain")), preloads),
-                               CMD(program("linked_reduce")));
+    struct result result =
+        run(preload, ENV(text("NCCL_REDIRECT=%s", hostmem("plain")), preloads), CMD(program("linked_reduce")));
     assert_string_equal(result.err, "");
     assert_string_equal(result.out, expected);
     assert_int_equal(result.status, 0);
@@ -20,14 +22,12 @@ static void no_tool(void **state) {
 
 static void by_the_next_definition(void **state) {
     (void)state;
-    check(WITH_SHIM, text("LD_PRELOAD=%s", library("next_tool")),
-          text("tool: 3 reductions, 0 broadcasts\n%s", done));
+    check(WITH_SHIM, text("LD_PRELOAD=%s", library("next_tool")), text("tool: 3 reductions, 0 broadcasts\n%s", done));
 }
 
 static void by_the_twin(void **state) {
     (void)state;
-    check(WITH_SHIM, text("LD_PRELOAD=%s", library("linked_twin_tool")),
-          text("twin tool: 3 reductions\n%s", done));
+    check(WITH_SHIM, text("LD_PRELOAD=%s", library("linked_twin_tool")), text("twin tool: 3 reductions\n%s", done));
 }
 
 static void both(void **state) {
@@ -36,14 +36,11 @@ static void both(void **state) {
           text("tool: 3 reductions, 0 broadcasts\ntwin tool: 3 reductions\n%s", done));
 }
 
-/* ncclBcast calls ncclBroadcast inside NCCL: that one is not the program's. Without the shim the
- * tool sees it. */
+/* ncclBcast calls ncclBroadcast inside NCCL: that one is not the program's. Without the shim the tool sees it. */
 static void what_nccl_calls_itself_is_not_the_programs(void **state) {
     (void)state;
-    const char *real = real_nccl("cu12-2.21.5"),
-               *tool = text("LD_PRELOAD=%s", library("next_tool"));
-    struct result result =
-        run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", real), tool), CMD(program("linked_bcast")));
+    const char *real = real_nccl("cu12-2.21.5"), *tool = text("LD_PRELOAD=%s", library("next_tool"));
+    struct result result = run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", real), tool), CMD(program("linked_bcast")));
     assert_string_equal(result.out, "tool: 0 reductions, 0 broadcasts\ncode=4\n");
     result_free(&result);
     const char *path = text("LD_LIBRARY_PATH=%s/cu12-2.21.5/lib", built("nccl"));

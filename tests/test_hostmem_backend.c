@@ -1,7 +1,7 @@
 /*
- * The test backend over host memory gives right results and honest errors: with ranks in threads,
- * in processes and driven by one thread. NCR_TEST_HOSTMEM is the path of its plain variant
- * (…/plain/libnccl.so.2); other variants are looked for beside that folder.
+ * The test backend over host memory gives right results and honest errors: with ranks in threads, in processes and
+ * driven by one thread. NCR_TEST_HOSTMEM is the path of its plain variant (…/plain/libnccl.so.2); other variants are
+ * looked for beside that folder.
  */
 #include "backend/testing.h"
 
@@ -29,8 +29,7 @@ static void buffers_free(struct buffers buffers) {
     free(buffers.other);
 }
 
-static void check_reductions(ncclComm_t comm, int rank, int nranks, size_t count,
-                             ncclDataType_t type, ncclRedOp_t op) {
+static void check_reductions(ncclComm_t comm, int rank, int nranks, size_t count, ncclDataType_t type, ncclRedOp_t op) {
     struct buffers b = buffers_new(count, type, nranks);
     for (int in_place = 0; in_place < 2; in_place++) {
         void *out = in_place ? b.one : b.other;
@@ -40,8 +39,7 @@ static void check_reductions(ncclComm_t comm, int rank, int nranks, size_t count
 
         int root = (int)(count + (size_t)op) % nranks;
         fill(b.one, count, type, rank, 0);
-        OK(nccl.Reduce(b.one, rank == root || in_place ? out : NULL, count, type, op, root, comm,
-                       NULL));
+        OK(nccl.Reduce(b.one, rank == root || in_place ? out : NULL, count, type, op, root, comm, NULL));
         CHECK(rank == root ? holds_reduced(out, 0, count, type, op, nranks)
                            : holds_elements(b.one, count, type, rank, 0));
 
@@ -54,8 +52,8 @@ static void check_reductions(ncclComm_t comm, int rank, int nranks, size_t count
     buffers_free(b);
 }
 
-static void check_gathers(ncclComm_t comm, int rank, int nranks, size_t count, ncclDataType_t type,
-                          int root, bool in_place) {
+static void check_gathers(ncclComm_t comm, int rank, int nranks, size_t count, ncclDataType_t type, int root,
+                          bool in_place) {
     struct buffers b = buffers_new(count, type, nranks);
     size_t block = b.block, mine = (size_t)rank * block;
 
@@ -80,13 +78,11 @@ static void check_gathers(ncclComm_t comm, int rank, int nranks, size_t count, n
     fill(b.all, count * (size_t)nranks, type, rank, 0);
     OK(nccl.AlltoAll(b.all, receive, count, type, comm, NULL));
     for (int peer = 0; peer < nranks; peer++)
-        CHECK(holds_elements((char *)receive + (size_t)peer * block, count, type, peer,
-                             (size_t)rank * count));
+        CHECK(holds_elements((char *)receive + (size_t)peer * block, count, type, peer, (size_t)rank * count));
     buffers_free(b);
 }
 
-static void check_broadcasts(ncclComm_t comm, int rank, int nranks, size_t count,
-                             ncclDataType_t type, int root) {
+static void check_broadcasts(ncclComm_t comm, int rank, int nranks, size_t count, ncclDataType_t type, int root) {
     struct buffers b = buffers_new(count, type, nranks);
     fill(b.one, count, type, rank, 0);
     OK(nccl.Broadcast(rank == root ? b.one : NULL, b.other, count, type, root, comm, NULL));
@@ -148,10 +144,8 @@ static double rounded(double value, int bits, int least) {
     return ldexp(ldexp(value, -step) + 0x1.8p52 - 0x1.8p52, step);
 }
 
-/* Each bit pattern of a 16-bit type, multiplied: by 1.5, half of the products lie in the middle
- * between two results. */
-static void every_pattern(ncclComm_t comm, ncclDataType_t type, double factor, int bits, int least,
-                          double limit) {
+/* Each bit pattern of a 16-bit type, multiplied: by 1.5, half of the products lie in the middle between two results. */
+static void every_pattern(ncclComm_t comm, ncclDataType_t type, double factor, int bits, int least, double limit) {
     static uint16_t in[65536], out[65536];
     unsigned char scalar[8];
     ncclRedOp_t op;
@@ -161,8 +155,7 @@ static void every_pattern(ncclComm_t comm, ncclDataType_t type, double factor, i
     OK(nccl.RedOpCreatePreMulSum(&op, scalar, type, ncclScalarHostImmediate, comm));
     OK(nccl.AllReduce(in, out, 65536, type, op, comm, NULL));
     for (size_t i = 0; i < 65536; i++) {
-        double wanted = rounded(get(in, i, type) * get(scalar, 0, type), bits, least),
-               got = get(out, i, type);
+        double wanted = rounded(get(in, i, type) * get(scalar, 0, type), bits, least), got = get(out, i, type);
         if (wanted >= limit || wanted <= -limit)
             wanted *= HUGE_VAL;
         if (!CHECK(wanted != wanted ? got != got : got == wanted))
@@ -208,12 +201,13 @@ static void own_operators_are_right(void **state) {
 
 /* ---- groups ---- */
 
-/* Everybody sends to everybody, itself too, twice, with more than a pipe holds, and in an order
- * that differs by rank; collectives stand at different places between. */
+/*
+ * Everybody sends to everybody, itself too, twice, with more than a pipe holds, and in an order that differs by rank;
+ * collectives stand at different places between.
+ */
 static void exchange(ncclComm_t comm, int rank, int nranks) {
     enum { COUNT = 70001 };
-    int32_t *out = malloc(sizeof *out * COUNT),
-            *in = calloc((size_t)nranks * 2 * COUNT, sizeof *in);
+    int32_t *out = malloc(sizeof *out * COUNT), *in = calloc((size_t)nranks * 2 * COUNT, sizeof *in);
     int32_t sum = rank, max = rank;
     for (int i = 0; i < COUNT; i++)
         out[i] = rank * 1000000 + i;
@@ -235,8 +229,7 @@ static void exchange(ncclComm_t comm, int rank, int nranks) {
     for (int peer = 0; peer < nranks; peer++)
         for (int i = 0; i < COUNT; i++) {
             int32_t *from = in + (size_t)peer * 2 * COUNT;
-            if (!CHECK(from[i] == peer * 1000000 + i) ||
-                !CHECK(i == COUNT - 1 || from[COUNT + i] == from[i] + 1))
+            if (!CHECK(from[i] == peer * 1000000 + i) || !CHECK(i == COUNT - 1 || from[COUNT + i] == from[i] + 1))
                 break;
         }
     free(out);
@@ -267,8 +260,7 @@ static void one_thread_drives_all_ranks(void **state) {
     }
     OK(nccl.GroupStart());
     for (int rank = 0; rank < RANKS; rank++) {
-        OK(nccl.AllReduce(buffers[rank], buffers[rank], COUNT, ncclFloat32, ncclSum, comms[rank],
-                          NULL));
+        OK(nccl.AllReduce(buffers[rank], buffers[rank], COUNT, ncclFloat32, ncclSum, comms[rank], NULL));
         OK(nccl.CommSplit(comms[rank], rank / 2, 0, &children[rank], NULL));
     }
     OK(nccl.GroupEnd());
@@ -277,8 +269,7 @@ static void one_thread_drives_all_ranks(void **state) {
     OK(nccl.GroupStart());
     for (int rank = 0; rank < RANKS; rank++) {
         fill(buffers[rank], COUNT, ncclFloat32, rank % 2, 0);
-        OK(nccl.AllReduce(buffers[rank], buffers[rank], COUNT, ncclFloat32, ncclProd,
-                          children[rank], NULL));
+        OK(nccl.AllReduce(buffers[rank], buffers[rank], COUNT, ncclFloat32, ncclProd, children[rank], NULL));
     }
     OK(nccl.GroupEnd());
     for (int rank = 0; rank < RANKS; rank++) {
@@ -500,8 +491,7 @@ static void mismatched(ncclComm_t comm, int rank, int nranks) {
     char bytes[8] = {0};
     (void)nranks;
     ncclResult_t result = nccl.Bcast(bytes, rank ? 8 : 4, ncclInt8, 0, comm, NULL);
-    CHECK(rank ? result == ncclInvalidUsage && strstr(nccl.GetLastError(comm), "sent 4 bytes")
-               : result == ncclSuccess);
+    CHECK(rank ? result == ncclInvalidUsage && strstr(nccl.GetLastError(comm), "sent 4 bytes") : result == ncclSuccess);
 }
 
 static void *abort_soon(void *comm) {
@@ -539,8 +529,7 @@ static void around_the_operations(ncclComm_t comm, int rank, int nranks) {
     CHECK(team.nRanks == nranks && team.rank == rank && team.stride == 1);
     CHECK(nccl.TeamRankToWorld(comm, team, 0) == 0);
     team = nccl.TeamLsa(comm);
-    CHECK(team.nRanks == 0 && team.rank == 0 && team.stride == 0 &&
-          nccl.TeamRankToLsa(comm, team, 0) == 0);
+    CHECK(team.nRanks == 0 && team.rank == 0 && team.stride == 0 && nccl.TeamRankToLsa(comm, team, 0) == 0);
     CHECK(nccl.DevCommCreate(comm, NULL, NULL) == ncclInvalidUsage);
 }
 
@@ -551,17 +540,14 @@ static void other_functions_answer(void **state) {
     assert_int_equal(version, 22809);
     in_threads(2, around_the_operations);
     CHECK(nccl.DevCommCreate(NULL, NULL, NULL) == ncclInvalidUsage);
-    assert_string_equal(nccl.GetLastError(NULL),
-                        "ncclDevCommCreate is not implemented over host memory");
+    assert_string_equal(nccl.GetLastError(NULL), "ncclDevCommCreate is not implemented over host memory");
 }
 
-/* The version is printed once per process, so that this needs a fresh one: main calls
- * two_communicators. */
+/* The version is printed once per process, so that this needs a fresh one: main calls two_communicators. */
 static int two_communicators(void) {
     ncclComm_t comm;
     for (int i = 0; i < 2; i++)
-        if (nccl.CommInitAll(&comm, 1, NULL) != ncclSuccess ||
-            nccl.CommDestroy(comm) != ncclSuccess)
+        if (nccl.CommInitAll(&comm, 1, NULL) != ncclSuccess || nccl.CommDestroy(comm) != ncclSuccess)
             return 1;
     return nccl.DevCommCreate(NULL, NULL, NULL) != ncclInvalidUsage;
 }
@@ -572,8 +558,7 @@ static void only_nccl_debug_makes_it_print(void **state) {
     for (int loud = 0; loud < 2; loud++) {
         char command[128], printed[256] = "";
         const char *debug = loud ? "NCCL_DEBUG=version" : "-u NCCL_DEBUG";
-        snprintf(command, sizeof command, "env %s /proc/%d/exe --two-communicators 2>&1", debug,
-                 getpid());
+        snprintf(command, sizeof command, "env %s /proc/%d/exe --two-communicators 2>&1", debug, getpid());
         FILE *output = popen(command, "r");
         assert_non_null(output);
         assert_true(fread(printed, 1, sizeof printed - 1, output) < sizeof printed - 1);
@@ -630,8 +615,7 @@ static void plain_variant_has_the_names_of_its_version(void **state) {
     (void)state;
     void *library = dlopen(plain_path, RTLD_NOW);
     assert_true(has(library, "ncclResetDebugInitInternal") && has(library, "pncclAlltoAll"));
-    assert_false(has(library, "pncclResetDebugInitInternal") ||
-                 has(library, "ncclAllReduceConfig"));
+    assert_false(has(library, "pncclResetDebugInitInternal") || has(library, "ncclAllReduceConfig"));
     assert_false(has(library, "ncclAllToAll") || has(library, "ncclHostmemFuture"));
 }
 
@@ -650,20 +634,17 @@ static void failing_variant_fails_with_a_text(void **state) {
     void *library = open_variant("fail-init", "libnccl.so.2");
     ncclResult_t (*init)(ncclComm_t *, int, const int *) =
         (ncclResult_t(*)(ncclComm_t *, int, const int *))dlsym(library, "ncclCommInitAll");
-    const char *(*last)(ncclComm_t) =
-        (const char *(*)(ncclComm_t))dlsym(library, "ncclGetLastError");
+    const char *(*last)(ncclComm_t) = (const char *(*)(ncclComm_t))dlsym(library, "ncclGetLastError");
     ncclComm_t comm = NULL;
     assert_int_equal(init(&comm, 1, NULL), ncclUnhandledCudaError);
     assert_non_null(strstr(last(NULL), "HOSTMEM_FAIL_INIT"));
     assert_null(comm);
 }
 
-/* The newest version has the calls with a configuration; all ranks in one thread are enough to see
- * them work. */
+/* The newest version has the calls with a configuration; all ranks in one thread are enough to see them work. */
 static void newest_variant_takes_configurations(void **state) {
-    typedef ncclResult_t all_reduce_config(const void *, void *, size_t, ncclDataType_t,
-                                           ncclRedOp_t, ncclComm_t, void *,
-                                           const ncclCollConfig_t *);
+    typedef ncclResult_t all_reduce_config(const void *, void *, size_t, ncclDataType_t, ncclRedOp_t, ncclComm_t,
+                                           void *, const ncclCollConfig_t *);
     ncclCollConfig_t good = {sizeof good, NCCL_API_MAGIC, 23203}, bad = {sizeof bad, 0, 23203};
     ncclComm_t comm;
     int32_t value = 3, sum = 0;
@@ -671,23 +652,18 @@ static void newest_variant_takes_configurations(void **state) {
     void *library = open_variant("newest", "libnccl.so.2");
     ncclResult_t (*init)(ncclComm_t *, int, const int *) =
         (ncclResult_t(*)(ncclComm_t *, int, const int *))dlsym(library, "pncclCommInitAll");
-    ncclResult_t (*destroy)(ncclComm_t) =
-        (ncclResult_t(*)(ncclComm_t))dlsym(library, "pncclCommDestroy");
+    ncclResult_t (*destroy)(ncclComm_t) = (ncclResult_t(*)(ncclComm_t))dlsym(library, "pncclCommDestroy");
     all_reduce_config *all_reduce = (all_reduce_config *)dlsym(library, "ncclAllReduceConfig");
     assert_int_equal(init(&comm, 1, NULL), ncclSuccess);
-    assert_int_equal(all_reduce(&value, &sum, 1, ncclInt32, ncclSum, comm, NULL, &bad),
-                     ncclInvalidArgument);
-    assert_int_equal(all_reduce(&value, &sum, 1, ncclInt32, ncclSum, comm, NULL, &good),
-                     ncclSuccess);
+    assert_int_equal(all_reduce(&value, &sum, 1, ncclInt32, ncclSum, comm, NULL, &bad), ncclInvalidArgument);
+    assert_int_equal(all_reduce(&value, &sum, 1, ncclInt32, ncclSum, comm, NULL, &good), ncclSuccess);
     assert_int_equal(sum, 3);
-    assert_int_equal(all_reduce(&value, &sum, 1, ncclInt32, ncclSum, comm, NULL, NULL),
-                     ncclSuccess);
+    assert_int_equal(all_reduce(&value, &sum, 1, ncclInt32, ncclSum, comm, NULL, NULL), ncclSuccess);
     assert_int_equal(destroy(comm), ncclSuccess);
 }
 
-typedef ncclResult_t all_to_all_v(const void *, const size_t *, const size_t *, void *,
-                                  const size_t *, const size_t *, ncclDataType_t, ncclComm_t,
-                                  void *);
+typedef ncclResult_t all_to_all_v(const void *, const size_t *, const size_t *, void *, const size_t *, const size_t *,
+                                  ncclDataType_t, ncclComm_t, void *);
 static all_to_all_v *exchange_v;
 
 /* Rank r sends s + 1 elements to rank s, out of and into buffers with gaps. */
@@ -713,8 +689,7 @@ static void rccl_variant_has_its_own_exchanges(void **state) {
     char path[4096], *folder = strdup(plain_path);
     snprintf(path, sizeof path, "%s/rccl/librccl.so.1", dirname(dirname(folder)));
     free(folder);
-    assert_true(has(library, "ncclAllToAll") && has(library, "pncclAllToAllv") &&
-                has(library, "mscclRunAlgo"));
+    assert_true(has(library, "ncclAllToAll") && has(library, "pncclAllToAllv") && has(library, "mscclRunAlgo"));
     exchange_v = (all_to_all_v *)dlsym(library, "ncclAllToAllv");
     assert_true(load(path));
     in_threads(3, uneven_exchange);

@@ -1,5 +1,7 @@
-/* NCCL_REDIRECT_LOG_FILE: names with %h and %p, lines added to what is there, and what happens
- * where it cannot be written. */
+/*
+ * NCCL_REDIRECT_LOG_FILE: names with %h and %p, lines added to what is there, and what happens where it cannot be
+ * written.
+ */
 #include "trees.h"
 
 #include <stdio.h>
@@ -24,8 +26,7 @@ static const char *content(const char *path) {
 }
 
 static struct result run_with(const char *log_file) {
-    return run(WITH_SHIM,
-               ENV(redirect, "NCCL_REDIRECT_LOG=info", text("NCCL_REDIRECT_LOG_FILE=%s", log_file)),
+    return run(WITH_SHIM, ENV(redirect, "NCCL_REDIRECT_LOG=info", text("NCCL_REDIRECT_LOG_FILE=%s", log_file)),
                C_PROGRAM);
 }
 
@@ -47,15 +48,12 @@ static void host_and_process_in_the_name(void **state) {
     struct utsname host;
     uname(&host);
     const char *folder = fresh_folder();
-    struct result result =
-        run(WITH_SHIM,
-            ENV(redirect, "NCCL_REDIRECT_LOG=info",
-                text("NCCL_REDIRECT_LOG_FILE=%s/%%h-%%p-%%x%%.log", folder)),
-            CMD("/bin/sh", "-c", text("echo $$; exec %s libnccl.so.2", program("open_nccl"))));
-    const char *log = text("%s/%s-%.*s-%%x%%.log", folder, host.nodename,
-                           (int)strcspn(result.out, "\n"), result.out);
-    assert_contains(content(log), text("nccl-redirect: %s:%.*s: info: ", host.nodename,
-                                       (int)strcspn(result.out, "\n"), result.out));
+    struct result result = run(
+        WITH_SHIM, ENV(redirect, "NCCL_REDIRECT_LOG=info", text("NCCL_REDIRECT_LOG_FILE=%s/%%h-%%p-%%x%%.log", folder)),
+        CMD("/bin/sh", "-c", text("echo $$; exec %s libnccl.so.2", program("open_nccl"))));
+    const char *log = text("%s/%s-%.*s-%%x%%.log", folder, host.nodename, (int)strcspn(result.out, "\n"), result.out);
+    assert_contains(content(log),
+                    text("nccl-redirect: %s:%.*s: info: ", host.nodename, (int)strcspn(result.out, "\n"), result.out));
     assert_string_equal(result.err, "");
     result_free(&result);
 }
@@ -73,11 +71,9 @@ static void not_writable(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct result result = run_with(cases[i][0]);
         assert_contains(result.out, text("version=%d", TORCH_VERSION));
+        assert_contains(result.err, text("serves this process: %s", TORCH_NCCL)); /* on stderr instead */
         assert_contains(result.err,
-                        text("serves this process: %s", TORCH_NCCL)); /* on stderr instead */
-        assert_contains(result.err,
-                        text("(and NCCL_REDIRECT_LOG_FILE cannot be written: \"%s\", %s)\n",
-                             cases[i][0], cases[i][1]));
+                        text("(and NCCL_REDIRECT_LOG_FILE cannot be written: \"%s\", %s)\n", cases[i][0], cases[i][1]));
         assert_one_line(result.err);
         assert_int_equal(result.status, 0);
         result_free(&result);
@@ -91,8 +87,7 @@ static void not_writable(void **state) {
 static void no_file_without_a_line(void **state) {
     (void)state;
     const char *log = text("%s/log", fresh_folder());
-    struct result result =
-        run(WITH_SHIM, ENV(redirect, text("NCCL_REDIRECT_LOG_FILE=%s", log)), C_PROGRAM);
+    struct result result = run(WITH_SHIM, ENV(redirect, text("NCCL_REDIRECT_LOG_FILE=%s", log)), C_PROGRAM);
     assert_int_equal(access(log, F_OK), -1);
     result_free(&result);
 }

@@ -1,5 +1,4 @@
-/* The log: which level writes what, never stdout, nothing by default, and whole lines from many
- * processes at once. */
+/* The log: which level writes what, never stdout, nothing by default, and whole lines from many processes at once. */
 #include "trees.h"
 
 #include <stdio.h>
@@ -13,17 +12,15 @@ static int set_up(void **state) {
     redirect = text("NCCL_REDIRECT=%s", TORCH_NCCL);
     const char *broken = fresh_folder();
     write_file(text("%s/libnccl.so.2", broken), "x\n");
-    broken_first = text("LD_LIBRARY_PATH=%s:%s:%s", fresh_folder(), broken,
-                        folder_with("libnccl.so.2", SYSTEM_NCCL));
+    broken_first = text("LD_LIBRARY_PATH=%s:%s:%s", fresh_folder(), broken, folder_with("libnccl.so.2", SYSTEM_NCCL));
     return 0;
 }
 
 static void nothing_on_success(void **state) {
     (void)state;
     struct result result = run(WITH_SHIM, ENV(redirect), CMD(program("linked_version")));
-    struct result direct =
-        run(WITHOUT_SHIM, ENV(text("LD_LIBRARY_PATH=%s", folder_with("libnccl.so.2", TORCH_NCCL))),
-            CMD(program("linked_version")));
+    struct result direct = run(WITHOUT_SHIM, ENV(text("LD_LIBRARY_PATH=%s", folder_with("libnccl.so.2", TORCH_NCCL))),
+                               CMD(program("linked_version")));
     assert_string_equal(result.err, "");
     assert_string_equal(result.out, direct.out);
     result_free(&result);
@@ -36,24 +33,21 @@ static void levels(void **state) {
         const char *level;
         bool error, warning, info, debug;
     } cases[] = {
-        {"off", false, false, false, false}, {"error", true, false, false, false},
-        {"warn", true, true, false, false},  {"info", true, true, true, false},
-        {"debug", true, true, true, true},   {"", true, true, false, false},
+        {"off", false, false, false, false}, {"error", true, false, false, false}, {"warn", true, true, false, false},
+        {"info", true, true, true, false},   {"debug", true, true, true, true},    {"", true, true, false, false},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct result result =
-            run(WITH_SHIM,
-                ENV(text("NCCL_REDIRECT_LOG=%s", cases[i].level), broken_first,
-                    "NCCL_REDIRECT=system", "NCCL_REDIRECT_BIND=never", "NCCL_REDIRECT_UNKNOWN=1"),
-                C_PROGRAM);
-        assert_contains_at(result.err, ": error: NCCL_REDIRECT_BIND=\"never\" is not a value",
-                           cases[i].error, __FILE__, __LINE__);
-        assert_contains_at(result.err, ": warning: there is no variable NCCL_REDIRECT_UNKNOWN",
-                           cases[i].warning, __FILE__, __LINE__);
-        assert_contains_at(result.err, ": info: passed over: /", cases[i].info, __FILE__, __LINE__);
-        assert_contains_at(result.err, ": info: NCCL 2.32.3 serves this process: /", cases[i].info,
+        struct result result = run(WITH_SHIM,
+                                   ENV(text("NCCL_REDIRECT_LOG=%s", cases[i].level), broken_first,
+                                       "NCCL_REDIRECT=system", "NCCL_REDIRECT_BIND=never", "NCCL_REDIRECT_UNKNOWN=1"),
+                                   C_PROGRAM);
+        assert_contains_at(result.err, ": error: NCCL_REDIRECT_BIND=\"never\" is not a value", cases[i].error, __FILE__,
+                           __LINE__);
+        assert_contains_at(result.err, ": warning: there is no variable NCCL_REDIRECT_UNKNOWN", cases[i].warning,
                            __FILE__, __LINE__);
+        assert_contains_at(result.err, ": info: passed over: /", cases[i].info, __FILE__, __LINE__);
+        assert_contains_at(result.err, ": info: NCCL 2.32.3 serves this process: /", cases[i].info, __FILE__, __LINE__);
         assert_contains_at(result.err, ": debug: not there: /", cases[i].debug, __FILE__, __LINE__);
         assert_string_equal(result.out, text("libnccl.so.2: version=%d code=0\n", SYSTEM_VERSION));
         result_free(&result);
@@ -70,10 +64,10 @@ static void nccl_debug_prints_the_one_line(void **state) {
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct result result = run(WITH_SHIM,
-                                   ENV(redirect, text("NCCL_DEBUG=%s", cases[i].debug),
-                                       text("NCCL_REDIRECT_LOG=%s", cases[i].level)),
-                                   C_PROGRAM);
+        struct result result =
+            run(WITH_SHIM,
+                ENV(redirect, text("NCCL_DEBUG=%s", cases[i].debug), text("NCCL_REDIRECT_LOG=%s", cases[i].level)),
+                C_PROGRAM);
         assert_lines(result.err, cases[i].lines);
         if (cases[i].lines)
             assert_contains(result.err, text(": info: NCCL 2.21.5 serves this process: %s (path, "
@@ -87,8 +81,7 @@ static void nccl_debug_prints_the_one_line(void **state) {
 
 /* "nccl-redirect: HOST:PID: level: …" and not a byte of another line in between. */
 static void assert_whole(const char *line, size_t length) {
-    const char *end = line + length,
-               *serves = strstr(line, ": info: NCCL 2.21.5 serves this process: /");
+    const char *end = line + length, *serves = strstr(line, ": info: NCCL 2.21.5 serves this process: /");
     assert_int_equal(strncmp(line, "nccl-redirect: ", 15), 0);
     assert_true(serves && serves < end);
     assert_null(memmem(line + 1, length - 1, "nccl-redirect: ", 15));
@@ -103,11 +96,10 @@ static void lines_of_many_processes_do_not_mix(void **state) {
                             "libnccl.so.2 >/dev/null & "
                             "done; wait",
                             program("open_nccl"));
-    const char *const to_file = text("NCCL_REDIRECT_LOG_FILE=%s", log), *const files[] = {"X=1",
-                                                                                          to_file};
+    const char *const to_file = text("NCCL_REDIRECT_LOG_FILE=%s", log), *const files[] = {"X=1", to_file};
     for (int i = 0; i < 2; i++) {
-        struct result result = run(WITH_SHIM, ENV(redirect, "NCCL_REDIRECT_LOG=info", files[i]),
-                                   CMD("/bin/sh", "-c", many));
+        struct result result =
+            run(WITH_SHIM, ENV(redirect, "NCCL_REDIRECT_LOG=info", files[i]), CMD("/bin/sh", "-c", many));
         struct result read = run(WITHOUT_SHIM, NO_ENV, CMD("/bin/cat", log));
         const char *lines = i == 0 ? result.err : read.out;
         assert_lines(lines, 20);
@@ -120,22 +112,18 @@ static void lines_of_many_processes_do_not_mix(void **state) {
 
 static void an_event_is_one_line_whatever_a_path_has(void **state) {
     (void)state;
-    struct result result =
-        run(WITH_SHIM, ENV("NCCL_REDIRECT=/no\nsuch\tfile"), CMD(program("linked_version")));
+    struct result result = run(WITH_SHIM, ENV("NCCL_REDIRECT=/no\nsuch\tfile"), CMD(program("linked_version")));
     assert_one_line(result.err);
     assert_contains(result.err, "Tried: /no such file (path, from NCCL_REDIRECT) does not exist");
     result_free(&result);
 }
 
-/* A reader of stderr that has gone away raises SIGPIPE at the next line; the program must not die
- * of ours. */
+/* A reader of stderr that has gone away raises SIGPIPE at the next line; the program must not die of ours. */
 static void a_closed_pipe_does_not_end_the_program(void **state) {
     (void)state;
-    const char *line =
-        text("exec 3>&1; { sleep 0.2; %s libnccl.so.2 2>&1 >&3 3>&-; echo status=$? >&3; } | true",
-             program("open_nccl"));
-    struct result result =
-        run(WITH_SHIM, ENV(redirect, "NCCL_REDIRECT_LOG=debug"), CMD("/bin/bash", "-c", line));
+    const char *line = text("exec 3>&1; { sleep 0.2; %s libnccl.so.2 2>&1 >&3 3>&-; echo status=$? >&3; } | true",
+                            program("open_nccl"));
+    struct result result = run(WITH_SHIM, ENV(redirect, "NCCL_REDIRECT_LOG=debug"), CMD("/bin/bash", "-c", line));
     assert_contains(result.out, text("version=%d", TORCH_VERSION));
     assert_contains(result.out, "status=0");
     result_free(&result);

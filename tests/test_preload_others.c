@@ -1,5 +1,4 @@
-/* Other libraries in LD_PRELOAD, before and behind the shim: memory allocators, fakeroot, an
- * interposer of dlopen. */
+/* Other libraries in LD_PRELOAD, before and behind the shim: memory allocators, fakeroot, an interposer of dlopen. */
 #include "support.h"
 
 #include <string.h>
@@ -7,8 +6,7 @@
 
 /* A library of the system or of build/packages. */
 static const char *installed(const char *name) {
-    static const char *const folders[] = {"/usr/lib/x86_64-linux-gnu",
-                                          "/usr/lib/aarch64-linux-gnu"};
+    static const char *const folders[] = {"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"};
     for (int i = 0; i < 2; i++)
         for (int unpacked = 0; unpacked < 2; unpacked++) {
             const char *path = text("%s%s/%s", unpacked ? built("packages") : "", folders[i], name);
@@ -28,15 +26,13 @@ static void serves(const char *preloads, const char *marker) {
     assert_contains(result.out, marker);
     assert_int_equal(result.status, 0);
     result_free(&result);
-    result = run(WITHOUT_SHIM, ENV(redirect, text("LD_PRELOAD=%s", preloads)),
-                 CMD(program("linked_version")));
+    result = run(WITHOUT_SHIM, ENV(redirect, text("LD_PRELOAD=%s", preloads)), CMD(program("linked_version")));
     assert_string_equal(result.err, "");
     assert_contains(result.out, "version=22105 code=0 id=0 filled=1");
     assert_int_equal(result.status, 0);
     result_free(&result);
     /* Threads and forks, with the allocators' own fork handlers. */
-    result = run(WITHOUT_SHIM,
-                 ENV(text("NCCL_REDIRECT=%s", library("slow")), text("LD_PRELOAD=%s", preloads)),
+    result = run(WITHOUT_SHIM, ENV(text("NCCL_REDIRECT=%s", library("slow")), text("LD_PRELOAD=%s", preloads)),
                  CMD(program("fork_binding"), "during", "23007"));
     assert_string_equal(result.err, "");
     assert_contains(result.out, "parent=1 children=20 of 20\n");

@@ -1,5 +1,7 @@
-/* A program that is built with the address sanitizer: its runtime must be the first library, so it
- * stands before the shim in LD_PRELOAD; then the shim works as in any program. */
+/*
+ * A program that is built with the address sanitizer: its runtime must be the first library, so it stands before the
+ * shim in LD_PRELOAD; then the shim works as in any program.
+ */
 #include "support.h"
 
 #include <stdio.h>
@@ -8,8 +10,7 @@
 #include <unistd.h>
 
 static const char *runtime(void) {
-    struct result result =
-        run(WITHOUT_SHIM, NO_ENV, CMD("/usr/bin/gcc", "-print-file-name=libasan.so"));
+    struct result result = run(WITHOUT_SHIM, NO_ENV, CMD("/usr/bin/gcc", "-print-file-name=libasan.so"));
     result.out[strcspn(result.out, "\n")] = '\0';
     return realpath(result.out, NULL);
 }
@@ -31,8 +32,7 @@ static const char *sanitized(void) {
                        "    free(heap);\n"
                        "    return 0;\n}\n");
     struct result result =
-        run(WITHOUT_SHIM, NO_ENV,
-            CMD("/usr/bin/gcc", "-g", "-fsanitize=address", "-o", path, source, "-ldl"));
+        run(WITHOUT_SHIM, NO_ENV, CMD("/usr/bin/gcc", "-g", "-fsanitize=address", "-o", path, source, "-ldl"));
     assert_int_equal(result.status, 0);
     result_free(&result);
     return path;
@@ -40,8 +40,8 @@ static const char *sanitized(void) {
 
 static struct result start(const char *preloads, const char *more) {
     return run(WITHOUT_SHIM,
-               ENV(text("NCCL_REDIRECT=%s", real_nccl("cu12-2.21.5")),
-                   text("LD_PRELOAD=%s", preloads), "ASAN_OPTIONS=detect_leaks=0"),
+               ENV(text("NCCL_REDIRECT=%s", real_nccl("cu12-2.21.5")), text("LD_PRELOAD=%s", preloads),
+                   "ASAN_OPTIONS=detect_leaks=0"),
                CMD(sanitized(), real_nccl("cu11-2.14.3"), more));
 }
 

@@ -1,7 +1,7 @@
 /*
- * Where no NCCL can be used, NCCL is disabled and the program goes on: a dlopen fails with a
- * dlerror that names the reasons, calls are answered with an error, and ncclGetLastError lists
- * every path that was tried. A later dlopen of a good file binds.
+ * Where no NCCL can be used, NCCL is disabled and the program goes on: a dlopen fails with a dlerror that names the
+ * reasons, calls are answered with an error, and ncclGetLastError lists every path that was tried. A later dlopen of a
+ * good file binds.
  */
 #include "trees.h"
 
@@ -27,19 +27,16 @@ static int set_up(void **state) {
 
 /* Every reason of the setting above. */
 static void assert_reasons(const char *message) {
-    assert_contains(
-        message, "/nvidia/nccl/lib/libnccl.so.2 (torch, from PYTHONPATH) is NCCL 2.21.5, outside");
+    assert_contains(message, "/nvidia/nccl/lib/libnccl.so.2 (torch, from PYTHONPATH) is NCCL 2.21.5, outside");
     assert_contains(message, text("%s (system, from LD_LIBRARY_PATH) is truncated", broken));
-    assert_contains(message,
-                    "/libnccl.so.2 (system, from LD_LIBRARY_PATH) is NCCL 2.32.3, outside");
+    assert_contains(message, "/libnccl.so.2 (system, from LD_LIBRARY_PATH) is NCCL 2.32.3, outside");
     assert_contains(message, "not there: ");
     assert_contains(message, "/usr/local/lib/libnccl.so.2");
 }
 
 static void a_linked_program_goes_on(void **state) {
     (void)state;
-    struct result result =
-        run(WITH_SHIM, ENV(places, torch, NO_OTHER), CMD(program("linked_version")));
+    struct result result = run(WITH_SHIM, ENV(places, torch, NO_OTHER), CMD(program("linked_version")));
     assert_int_equal(result.status, 2);
     assert_contains(result.out, "version=-1 code=2 id=2 filled=0");
     assert_reasons(strstr(result.out, "last=\""));
@@ -63,8 +60,7 @@ static void a_dlopen_says_why(void **state) {
 static void python_gets_the_reason(void **state) {
     (void)state;
     python_folder();
-    struct result result =
-        run(WITH_SHIM, ENV(places, torch, NO_OTHER), CMD(PYTHON, "-c", PYTHON_PROGRAM));
+    struct result result = run(WITH_SHIM, ENV(places, torch, NO_OTHER), CMD(PYTHON, "-c", PYTHON_PROGRAM));
     assert_int_equal(result.status, 1);
     assert_contains(result.err, "OSError: ");
     assert_reasons(result.err);
@@ -74,22 +70,17 @@ static void python_gets_the_reason(void **state) {
 static void a_good_file_binds_later(void **state) {
     (void)state;
     const char *good = text("%s/libnccl.so.2", folder_with("libnccl.so.2", hostmem("old")));
-    const char *const *command =
-        CMD(program("open_nccl"), "libnccl.so.2", broken, good, "libnccl.so.2");
+    const char *const *command = CMD(program("open_nccl"), "libnccl.so.2", broken, good, "libnccl.so.2");
     struct result result = run(WITH_SHIM, ENV(places, torch, NO_OTHER), command);
     assert_contains(result.out, "libnccl.so.2: dlerror=");
-    assert_contains(result.out,
-                    text("%s: dlerror=%s: NCCL is disabled by nccl-redirect: ", broken, broken));
-    assert_contains(result.out,
-                    text("%s: version=21803 code=0\nlibnccl.so.2: version=21803 code=0\n", good));
+    assert_contains(result.out, text("%s: dlerror=%s: NCCL is disabled by nccl-redirect: ", broken, broken));
+    assert_contains(result.out, text("%s: version=21803 code=0\nlibnccl.so.2: version=21803 code=0\n", good));
     assert_int_equal(result.status, 0);
     result_free(&result);
     /* The second attempt's reason is its own. */
-    result =
-        run(WITH_SHIM, ENV(torch, NO_OTHER), CMD(program("open_nccl"), "libnccl.so.2", broken));
-    assert_contains(
-        strstr(result.out, text("%s: dlerror=", broken)),
-        text("%s (program, from the file that the program opens) is truncated", broken));
+    result = run(WITH_SHIM, ENV(torch, NO_OTHER), CMD(program("open_nccl"), "libnccl.so.2", broken));
+    assert_contains(strstr(result.out, text("%s: dlerror=", broken)),
+                    text("%s (program, from the file that the program opens) is truncated", broken));
     result_free(&result);
     /* Only auto looks at what the program brings. */
     result = run(WITH_SHIM, ENV(places, torch, NO_OTHER, "NCCL_REDIRECT=system"), command);

@@ -1,7 +1,6 @@
 /*
- * Files that cannot serve: named, each is an error with the path and one reason; in a searched
- * place, each is passed over and the next candidate serves. Nothing crashes, waits or prints on
- * stdout.
+ * Files that cannot serve: named, each is an error with the path and one reason; in a searched place, each is passed
+ * over and the next candidate serves. Nothing crashes, waits or prints on stdout.
  */
 #include "trees.h"
 
@@ -63,11 +62,9 @@ static void add_kinds(void) {
     make_link(loop, loop);
     make_link("gone.so", add("is a link to gone.so, which does not exist"));
     files[count - 1].named_only = true;
-    files[count++] =
-        (struct bad){text("%s/none/libnccl.so.2", fresh_folder()), "does not exist", true};
-    files[count++] =
-        (struct bad){text("%s/libnccl.so.2/below-a-file", folder_with("libnccl.so.2", TORCH_NCCL)),
-                     "does not exist", true};
+    files[count++] = (struct bad){text("%s/none/libnccl.so.2", fresh_folder()), "does not exist", true};
+    files[count++] = (struct bad){text("%s/libnccl.so.2/below-a-file", folder_with("libnccl.so.2", TORCH_NCCL)),
+                                  "does not exist", true};
     char *name = calloc(1, 6001);
     memset(name, 'x', 6000);
     name[0] = '/';
@@ -77,20 +74,17 @@ static void add_kinds(void) {
 static void add_elf(void) {
     add_with_byte(EI_CLASS, ELFCLASS32, "is a 32-bit library, this process is 64-bit");
     add_with_byte(EI_DATA, ELFDATA2MSB, "is built for another CPU, this one is ");
-    add_with_byte(offsetof(Elf64_Ehdr, e_machine), EM_RISCV,
-                  "is built for another CPU, this one is ");
+    add_with_byte(offsetof(Elf64_Ehdr, e_machine), EM_RISCV, "is built for another CPU, this one is ");
     add_with_byte(offsetof(Elf64_Ehdr, e_type), ET_EXEC, "is not a shared library");
     add_with_byte(offsetof(Elf64_Ehdr, e_type), ET_REL, "is not a shared library");
     add_with_byte(offsetof(Elf64_Ehdr, e_phentsize), 1, "has a broken ELF header");
     add_with_byte(offsetof(Elf64_Ehdr, e_phoff) + 6, 1, "is truncated");
     copy_file(hostmem("lacks-core"), add("lacks ncclGetUniqueId, which every NCCL has"), -1);
     copy_file(library("torch_stand_in"), add("is not a NCCL (it exports no NCCL function)"), -1);
-    add_with_name("libc.so.6", "libq.so.6",
-                  "cannot be opened (libq.so.6: cannot open shared object file");
+    add_with_name("libc.so.6", "libq.so.6", "cannot be opened (libq.so.6: cannot open shared object file");
 }
 
-/* A copy or a download that was cut off: of a large real NCCL and of a small one, at many places.
- */
+/* A copy or a download that was cut off: of a large real NCCL and of a small one, at many places. */
 static void add_cut(void) {
     static const long large[] = {65, 4096, 1 << 20, 100 << 20};
     for (size_t i = 0; i < sizeof large / sizeof *large; i++)
@@ -116,15 +110,12 @@ static int set_up(void **state) {
 static void named(void **state) {
     (void)state;
     for (unsigned i = 0; i < count; i++) {
-        struct result result = run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", files[i].path)),
-                                   CMD(program("linked_version")));
+        struct result result =
+            run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", files[i].path)), CMD(program("linked_version")));
         assert_int_equal(result.status, 2);
-        assert_contains(result.err, text("Tried: %s (path, from NCCL_REDIRECT) %s", files[i].path,
-                                         files[i].reason));
+        assert_contains(result.err, text("Tried: %s (path, from NCCL_REDIRECT) %s", files[i].path, files[i].reason));
         assert_one_line(result.err);
-        assert_contains(
-            result.out,
-            "version=-1 code=2 id=2 filled=0"); /* what the program prints, and nothing else */
+        assert_contains(result.out, "version=-1 code=2 id=2 filled=0"); /* what the program prints, and nothing else */
         assert_contains(result.out, files[i].reason);
         result_free(&result);
     }
@@ -135,14 +126,12 @@ static void searched(void **state) {
     for (unsigned i = 0; i < count; i++) {
         if (files[i].named_only)
             continue;
-        const char *folder =
-            text("%.*s", (int)(strrchr(files[i].path, '/') - files[i].path), files[i].path);
+        const char *folder = text("%.*s", (int)(strrchr(files[i].path, '/') - files[i].path), files[i].path);
         const char *places = text("LD_LIBRARY_PATH=%s:%s", folder, good_place);
-        struct result result = run(
-            WITH_SHIM, ENV(places, "NCCL_REDIRECT=system", "NCCL_REDIRECT_LOG=info"), C_PROGRAM);
+        struct result result = run(WITH_SHIM, ENV(places, "NCCL_REDIRECT=system", "NCCL_REDIRECT_LOG=info"), C_PROGRAM);
         assert_string_equal(result.out, text("libnccl.so.2: version=%d code=0\n", SYSTEM_VERSION));
-        assert_contains(result.err, text("info: passed over: %s (system, from LD_LIBRARY_PATH) %s",
-                                         files[i].path, files[i].reason));
+        assert_contains(result.err, text("info: passed over: %s (system, from LD_LIBRARY_PATH) %s", files[i].path,
+                                         files[i].reason));
         assert_lines(result.err, 2);
         assert_int_equal(result.status, 0);
         result_free(&result);

@@ -1,5 +1,7 @@
-/* The shim as its own backend would be a loop: it is known under every name, as a link, a copy, and
- * in its build for RCCL. */
+/*
+ * The shim as its own backend would be a loop: it is known under every name, as a link, a copy, and in its build for
+ * RCCL.
+ */
 #include "trees.h"
 
 #include <string.h>
@@ -25,12 +27,10 @@ static int set_up(void **state) {
 static void named(void **state) {
     (void)state;
     for (size_t i = 0; i < 6; i++) {
-        struct result result =
-            run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", forms[i])), CMD(program("linked_version")));
+        struct result result = run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", forms[i])), CMD(program("linked_version")));
         assert_int_equal(result.status, 2);
-        assert_contains(
-            result.err,
-            text("%s (path, from NCCL_REDIRECT) is nccl-redirect itself, not a NCCL", forms[i]));
+        assert_contains(result.err,
+                        text("%s (path, from NCCL_REDIRECT) is nccl-redirect itself, not a NCCL", forms[i]));
         assert_one_line(result.err);
         result_free(&result);
     }
@@ -42,14 +42,13 @@ static void searched(void **state) {
         if (!strstr(forms[i], "/libnccl.so.2") || i == 2)
             continue;
         const char *folder = text("%.*s", (int)(strrchr(forms[i], '/') - forms[i]), forms[i]);
-        assert_serves(ENV(text("LD_LIBRARY_PATH=%s:%s", folder, good), "NCCL_REDIRECT=system"),
-                      C_PROGRAM, SYSTEM_VERSION);
+        assert_serves(ENV(text("LD_LIBRARY_PATH=%s:%s", folder, good), "NCCL_REDIRECT=system"), C_PROGRAM,
+                      SYSTEM_VERSION);
         /* As torch's, by a wheel that somebody has replaced. */
         const char *site = fresh_folder();
         make_torch(site);
         make_wheel(site, forms[i]);
-        assert_serves(ENV(text("LD_LIBRARY_PATH=%s", good), text("PYTHONPATH=%s", site)), C_PROGRAM,
-                      SYSTEM_VERSION);
+        assert_serves(ENV(text("LD_LIBRARY_PATH=%s", good), text("PYTHONPATH=%s", site)), C_PROGRAM, SYSTEM_VERSION);
     }
 }
 

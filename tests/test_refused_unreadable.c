@@ -1,5 +1,7 @@
-/* A NCCL that this user may not read is passed over with the reason. Run as another user than root,
- * who may read everything. */
+/*
+ * A NCCL that this user may not read is passed over with the reason. Run as another user than root, who may read
+ * everything.
+ */
 #include "trees.h"
 
 #include <stdio.h>
@@ -24,12 +26,10 @@ static void a_file_without_permission(void **state) {
     chmod(path, 0);
     result = run_here(ENV(text("NCCL_REDIRECT=%s", path)), "linked_version");
     assert_int_equal(result.status, 2);
-    assert_contains(result.err,
-                    text("%s (path, from NCCL_REDIRECT) cannot be read (Permission denied)", path));
+    assert_contains(result.err, text("%s (path, from NCCL_REDIRECT) cannot be read (Permission denied)", path));
     assert_one_line(result.err);
     result_free(&result);
-    const char *places =
-        text("LD_LIBRARY_PATH=%s:%s", folder, folder_with("libnccl.so.2", SYSTEM_NCCL));
+    const char *places = text("LD_LIBRARY_PATH=%s:%s", folder, folder_with("libnccl.so.2", SYSTEM_NCCL));
     result = run_here(ENV(places, "NCCL_REDIRECT=system"), "open_nccl");
     assert_contains(result.out, text("version=%d", SYSTEM_VERSION));
     result_free(&result);
@@ -44,8 +44,7 @@ static void a_folder_without_permission(void **state) {
     struct result result = run_here(ENV(text("NCCL_REDIRECT=%s", path)), "linked_version");
     chmod(folder, 0755);
     assert_int_equal(result.status, 2);
-    assert_contains(result.err,
-                    text("%s (path, from NCCL_REDIRECT) cannot be read (Permission denied)", path));
+    assert_contains(result.err, text("%s (path, from NCCL_REDIRECT) cannot be read (Permission denied)", path));
     result_free(&result);
 }
 
@@ -59,8 +58,7 @@ int main(void) {
             puts("root may read everything, and there is no setpriv to become another user");
             return NCR_SKIP;
         }
-        struct result result =
-            run(WITHOUT_SHIM, NO_ENV, CMD(AS_NOBODY, "/bin/sh", "-c", text("exec 3<%s", shim())));
+        struct result result = run(WITHOUT_SHIM, NO_ENV, CMD(AS_NOBODY, "/bin/sh", "-c", text("exec 3<%s", shim())));
         if (result.status != 0) {
             printf("user 65534 cannot read %s\n", built(""));
             return NCR_SKIP;

@@ -14,31 +14,24 @@ static struct result ask(enum preload preload, const char *program_name, const c
 }
 
 static void check_program(const char *name) {
-    const char *second = owned("23203"), *steps[] = {text("available=%s", second),
-                                                     "maps",
-                                                     text("use=%s", second),
-                                                     "info",
-                                                     "use",
-                                                     "info",
-                                                     "maps",
-                                                     NULL};
+    const char *second = owned("23203"),
+               *steps[] = {
+                   text("available=%s", second), "maps", text("use=%s", second), "info", "use", "info", "maps", NULL};
     struct result result = ask(WITH_SHIM, name, steps);
-    assert_string_equal(
-        result.out, text("present=1\navailable=1,1,1 reason=%s little=/tmp rest=#\nmaps=0\nuse=0\n"
-                         "info=0 version=23203 backends=2 kind=path bound=chosen build_id=yes "
-                         "path=%s missing= why=\nuse=0\n"
-                         "info=0 version=22809 backends=2 kind=path bound=first-use build_id=yes "
-                         "path=%s missing= why=\n"
-                         "maps=2\n",
-                         second, second, owned("22809")));
+    assert_string_equal(result.out, text("present=1\navailable=1,1,1 reason=%s little=/tmp rest=#\nmaps=0\nuse=0\n"
+                                         "info=0 version=23203 backends=2 kind=path bound=chosen build_id=yes "
+                                         "path=%s missing= why=\nuse=0\n"
+                                         "info=0 version=22809 backends=2 kind=path bound=first-use build_id=yes "
+                                         "path=%s missing= why=\n"
+                                         "maps=2\n",
+                                         second, second, owned("22809")));
     assert_string_equal(result.err, "");
     assert_int_equal(result.status, 0);
     result_free(&result);
     result = ask(WITHOUT_SHIM, name, steps);
-    assert_string_equal(
-        result.out,
-        "present=0\navailable=0,0,0 reason=nccl-redirect is not loaded little=nccl rest=#\nmaps=0\n"
-        "use=5\ninfo=5\nuse=5\ninfo=5\nmaps=0\n");
+    assert_string_equal(result.out,
+                        "present=0\navailable=0,0,0 reason=nccl-redirect is not loaded little=nccl rest=#\nmaps=0\n"
+                        "use=5\ninfo=5\nuse=5\ninfo=5\nmaps=0\n");
     assert_int_equal(result.status, 0);
     result_free(&result);
 }
@@ -58,27 +51,24 @@ static void from_cxx(void **state) {
 }
 
 static void from_python(void **state) {
-    static const char code[] =
-        "import ctypes, sys\n"
-        "class Info(ctypes.Structure):\n"
-        "    _fields_ = [('size', ctypes.c_size_t), ('version', ctypes.c_int), ('backends', "
-        "ctypes.c_int),\n"
-        "                ('kind', ctypes.c_char_p), ('path', ctypes.c_char_p)]\n"
-        "lib = ctypes.CDLL(None)\n"
-        "if not hasattr(lib, 'nccl_redirect_use'):\n"
-        "    sys.exit('not preloaded')\n"
-        "reason, info = ctypes.create_string_buffer(256), Info(ctypes.sizeof(Info))\n"
-        "print(lib.nccl_redirect_available(b'torc', reason, 256), reason.value.decode())\n"
-        "print(lib.nccl_redirect_use(sys.argv[1].encode()))\n"
-        "print(lib.nccl_redirect_info(None, ctypes.byref(info)), info.version, "
-        "info.path.decode())\n";
+    static const char code[] = "import ctypes, sys\n"
+                               "class Info(ctypes.Structure):\n"
+                               "    _fields_ = [('size', ctypes.c_size_t), ('version', ctypes.c_int), ('backends', "
+                               "ctypes.c_int),\n"
+                               "                ('kind', ctypes.c_char_p), ('path', ctypes.c_char_p)]\n"
+                               "lib = ctypes.CDLL(None)\n"
+                               "if not hasattr(lib, 'nccl_redirect_use'):\n"
+                               "    sys.exit('not preloaded')\n"
+                               "reason, info = ctypes.create_string_buffer(256), Info(ctypes.sizeof(Info))\n"
+                               "print(lib.nccl_redirect_available(b'torc', reason, 256), reason.value.decode())\n"
+                               "print(lib.nccl_redirect_use(sys.argv[1].encode()))\n"
+                               "print(lib.nccl_redirect_info(None, ctypes.byref(info)), info.version, "
+                               "info.path.decode())\n";
     (void)state;
     const char *redirect = text("NCCL_REDIRECT=%s", owned("22809"));
     struct result result = run(WITH_SHIM, ENV(redirect), CMD(python, "-c", code, owned("23203")));
     assert_string_equal(
-        result.out,
-        text("0 use torch, system or the absolute path of a libnccl.so\n0\n0 23203 %s\n",
-             owned("23203")));
+        result.out, text("0 use torch, system or the absolute path of a libnccl.so\n0\n0 23203 %s\n", owned("23203")));
     result_free(&result);
     result = run(WITHOUT_SHIM, ENV(redirect), CMD(python, "-c", code, owned("23203")));
     assert_string_equal(result.err, "not preloaded\n");
@@ -88,11 +78,10 @@ static void from_python(void **state) {
 static void structs_of_every_size(void **state) {
     (void)state;
     struct result result = ask(WITH_SHIM, "ask", ENV("sizes"));
-    assert_string_equal(result.out,
-                        "present=1\nsize=all code=0 kept=1 version=22809 behind=untouched\n"
-                        "size=less code=0 kept=1 version=22809 behind=untouched\n"
-                        "size=more code=0 kept=1 version=22809 new=zero behind=untouched\n"
-                        "size=none code=4 none=4\n");
+    assert_string_equal(result.out, "present=1\nsize=all code=0 kept=1 version=22809 behind=untouched\n"
+                                    "size=less code=0 kept=1 version=22809 behind=untouched\n"
+                                    "size=more code=0 kept=1 version=22809 new=zero behind=untouched\n"
+                                    "size=none code=4 none=4\n");
     result_free(&result);
 }
 
@@ -102,18 +91,16 @@ static void the_reason_why_not(void **state) {
     write_file(garbage, "no library");
     const struct {
         const char *backend, *reason;
-    } cases[] = {
-        {"/nowhere/libnccl.so.2", "reason=/nowhere/libnccl.so.2 does not exist little="},
-        {"libnccl.so.2", "reason=use torch, system or the absolute path of a libnccl.so little="},
-        {"", "reason=use torch, system or the absolute path of a libnccl.so little="},
-        {"auto", "reason=use torch, system or the absolute path of a libnccl.so little="},
-        {garbage, text("reason=%s is ", garbage)},
-        {shim(), "is nccl-redirect itself"},
-        {"torch", "torch"}};
+    } cases[] = {{"/nowhere/libnccl.so.2", "reason=/nowhere/libnccl.so.2 does not exist little="},
+                 {"libnccl.so.2", "reason=use torch, system or the absolute path of a libnccl.so little="},
+                 {"", "reason=use torch, system or the absolute path of a libnccl.so little="},
+                 {"auto", "reason=use torch, system or the absolute path of a libnccl.so little="},
+                 {garbage, text("reason=%s is ", garbage)},
+                 {shim(), "is nccl-redirect itself"},
+                 {"torch", "torch"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct result result =
-            ask(WITH_SHIM, "ask",
-                ENV(text("available=%s", cases[i].backend), text("use=%s", cases[i].backend)));
+            ask(WITH_SHIM, "ask", ENV(text("available=%s", cases[i].backend), text("use=%s", cases[i].backend)));
         assert_contains(result.out, "available=0,0,0 ");
         assert_contains(result.out, cases[i].reason);
         assert_contains(result.out, i > 0 && i < 4 ? "use=4\n" : "use=2\n");
@@ -129,8 +116,7 @@ static void torch_by_name(void **state) {
     copy_file(library("empty"), text("%s/torch/lib/libtorch_cuda.so", site), -1);
     copy_file(owned("23203"), nccl, -1);
     struct result result =
-        run(WITH_SHIM,
-            ENV(text("NCCL_REDIRECT=%s", owned("22809")), text("NCCL_REDIRECT_TORCH=%s", site)),
+        run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", owned("22809")), text("NCCL_REDIRECT_TORCH=%s", site)),
             CMD(program("ask"), "available=torch", "info", "use=torch", "info"));
     assert_contains(result.out, text("available=1,1,1 reason=%s ", nccl));
     assert_contains(result.out, "info=0 version=22809 backends=1 kind=path");
@@ -146,8 +132,7 @@ static const char *bare(const char *file) {
                 file, file, file);
 }
 
-/* Nothing but the jump stands in the way until a second library is chosen; asking is not choosing.
- */
+/* Nothing but the jump stands in the way until a second library is chosen; asking is not choosing. */
 static void who_does_not_choose_pays_nothing(void **state) {
     (void)state;
 #if !defined(__x86_64__)
@@ -157,8 +142,7 @@ static void who_does_not_choose_pays_nothing(void **state) {
     assert_transcript(NO_ENV, BARE " use:torch use version " BARE,
                       text("%s; use:torch=2; use=0; version=22809; %s", in_a, in_a));
     assert_transcript(NO_ENV, "use:$B use " BARE, text("use:$B=0; use=0; %s", in_shim));
-    /* The default by its own path, by a link, and by another path to the file: one and the same
-     * library. */
+    /* The default by its own path, by a link, and by another path to the file: one and the same library. */
     const char *link = text("%s/libnccl.so.2", fresh_folder());
     make_link(owned("22809"), link);
     assert_transcript(ENV(text("LINK=%s", link)), "use:$A use:$LINK use:$LINK info " BARE,
@@ -173,8 +157,7 @@ static void who_does_not_choose_pays_nothing(void **state) {
 
 static void the_same_choice_is_searched_once(void **state) {
     (void)state;
-    struct result result =
-        owned_run(ENV("NCCL_REDIRECT_LOG=info"), "use:$B use:$B use use:$B version");
+    struct result result = owned_run(ENV("NCCL_REDIRECT_LOG=info"), "use:$B use:$B use use:$B version");
     const char *line = strstr(result.err, "serves this process too");
     assert_non_null(line);
     assert_null(strstr(line + 1, "serves this process too"));

@@ -1,5 +1,4 @@
-/* The built libraries: what they need, export and weigh, so that one build is fit for every process
- * of every system. */
+/* The built libraries: what they need, export and weigh, so that one build is fit for every process of every system. */
 #include "support.h"
 
 #include "loader.h"
@@ -87,8 +86,10 @@ static void the_stack_is_not_executable(void **state) {
 
 /* ---- exports ---- */
 
-/* Besides the table: the control functions (include/nccl_redirect.h), the mark, and what the
- * binding lock needs (shim/lock.c). */
+/*
+ * Besides the table: the control functions (include/nccl_redirect.h), the mark, and what the binding lock needs
+ * (shim/lock.c).
+ */
 static bool is_expected(const char *name) {
     static const char *const own[] = {"dlopen",
                                       "nccl_redirect_available",

@@ -1,5 +1,7 @@
-/* Where NCCL is not used the shim maps one small file and does nothing: no system call differs from
- * those with an empty preload, so no file is opened and no thread is made. */
+/*
+ * Where NCCL is not used the shim maps one small file and does nothing: no system call differs from those with an empty
+ * preload, so no file is opened and no thread is made.
+ */
 #include "support.h"
 
 #include <stdio.h>
@@ -29,11 +31,9 @@ static const char *calls(const char *preload, const char *const *command) {
     struct result result = run(WITHOUT_SHIM, NO_ENV, arguments);
     assert_int_equal(result.status, 0);
     result_free(&result);
-    result = run(
-        WITHOUT_SHIM, NO_ENV,
-        CMD("/bin/sed", "-E",
-            text("s|^[0-9]+ +||; s|%s|PRELOAD|g; s|0x[0-9a-f]+|ADDRESS|g; s|[0-9]+|N|g", preload),
-            trace));
+    result = run(WITHOUT_SHIM, NO_ENV,
+                 CMD("/bin/sed", "-E",
+                     text("s|^[0-9]+ +||; s|%s|PRELOAD|g; s|0x[0-9a-f]+|ADDRESS|g; s|[0-9]+|N|g", preload), trace));
     return result.out; /* lives until the test ends */
 }
 
@@ -49,8 +49,7 @@ static const char *without_mapping_of_preloads(const char *all) {
     char *kept = calloc(1, strlen(all) + 1);
     for (const char *line = all; *line;) {
         size_t length = strcspn(line, "\n") + 1;
-        if (strncmp(line, "mmap(", 5) != 0 && strncmp(line, "mprotect(", 9) != 0 &&
-            strncmp(line, "munmap(", 7) != 0)
+        if (strncmp(line, "mmap(", 5) != 0 && strncmp(line, "mprotect(", 9) != 0 && strncmp(line, "munmap(", 7) != 0)
             strncat(kept, line, length);
         line += length;
     }
@@ -62,8 +61,7 @@ static void the_system_calls_are_those_of_an_empty_preload(void **state) {
     const char *with_shim = calls(shim(), CMD("/bin/true"));
     const char *with_empty = calls(library("empty"), CMD("/bin/true"));
     assert_contains(with_shim, "PRELOAD");
-    assert_string_equal(without_mapping_of_preloads(with_shim),
-                        without_mapping_of_preloads(with_empty));
+    assert_string_equal(without_mapping_of_preloads(with_shim), without_mapping_of_preloads(with_empty));
     assert_int_equal(count(with_shim, "openat("), count(with_empty, "openat("));
 }
 

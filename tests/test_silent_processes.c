@@ -27,14 +27,13 @@ static void no_nccl_is_mapped(void **state) {
     (void)state;
     for (int i = 0; i < 2; i++) {
         struct result result =
-            run(WITH_SHIM, ENV(backend()),
-                CMD(shells[i], "-c", "(true); cat /proc/$$/maps /proc/self/maps"));
+            run(WITH_SHIM, ENV(backend()), CMD(shells[i], "-c", "(true); cat /proc/$$/maps /proc/self/maps"));
         assert_contains(result.out, "/libnccl_redirect.so");
         assert_lacks(result.out, "/libnccl.so");
         result_free(&result);
     }
-    struct result result = run(WITH_SHIM, ENV(backend(), "NCCL_REDIRECT_BIND=start"),
-                               CMD("/bin/cat", "/proc/self/maps"));
+    struct result result =
+        run(WITH_SHIM, ENV(backend(), "NCCL_REDIRECT_BIND=start"), CMD("/bin/cat", "/proc/self/maps"));
     assert_contains(result.out, "/libnccl.so.2");
     result_free(&result);
 }

@@ -1,7 +1,7 @@
 /*
- * How often a decision asks the file system: at most 60 calls of our own until the backend is
- * opened, since a job of ten thousand ranks asks one server. Counted by the loader itself (the
- * debug log says so) and, apart from it, by strace.
+ * How often a decision asks the file system: at most 60 calls of our own until the backend is opened, since a job of
+ * ten thousand ranks asks one server. Counted by the loader itself (the debug log says so) and, apart from it, by
+ * strace.
  */
 #include "trees.h"
 
@@ -27,8 +27,7 @@ struct setting {
 static struct setting settings[8];
 static unsigned setting_count;
 
-static void add(const char *name, const char *const *environment, const char *const *command,
-                int version) {
+static void add(const char *name, const char *const *environment, const char *const *command, int version) {
     size_t most = 12, count = 0;
     const char **copy = calloc(most + 1, sizeof *copy), **words = calloc(most + 1, sizeof *words);
     for (; environment[count]; count++)
@@ -46,17 +45,13 @@ static int set_up(void **state) {
     make_wheel(site_of(venv), TORCH_NCCL);
     for (int i = 0; i < 9; i++)
         libraries = text("%s:%s", libraries, fresh_folder());
-    const char *crowded =
-        text("LD_LIBRARY_PATH=%s:%s", libraries, folder_with("libnccl.so.2", SYSTEM_NCCL));
-    const char *python = text("%s/bin/python3", venv),
-               *no_torch = text("%s/bin/python3", make_venv(true));
+    const char *crowded = text("LD_LIBRARY_PATH=%s:%s", libraries, folder_with("libnccl.so.2", SYSTEM_NCCL));
+    const char *python = text("%s/bin/python3", venv), *no_torch = text("%s/bin/python3", make_venv(true));
     add("a path", ENV(text("NCCL_REDIRECT=%s", NAMED_NCCL)), PROGRAM, NAMED_VERSION);
     add("torch in a venv", ENV(crowded), CMD(python, "-c", PYTHON_LINES), TORCH_VERSION);
     add("torch in VIRTUAL_ENV", ENV(crowded, text("VIRTUAL_ENV=%s", venv)), PROGRAM, TORCH_VERSION);
-    add("system by a long LD_LIBRARY_PATH", ENV(crowded, "NCCL_REDIRECT=system"), PROGRAM,
-        SYSTEM_VERSION);
-    add("no torch in this Python, then system", ENV(crowded), CMD(no_torch, "-c", PYTHON_LINES),
-        SYSTEM_VERSION);
+    add("system by a long LD_LIBRARY_PATH", ENV(crowded, "NCCL_REDIRECT=system"), PROGRAM, SYSTEM_VERSION);
+    add("no torch in this Python, then system", ENV(crowded), CMD(no_torch, "-c", PYTHON_LINES), SYSTEM_VERSION);
     add("torch out of range, then system", ENV(crowded, "NCCL_REDIRECT_REQUIRE=>=2.32"),
         CMD(python, "-c", PYTHON_LINES), SYSTEM_VERSION);
     return 0;
@@ -83,9 +78,9 @@ static void by_our_own_count(void **state) {
 }
 
 /*
- * Of a trace: the calls with a path or a descriptor from the program's mark to the opening of the
- * backend by the dynamic loader, which opens without O_NONBLOCK. All between is ours. close is left
- * out, as in our own count: it asks no server; write is the log.
+ * Of a trace: the calls with a path or a descriptor from the program's mark to the opening of the backend by the
+ * dynamic loader, which opens without O_NONBLOCK. All between is ours. close is left out, as in our own count: it asks
+ * no server; write is the log.
  */
 static unsigned traced_count(char *trace, const char *backend) {
     unsigned count = 0;
@@ -97,8 +92,7 @@ static unsigned traced_count(char *trace, const char *backend) {
             begun = true;
             continue;
         }
-        if (begun && strncmp(call, "openat(", 7) == 0 && strstr(call, backend) &&
-            !strstr(call, "O_NONBLOCK"))
+        if (begun && strncmp(call, "openat(", 7) == 0 && strstr(call, backend) && !strstr(call, "O_NONBLOCK"))
             return count;
         count += begun && strncmp(call, "close(", 6) != 0 && strncmp(call, "write(", 6) != 0;
     }
@@ -129,8 +123,7 @@ static void by_strace(void **state) {
         struct result result = run(WITHOUT_SHIM, settings[i].environment, command);
         assert_contains(result.out, text("version=%d", settings[i].version));
         unsigned ours = own_count(result.err);
-        const char *serves =
-            strstr(result.err, "serves this process: ") + strlen("serves this process: ");
+        const char *serves = strstr(result.err, "serves this process: ") + strlen("serves this process: ");
         const char *backend = text("%.*s", (int)strcspn(serves, " "), serves);
         result_free(&result);
         result = run(WITHOUT_SHIM, NO_ENV, CMD("/bin/cat", log));

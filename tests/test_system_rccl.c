@@ -1,5 +1,7 @@
-/* A RCCL serves where there is no NCCL; under the preload for RCCL it is the other way round. The
- * RCCL is one over host memory. */
+/*
+ * A RCCL serves where there is no NCCL; under the preload for RCCL it is the other way round. The RCCL is one over host
+ * memory.
+ */
 #include "trees.h"
 
 #define RCCL_VERSION 22806
@@ -21,13 +23,11 @@ static void only_where_no_nccl_is(void **state) {
     (void)state;
     const char *both = text("LD_LIBRARY_PATH=%s:%s", rccl, nccl), *system = "NCCL_REDIRECT=system";
     assert_serves(ENV(both, system), C_PROGRAM, SYSTEM_VERSION);
-    struct result result =
-        run(WITH_SHIM, ENV(both, system, ONLY_RCCL, "NCCL_REDIRECT_LOG=info"), C_PROGRAM);
+    struct result result = run(WITH_SHIM, ENV(both, system, ONLY_RCCL, "NCCL_REDIRECT_LOG=info"), C_PROGRAM);
     assert_contains(result.out, text("version=%d", RCCL_VERSION));
-    assert_contains(result.err,
-                    text("info: RCCL 2.28.6 serves this process: %s/librccl.so.1 (system, from "
-                         "LD_LIBRARY_PATH",
-                         rccl));
+    assert_contains(result.err, text("info: RCCL 2.28.6 serves this process: %s/librccl.so.1 (system, from "
+                                     "LD_LIBRARY_PATH",
+                                     rccl));
     result_free(&result);
 }
 
@@ -39,10 +39,8 @@ static void first_under_its_own_preload(void **state) {
     struct result result = run(WITHOUT_SHIM, ENV(preload, both, system), open_rccl);
     assert_contains(result.out, text("version=%d", RCCL_VERSION));
     result_free(&result);
-    result =
-        run(WITHOUT_SHIM,
-            ENV(preload, text("LD_LIBRARY_PATH=%s", nccl), system, "NCCL_REDIRECT_REQUIRE=>=2.32"),
-            open_rccl);
+    result = run(WITHOUT_SHIM, ENV(preload, text("LD_LIBRARY_PATH=%s", nccl), system, "NCCL_REDIRECT_REQUIRE=>=2.32"),
+                 open_rccl);
     assert_contains(result.out, text("version=%d", SYSTEM_VERSION));
     result_free(&result);
 }
@@ -52,9 +50,8 @@ static void first_for_a_program_that_chooses(void **state) {
     (void)state;
     const char *preload = text("LD_PRELOAD=%s", built("librccl_redirect.so"));
     const char *both = text("LD_LIBRARY_PATH=%s:%s", nccl, rccl);
-    struct result result =
-        run(WITHOUT_SHIM, ENV(preload, both, "NCCL_REDIRECT=system", "NCCL_REDIRECT_LOG=info"),
-            CMD(program("ask"), "available=system", "use=system", "info"));
+    struct result result = run(WITHOUT_SHIM, ENV(preload, both, "NCCL_REDIRECT=system", "NCCL_REDIRECT_LOG=info"),
+                               CMD(program("ask"), "available=system", "use=system", "info"));
     assert_contains(result.out, text("reason=%s/librccl.so.1 ", rccl));
     assert_contains(result.out, "backends=1 kind=system");
     assert_lacks(result.err, "serves this process too");

@@ -1,6 +1,6 @@
 /*
- * torch's NCCL for a process that is no Python: of VIRTUAL_ENV, CONDA_PREFIX, the python3 on PATH;
- * and that no Python is started to find it.
+ * torch's NCCL for a process that is no Python: of VIRTUAL_ENV, CONDA_PREFIX, the python3 on PATH; and that no Python
+ * is started to find it.
  */
 #include "trees.h"
 
@@ -53,8 +53,7 @@ static void the_environment_of_the_shell(void **state) {
         {{text("VIRTUAL_ENV=%s", make_venv(false)), in_conda}, NAMED_VERSION}, /* without torch */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const char *const *environment =
-            ENV(decoy, no_python, cases[i].variables[0], cases[i].variables[1]);
+        const char *const *environment = ENV(decoy, no_python, cases[i].variables[0], cases[i].variables[1]);
         assert_serves(environment, C_PROGRAM, cases[i].version);
         assert_serves(environment, CMD(program("linked_version")), cases[i].version);
     }
@@ -62,14 +61,12 @@ static void the_environment_of_the_shell(void **state) {
 
 static void from_bash(void **state) {
     (void)state;
-    assert_serves(
-        ENV(decoy),
-        CMD("/bin/bash", "-c", text("export VIRTUAL_ENV=%s; %s", venv, program("linked_version"))),
-        TORCH_VERSION);
+    assert_serves(ENV(decoy),
+                  CMD("/bin/bash", "-c", text("export VIRTUAL_ENV=%s; %s", venv, program("linked_version"))),
+                  TORCH_VERSION);
     /* bash itself takes no decision. */
     struct result result =
-        run(WITH_SHIM, ENV(text("VIRTUAL_ENV=%s", venv), "NCCL_REDIRECT_LOG=debug"),
-            CMD("/bin/bash", "-c", "echo $$"));
+        run(WITH_SHIM, ENV(text("VIRTUAL_ENV=%s", venv), "NCCL_REDIRECT_LOG=debug"), CMD("/bin/bash", "-c", "echo $$"));
     assert_string_equal(result.err, "");
     result_free(&result);
 }
@@ -77,8 +74,7 @@ static void from_bash(void **state) {
 static void the_python_on_path(void **state) {
     (void)state;
     const char *empty = fresh_folder();
-    assert_serves(ENV(decoy, text("PATH=%s:%s/bin:/usr/bin", empty, venv)), C_PROGRAM,
-                  TORCH_VERSION);
+    assert_serves(ENV(decoy, text("PATH=%s:%s/bin:/usr/bin", empty, venv)), C_PROGRAM, TORCH_VERSION);
     assert_serves(ENV(decoy, text("PATH=%s/bin:%s/bin", conda, venv)), C_PROGRAM, NAMED_VERSION);
     /* Not executable: no command of that name. */
     const char *other = fresh_folder();
@@ -88,8 +84,7 @@ static void the_python_on_path(void **state) {
 
 static void a_pyenv_shim_on_path(void **state) {
     (void)state;
-    const char *root = fresh_folder(), *shims = text("%s/shims", root),
-               *first = text("%s/versions/first", root);
+    const char *root = fresh_folder(), *shims = text("%s/shims", root), *first = text("%s/versions/first", root);
     write_file(text("%s/python3", shims), "#!/bin/sh\nexec pyenv exec python3\n");
     chmod(text("%s/python3", shims), 0755);
     make_link(PYTHON, text("%s/bin/python3", first));
@@ -101,25 +96,21 @@ static void a_pyenv_shim_on_path(void **state) {
     assert_serves(ENV(decoy, path), C_PROGRAM, NAMED_VERSION);
     assert_serves(ENV(decoy, path, "PYENV_VERSION=second"), C_PROGRAM, TORCH_VERSION);
     /* "system" is the next python3 on PATH. */
-    assert_serves(ENV(decoy, text("PATH=%s:%s/bin", shims, venv), "PYENV_VERSION=system"),
-                  C_PROGRAM, TORCH_VERSION);
+    assert_serves(ENV(decoy, text("PATH=%s:%s/bin", shims, venv), "PYENV_VERSION=system"), C_PROGRAM, TORCH_VERSION);
 }
 
 /* A python3 that leaves a mark when it is executed, wherever discovery could find one. */
 static void no_python_is_started(void **state) {
     (void)state;
-    const char *prefix = fresh_folder(), *mark = text("%s/executed", prefix),
-               *python = text("%s/bin/python3", prefix);
+    const char *prefix = fresh_folder(), *mark = text("%s/executed", prefix), *python = text("%s/bin/python3", prefix);
     write_file(python, text("#!/bin/sh\necho >%s\n", mark));
     chmod(python, 0755);
     make_folder(text("%s/lib/python3.11", prefix));
     const char *site = text("%s/lib/python3.11/site-packages", prefix);
     fill(site, TORCH_NCCL);
     assert_serves(ENV(decoy, text("PATH=%s/bin", prefix)), C_PROGRAM, TORCH_VERSION);
-    assert_serves(ENV(decoy, text("VIRTUAL_ENV=%s", prefix), text("PATH=%s/bin", prefix)),
-                  C_PROGRAM, TORCH_VERSION);
-    assert_serves(ENV(decoy, text("CONDA_PREFIX=%s", prefix), text("PATH=%s/bin", prefix)),
-                  C_PROGRAM, TORCH_VERSION);
+    assert_serves(ENV(decoy, text("VIRTUAL_ENV=%s", prefix), text("PATH=%s/bin", prefix)), C_PROGRAM, TORCH_VERSION);
+    assert_serves(ENV(decoy, text("CONDA_PREFIX=%s", prefix), text("PATH=%s/bin", prefix)), C_PROGRAM, TORCH_VERSION);
     assert_int_equal(access(mark, F_OK), -1);
     struct result result = run(WITHOUT_SHIM, NO_ENV, CMD(python)); /* the mark would tell */
     assert_int_equal(access(mark, F_OK), 0);
@@ -133,16 +124,14 @@ static void nothing_is_started(void **state) {
         skip();
     }
     const char *log = text("%s/log", fresh_folder());
-    struct result result =
-        run(WITHOUT_SHIM, ENV(decoy, text("VIRTUAL_ENV=%s", venv)),
-            CMD("/usr/bin/strace", "-f", "-o", log, "-e", "trace=execve,fork,vfork,clone,clone3",
-                "-E", text("LD_PRELOAD=%s", shim()), program("open_nccl"), "libnccl.so.2"));
+    struct result result = run(WITHOUT_SHIM, ENV(decoy, text("VIRTUAL_ENV=%s", venv)),
+                               CMD("/usr/bin/strace", "-f", "-o", log, "-e", "trace=execve,fork,vfork,clone,clone3",
+                                   "-E", text("LD_PRELOAD=%s", shim()), program("open_nccl"), "libnccl.so.2"));
     assert_contains(result.out, text("version=%d", TORCH_VERSION));
     result_free(&result);
     result = run(WITHOUT_SHIM, NO_ENV, CMD("/bin/cat", log));
     assert_contains(result.out, "execve(\"");
-    assert_null(
-        strstr(strstr(result.out, "execve(\"") + 1, "execve(\"")); /* that of the program itself */
+    assert_null(strstr(strstr(result.out, "execve(\"") + 1, "execve(\"")); /* that of the program itself */
     assert_lacks(result.out, "fork(");
     assert_lacks(result.out, "clone");
     result_free(&result);

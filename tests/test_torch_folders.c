@@ -1,6 +1,6 @@
 /*
- * The package folders of a Python, in order, as ncr_python_folders() lists them for a process that
- * the test describes; compared with what the interpreter itself says where there is one.
+ * The package folders of a Python, in order, as ncr_python_folders() lists them for a process that the test describes;
+ * compared with what the interpreter itself says where there is one.
  */
 #include "trees.h"
 #include "loader.h"
@@ -23,8 +23,7 @@ static const char *folders_of(const struct ncr_subject *subject) {
 
 static void debians_python(void **state) {
     (void)state;
-    const struct ncr_subject subject = {.executable = "/usr/bin/python3.11",
-                                        .started_as = "/usr/bin/python3"};
+    const struct ncr_subject subject = {.executable = "/usr/bin/python3.11", .started_as = "/usr/bin/python3"};
     clearenv();
     setenv("HOME", "/home/user", 1);
     assert_string_equal(folders_of(&subject), "/home/user/.local/lib/python3.11/site-packages\n"
@@ -42,8 +41,7 @@ static void debians_python(void **state) {
 
 static void a_python_of_its_own_prefix(void **state) {
     (void)state;
-    const struct ncr_subject subject = {.executable = "/opt/python/bin/python3.12",
-                                        .started_as = NULL};
+    const struct ncr_subject subject = {.executable = "/opt/python/bin/python3.12", .started_as = NULL};
     clearenv();
     assert_string_equal(folders_of(&subject), "/opt/python/lib/python3.12/site-packages\n"
                                               "/opt/python/lib64/python3.12/site-packages\n");
@@ -51,21 +49,18 @@ static void a_python_of_its_own_prefix(void **state) {
     assert_contains(folders_of(&subject), "/base/lib/python3.12/site-packages\n/opt/python/lib/");
 }
 
-/* Every folder of site.getsitepackages() and of the user, in the interpreter's order, is among
- * ours. */
+/* Every folder of site.getsitepackages() and of the user, in the interpreter's order, is among ours. */
 static void as_the_interpreter_says(void **state) {
     (void)state;
     const char *home = fresh_folder(), *open = make_venv(true), *closed = make_venv(false);
-    const char *const pythons[] = {PYTHON, text("%s/bin/python3", open),
-                                   text("%s/bin/python3", closed)};
+    const char *const pythons[] = {PYTHON, text("%s/bin/python3", open), text("%s/bin/python3", closed)};
     python_folder();
     make_folder(site_of(text("%s/.local", home)));
     static const char program[] = "import sys, os\n"
                                   "for p in sys.path:\n"
                                   "    if p.endswith('-packages'): print(p)\n";
     for (size_t i = 0; i < 3; i++) {
-        struct result result =
-            run(WITHOUT_SHIM, ENV(text("HOME=%s", home)), CMD(pythons[i], "-c", program));
+        struct result result = run(WITHOUT_SHIM, ENV(text("HOME=%s", home)), CMD(pythons[i], "-c", program));
         char *real = realpath(PYTHON, NULL);
         const struct ncr_subject subject = {.executable = real, .started_as = pythons[i]};
         clearenv();
@@ -86,8 +81,7 @@ static void as_the_interpreter_says(void **state) {
 
 static void no_python(void **state) {
     (void)state;
-    const struct ncr_subject subject = {.executable = "/usr/bin/program",
-                                        .started_as = "/usr/bin/program"};
+    const struct ncr_subject subject = {.executable = "/usr/bin/program", .started_as = "/usr/bin/program"};
     clearenv();
     assert_string_equal(folders_of(&subject), "");
     setenv("PATH", "/nonexistent:", 1);

@@ -1,5 +1,7 @@
-/* Where a torch keeps its NCCL: beside itself, inside, in another package folder, in conda's
- * prefix, or linked into itself. */
+/*
+ * Where a torch keeps its NCCL: beside itself, inside, in another package folder, in conda's prefix, or linked into
+ * itself.
+ */
 #include "trees.h"
 
 #include <stdio.h>
@@ -53,10 +55,8 @@ static void the_wheel_in_another_folder_of_the_same_python(void **state) {
     const char *first = fresh_folder(), *second = fresh_folder();
     make_torch(first);
     make_wheel(second, TORCH_NCCL);
-    assert_serves(ENV(decoy, no_python, text("PYTHONPATH=%s:%s", first, second)), C_PROGRAM,
-                  TORCH_VERSION);
-    assert_serves(ENV(decoy, no_python, text("PYTHONPATH=%s:%s", second, first)), C_PROGRAM,
-                  TORCH_VERSION);
+    assert_serves(ENV(decoy, no_python, text("PYTHONPATH=%s:%s", first, second)), C_PROGRAM, TORCH_VERSION);
+    assert_serves(ENV(decoy, no_python, text("PYTHONPATH=%s:%s", second, first)), C_PROGRAM, TORCH_VERSION);
 }
 
 /* torch for CPUs has no use for a NCCL: one that lies beside it came with another package. */
@@ -67,12 +67,10 @@ static void a_torch_for_cpus_has_none(void **state) {
     make_link(library("torch_stand_in"), text("%s/torch/lib/libtorch_cpu.so", site));
     make_wheel(site, TORCH_NCCL);
     serves_from(site, SYSTEM_VERSION);
-    struct result result = run(WITH_SHIM,
-                               ENV(no_python, text("PYTHONPATH=%s", site), "NCCL_REDIRECT=torch",
-                                   "NCCL_REDIRECT_FALLBACK=0"),
-                               C_PROGRAM);
-    assert_contains(result.err,
-                    text("the torch in %s/torch/lib has no CUDA or ROCm library", site));
+    struct result result =
+        run(WITH_SHIM, ENV(no_python, text("PYTHONPATH=%s", site), "NCCL_REDIRECT=torch", "NCCL_REDIRECT_FALLBACK=0"),
+            C_PROGRAM);
+    assert_contains(result.err, text("the torch in %s/torch/lib has no CUDA or ROCm library", site));
     result_free(&result);
 }
 
@@ -84,16 +82,16 @@ static void only_the_first_torch_counts(void **state) {
     make_wheel(first, NAMED_NCCL);
     make_torch(second);
     make_wheel(second, TORCH_NCCL);
-    assert_serves(ENV(decoy, no_python, text("PYTHONPATH=%s:%s", first, second)), C_PROGRAM,
-                  NAMED_VERSION);
+    assert_serves(ENV(decoy, no_python, text("PYTHONPATH=%s:%s", first, second)), C_PROGRAM, NAMED_VERSION);
     const char *cpu = fresh_folder();
     write_file(text("%s/torch/__init__.py", cpu), "");
-    assert_serves(ENV(decoy, no_python, text("PYTHONPATH=%s:%s", cpu, second)), C_PROGRAM,
-                  SYSTEM_VERSION);
+    assert_serves(ENV(decoy, no_python, text("PYTHONPATH=%s:%s", cpu, second)), C_PROGRAM, SYSTEM_VERSION);
 }
 
-/* As in torch 1.x: NCCL is linked into libtorch_cuda.so, which exports it. Here the NCCL over host
- * memory, linked likewise. */
+/*
+ * As in torch 1.x: NCCL is linked into libtorch_cuda.so, which exports it. Here the NCCL over host memory, linked
+ * likewise.
+ */
 static void linked_into_libtorch_cuda(void **state) {
     (void)state;
     const char *site = fresh_folder();
@@ -101,8 +99,7 @@ static void linked_into_libtorch_cuda(void **state) {
     make_link(built("hostmem/torch/libtorch_cuda.so"), text("%s/torch/lib/libtorch_cuda.so", site));
     serves_from(site, 22809);
     struct result result =
-        run(WITH_SHIM, ENV(no_python, text("PYTHONPATH=%s", site), "NCCL_REDIRECT_LOG=info"),
-            C_PROGRAM);
+        run(WITH_SHIM, ENV(no_python, text("PYTHONPATH=%s", site), "NCCL_REDIRECT_LOG=info"), C_PROGRAM);
     assert_contains(result.err, text("NCCL 2.28.9 serves this process: "
                                      "%s/torch/lib/libtorch_cuda.so (torch, from PYTHONPATH",
                                      site));
@@ -113,8 +110,7 @@ static void linked_into_libtorch_cuda(void **state) {
 
 static void named_by_the_variable(void **state) {
     (void)state;
-    const char *site = fresh_folder(), *other = fresh_folder(),
-               *libtorch = text("%s/libtorch", fresh_folder());
+    const char *site = fresh_folder(), *other = fresh_folder(), *libtorch = text("%s/libtorch", fresh_folder());
     make_torch(site);
     make_wheel(site, TORCH_NCCL);
     make_torch(other);
@@ -133,9 +129,8 @@ static void named_by_the_variable(void **state) {
     };
     const char *elsewhere = text("PYTHONPATH=%s", other);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        assert_serves(
-            ENV(decoy, no_python, elsewhere, text("NCCL_REDIRECT_TORCH=%s", cases[i].named)),
-            C_PROGRAM, cases[i].version);
+        assert_serves(ENV(decoy, no_python, elsewhere, text("NCCL_REDIRECT_TORCH=%s", cases[i].named)), C_PROGRAM,
+                      cases[i].version);
 }
 
 /* What the user named is not replaced in silence. */
@@ -154,14 +149,10 @@ static void named_and_not_there(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_wheel_beside_it),
-        cmocka_unit_test(inside_torchs_folder),
-        cmocka_unit_test(a_torch_for_rocm),
-        cmocka_unit_test(the_wheel_in_another_folder_of_the_same_python),
-        cmocka_unit_test(a_torch_for_cpus_has_none),
-        cmocka_unit_test(only_the_first_torch_counts),
-        cmocka_unit_test(linked_into_libtorch_cuda),
-        cmocka_unit_test(named_by_the_variable),
+        cmocka_unit_test(the_wheel_beside_it),       cmocka_unit_test(inside_torchs_folder),
+        cmocka_unit_test(a_torch_for_rocm),          cmocka_unit_test(the_wheel_in_another_folder_of_the_same_python),
+        cmocka_unit_test(a_torch_for_cpus_has_none), cmocka_unit_test(only_the_first_torch_counts),
+        cmocka_unit_test(linked_into_libtorch_cuda), cmocka_unit_test(named_by_the_variable),
         cmocka_unit_test(named_and_not_there),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);

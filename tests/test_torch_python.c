@@ -1,7 +1,6 @@
 /*
- * torch's NCCL for a running Python, in every way in which one is started and finds its packages.
- * The interpreter is real; the NCCLs are real; LD_LIBRARY_PATH offers another NCCL, which must not
- * serve.
+ * torch's NCCL for a running Python, in every way in which one is started and finds its packages. The interpreter is
+ * real; the NCCLs are real; LD_LIBRARY_PATH offers another NCCL, which must not serve.
  */
 #include "trees.h"
 
@@ -98,8 +97,7 @@ static void the_users_packages(void **state) {
         {text("%s/bin/python3", open), "PYTHONNOUSERSITE=1", SYSTEM_VERSION},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        assert_serves(ENV(decoy, at_home, cases[i].variable), PYTHON_AS(cases[i].python),
-                      cases[i].version);
+        assert_serves(ENV(decoy, at_home, cases[i].variable), PYTHON_AS(cases[i].python), cases[i].version);
 }
 
 static void a_venv_wins_over_the_packages_outside(void **state) {
@@ -107,8 +105,8 @@ static void a_venv_wins_over_the_packages_outside(void **state) {
     const char *home = fresh_folder(), *venv = make_venv(true), *closed = make_venv(false);
     fill(site_of(text("%s/.local", home)), NAMED_NCCL);
     fill(site_of(venv), TORCH_NCCL);
-    const char *const *environment = ENV(decoy, text("HOME=%s", home), text("VIRTUAL_ENV=%s", venv),
-                                         text("CONDA_PREFIX=%s", venv));
+    const char *const *environment =
+        ENV(decoy, text("HOME=%s", home), text("VIRTUAL_ENV=%s", venv), text("CONDA_PREFIX=%s", venv));
     assert_serves(environment, PYTHON_AS(text("%s/bin/python3", venv)), TORCH_VERSION);
     /* Of a running Python its own environment counts, not the one that a shell has activated. */
     assert_serves(environment, PYTHON_AS(PYTHON), NAMED_VERSION);
@@ -117,21 +115,17 @@ static void a_venv_wins_over_the_packages_outside(void **state) {
 
 static void pythonpath_comes_first(void **state) {
     (void)state;
-    const char *venv = make_venv(false), *first = fresh_folder(), *second = fresh_folder(),
-               *sources = fresh_folder();
+    const char *venv = make_venv(false), *first = fresh_folder(), *second = fresh_folder(), *sources = fresh_folder();
     fill(site_of(venv), TORCH_NCCL);
     fill(second, NAMED_NCCL);
     make_folder(text("%s/torch/csrc", sources)); /* no package: Python passes over it too */
     const char *python = text("%s/bin/python3", venv);
-    assert_serves(ENV(decoy, text("PYTHONPATH=%s:%s", first, second)), PYTHON_AS(python),
-                  NAMED_VERSION);
+    assert_serves(ENV(decoy, text("PYTHONPATH=%s:%s", first, second)), PYTHON_AS(python), NAMED_VERSION);
     assert_serves(ENV(decoy, text("PYTHONPATH=%s", first)), PYTHON_AS(python), TORCH_VERSION);
     assert_serves(ENV(decoy, text("PYTHONPATH=%s", sources)), PYTHON_AS(python), TORCH_VERSION);
     assert_serves(ENV(decoy, "PYTHONPATH="), PYTHON_AS(python), TORCH_VERSION);
-    assert_serves(
-        ENV(decoy, text("PYTHONPATH=:%s", first)),
-        CMD("/bin/sh", "-c", text("cd %s && %s -c \"%s\"", second, python, PYTHON_PROGRAM)),
-        NAMED_VERSION);
+    assert_serves(ENV(decoy, text("PYTHONPATH=:%s", first)),
+                  CMD("/bin/sh", "-c", text("cd %s && %s -c \"%s\"", second, python, PYTHON_PROGRAM)), NAMED_VERSION);
 }
 
 int main(void) {

@@ -1,12 +1,10 @@
 /*
- * The map of the backend: what each file offers to the others. A function hostmem_ncclX is the code
- * of the exported ncclX (and pncclX): exports.S gives it those names. Calls between files never go
- * through exported names.
+ * The map of the backend: what each file offers to the others. A function hostmem_ncclX is the code of the exported
+ * ncclX (and pncclX): exports.S gives it those names. Calls between files never go through exported names.
  *
- * How data moves: each operation becomes steps (send, receive, receive and reduce, …) in a queue of
- * its communicator; the outermost group end runs the queues of all communicators of the group
- * together until they are empty. Steps of ranks meet in pipes, small rings of slots in shared
- * memory, one per pair of ranks and channel.
+ * How data moves: each operation becomes steps (send, receive, receive and reduce, …) in a queue of its communicator;
+ * the outermost group end runs the queues of all communicators of the group together until they are empty. Steps of
+ * ranks meet in pipes, small rings of slots in shared memory, one per pair of ranks and channel.
  */
 #ifndef HOSTMEM_BACKEND_H
 #define HOSTMEM_BACKEND_H
@@ -20,16 +18,15 @@
 
 const char *hostmem_ncclGetErrorString(ncclResult_t result);
 
-/* Sets the text of ncclGetLastError and returns `result`, so that a failure is one statement. Any
- * thread. */
-ncclResult_t fail(ncclResult_t result, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+/* Sets the text of ncclGetLastError and returns `result`, so that a failure is one statement. Any thread. */
+ncclResult_t fail(ncclResult_t result, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- reduce.c ---- */
 
-/* A reduction of one rank: contributions are multiplied by `scale` if `scaled`, combined with `op`
- * (sum, prod, max, min), and the result is divided by `divisor` if that is not 0. `scale` holds one
- * element of the reduced type. */
+/*
+ * A reduction of one rank: contributions are multiplied by `scale` if `scaled`, combined with `op` (sum, prod, max,
+ * min), and the result is divided by `divisor` if that is not 0. `scale` holds one element of the reduced type.
+ */
 struct reduction {
     ncclRedOp_t op;
     bool scaled;
@@ -46,8 +43,7 @@ bool type_is_floating(ncclDataType_t type);
 /* Stores 1/divisor, rounded to a floating `type`, into reduction->scale. */
 void reduction_scale_by_inverse(struct reduction *reduction, ncclDataType_t type, int divisor);
 /* into[i] = op(into[i], from[i]) for `count` elements. */
-void reduction_combine(const struct reduction *, ncclDataType_t, void *into, const void *from,
-                       size_t count);
+void reduction_combine(const struct reduction *, ncclDataType_t, void *into, const void *from, size_t count);
 /* What a rank does to its own contribution before it is combined. */
 void reduction_prepare(const struct reduction *, ncclDataType_t, void *elements, size_t count);
 /* What is done once to the combined result. */
@@ -58,22 +54,21 @@ void reduction_finish(const struct reduction *, ncclDataType_t, void *elements, 
 struct premul_op {
     bool used;
     ncclDataType_t type;
-    const void
-        *pointer; /* residence ncclScalarDevice: read when a collective is called; otherwise NULL */
+    const void *pointer; /* residence ncclScalarDevice: read when a collective is called; otherwise NULL */
     unsigned char scalar[8];
 };
 
-/* Turns an operator of a call into a reduction; ncclInvalidArgument if it is unknown or does not
- * fit the type. */
-ncclResult_t redop_resolve(ncclComm_t comm, ncclRedOp_t op, ncclDataType_t type,
-                           struct reduction *reduction);
+/* Turns an operator of a call into a reduction; ncclInvalidArgument if it is unknown or does not fit the type. */
+ncclResult_t redop_resolve(ncclComm_t comm, ncclRedOp_t op, ncclDataType_t type, struct reduction *reduction);
 
 /* ---- segment.c: the shared memory of one communicator ---- */
 
 enum { SLOT_BYTES = 32768, SLOTS = 4, CACHE_LINE = 64, MAX_RANKS = 1024, PATH_BYTES = 192 };
 
-/* Collectives and point-to-point operations of a group may be mixed in a different order on each
- * rank, so that each kind has pipes of its own. */
+/*
+ * Collectives and point-to-point operations of a group may be mixed in a different order on each rank, so that each
+ * kind has pipes of its own.
+ */
 enum channel { COLLECTIVE, POINT_TO_POINT, CHANNELS };
 
 struct slot {
@@ -94,8 +89,7 @@ struct member {
     _Atomic uint32_t present;
 };
 
-/* All zero, as a new file is, is the valid first state: whoever comes first need not initialise it
- * for the others. */
+/* All zero, as a new file is, is the valid first state: whoever comes first need not initialise it for the others. */
 struct segment {
     _Atomic uint32_t attached; /* ranks that came */
     _Atomic uint32_t ready;    /* 1 when all came; the file has no name any more */
@@ -105,11 +99,9 @@ struct segment {
 
 /* Writes a fresh path for a segment; false if there is no random source. */
 bool segment_new_path(char *path, size_t size);
-/* Opens or creates the segment at `path`, the same on all ranks, and enters `rank`. Does not wait.
- */
+/* Opens or creates the segment at `path`, the same on all ranks, and enters `rank`. Does not wait. */
 ncclResult_t segment_attach(const char *path, int nranks, int rank, struct segment **segment);
-/* Waits until all ranks are attached, at most `timeout` seconds, 0 to look only: false if they are
- * not. */
+/* Waits until all ranks are attached, at most `timeout` seconds, 0 to look only: false if they are not. */
 bool segment_wait_ready(struct segment *segment, double timeout);
 void segment_detach(struct segment *segment, const char *path, int nranks);
 struct pipe *segment_pipe(struct segment *, int nranks, enum channel, int from, int to);
@@ -118,8 +110,7 @@ void segment_abort(struct segment *segment, int nranks, int rank);
 
 /* ---- pipe.c ---- */
 
-/* The next slot to fill or to empty, or NULL if the ring is full or empty. Each is followed by its
- * second half. */
+/* The next slot to fill or to empty, or NULL if the ring is full or empty. Each is followed by its second half. */
 struct slot *pipe_begin_write(struct pipe *pipe);
 void pipe_end_write(struct pipe *pipe);
 const struct slot *pipe_begin_read(struct pipe *pipe);
@@ -192,13 +183,10 @@ struct ncclComm {
     struct ncclComm *next_in_group;
 };
 
-/* Makes a communicator that is attached but may still miss other ranks; comm_join waits for those.
- */
-ncclResult_t comm_create(ncclComm_t *comm, const char *path, int nranks, int rank, int device,
-                         bool blocking);
+/* Makes a communicator that is attached but may still miss other ranks; comm_join waits for those. */
+ncclResult_t comm_create(ncclComm_t *comm, const char *path, int nranks, int rank, int device, bool blocking);
 ncclResult_t comm_join(ncclComm_t comm);
-/* ncclSuccess if the handle is a communicator that can work; otherwise what a call on it must
- * return. */
+/* ncclSuccess if the handle is a communicator that can work; otherwise what a call on it must return. */
 ncclResult_t comm_check(ncclComm_t comm, const char *function);
 void comm_free(ncclComm_t comm);
 /* Makes the communicator unusable here and tells the other ranks. Returns `result`. */
@@ -206,64 +194,53 @@ ncclResult_t comm_break(ncclComm_t comm, ncclResult_t result);
 
 /* ---- init.c ---- */
 
-/* Reads a caller's configuration, NULL allowed, into *blocking, which keeps its value if the caller
- * left it open. */
+/* Reads a caller's configuration, NULL allowed, into *blocking, which keeps its value if the caller left it open. */
 ncclResult_t config_read(const ncclConfig_t *config, bool *blocking);
 
 /* ---- split.c ---- */
 
 struct split;
-/* The second half of ncclCommSplit, when the colors of all ranks are known: *child is NULL without
- * a color. */
+/* The second half of ncclCommSplit, when the colors of all ranks are known: *child is NULL without a color. */
 ncclResult_t split_finish(struct split *split, ncclComm_t *child);
 void split_free(struct split *split);
 
 /* ---- group.c ---- */
 
-/* Every call that does something is enclosed in this pair, so that a call outside of a group is a
- * group of one. The result of the call goes through group_leave, which runs the group if it is the
- * outermost. */
+/*
+ * Every call that does something is enclosed in this pair, so that a call outside of a group is a group of one. The
+ * result of the call goes through group_leave, which runs the group if it is the outermost.
+ */
 void group_enter(void);
 ncclResult_t group_leave(ncclResult_t result);
 /* Says that the communicator has steps to run in this group. */
 void group_add(ncclComm_t comm);
-/* Takes the communicator, with its steps, out of the group of the calling thread, if it is there.
- */
+/* Takes the communicator, with its steps, out of the group of the calling thread, if it is there. */
 void group_forget(ncclComm_t comm);
-/* Has the group end wait for a new communicator, or make it from a split; *newcomm becomes NULL if
- * that fails. */
+/* Has the group end wait for a new communicator, or make it from a split; *newcomm becomes NULL if that fails. */
 ncclResult_t group_add_join(ncclComm_t comm, ncclComm_t *newcomm);
 ncclResult_t group_add_split(struct split *split, ncclComm_t *newcomm);
 
 /* ---- collective.c, p2p.c ---- */
 
-/* Checks what all operations share: communicator, type, root or peer (0 where there is none),
- * counts that cannot be. */
-ncclResult_t operation_check(const char *function, ncclComm_t comm, ncclDataType_t type, int root,
-                             size_t count);
+/* Checks what all operations share: communicator, type, root or peer (0 where there is none), counts that cannot be. */
+ncclResult_t operation_check(const char *function, ncclComm_t comm, ncclDataType_t type, int root, size_t count);
 
 /* The plain collectives, which the forms with a configuration call. */
-ncclResult_t hostmem_ncclAllReduce(const void *, void *, size_t, ncclDataType_t, ncclRedOp_t,
-                                   ncclComm_t, hostmem_stream_t);
-ncclResult_t hostmem_ncclBroadcast(const void *, void *, size_t, ncclDataType_t, int, ncclComm_t,
+ncclResult_t hostmem_ncclAllReduce(const void *, void *, size_t, ncclDataType_t, ncclRedOp_t, ncclComm_t,
                                    hostmem_stream_t);
-ncclResult_t hostmem_ncclReduce(const void *, void *, size_t, ncclDataType_t, ncclRedOp_t, int,
-                                ncclComm_t, hostmem_stream_t);
-ncclResult_t hostmem_ncclAllGather(const void *, void *, size_t, ncclDataType_t, ncclComm_t,
-                                   hostmem_stream_t);
-ncclResult_t hostmem_ncclReduceScatter(const void *, void *, size_t, ncclDataType_t, ncclRedOp_t,
-                                       ncclComm_t, hostmem_stream_t);
-ncclResult_t hostmem_ncclAlltoAll(const void *, void *, size_t, ncclDataType_t, ncclComm_t,
-                                  hostmem_stream_t);
-ncclResult_t hostmem_ncclGather(const void *, void *, size_t, ncclDataType_t, int, ncclComm_t,
+ncclResult_t hostmem_ncclBroadcast(const void *, void *, size_t, ncclDataType_t, int, ncclComm_t, hostmem_stream_t);
+ncclResult_t hostmem_ncclReduce(const void *, void *, size_t, ncclDataType_t, ncclRedOp_t, int, ncclComm_t,
                                 hostmem_stream_t);
-ncclResult_t hostmem_ncclScatter(const void *, void *, size_t, ncclDataType_t, int, ncclComm_t,
-                                 hostmem_stream_t);
+ncclResult_t hostmem_ncclAllGather(const void *, void *, size_t, ncclDataType_t, ncclComm_t, hostmem_stream_t);
+ncclResult_t hostmem_ncclReduceScatter(const void *, void *, size_t, ncclDataType_t, ncclRedOp_t, ncclComm_t,
+                                       hostmem_stream_t);
+ncclResult_t hostmem_ncclAlltoAll(const void *, void *, size_t, ncclDataType_t, ncclComm_t, hostmem_stream_t);
+ncclResult_t hostmem_ncclGather(const void *, void *, size_t, ncclDataType_t, int, ncclComm_t, hostmem_stream_t);
+ncclResult_t hostmem_ncclScatter(const void *, void *, size_t, ncclDataType_t, int, ncclComm_t, hostmem_stream_t);
 
 /* ---- exports.S ---- */
 
-/* "NCCL version X.Y.Z+hostmem": tools read a library's version from such a string in its read-only
- * data. */
+/* "NCCL version X.Y.Z+hostmem": tools read a library's version from such a string in its read-only data. */
 extern const char hostmem_version_text[];
 
 #endif

@@ -1,15 +1,13 @@
 /*
- * The ring collectives of NCCL, here as direct exchanges: AllReduce, Reduce, Broadcast,
- * ReduceScatter, AllGather.
+ * The ring collectives of NCCL, here as direct exchanges: AllReduce, Reduce, Broadcast, ReduceScatter, AllGather.
  *
- * A reduction has one owner per element: it starts with its own contribution and adds those of
- * ranks 0, 1, … in that order. That is why every rank gets the same bits, and why in-place calls
- * need no second buffer: an owner overwrites only the elements that nobody else reads from it.
+ * A reduction has one owner per element: it starts with its own contribution and adds those of ranks 0, 1, … in that
+ * order. That is why every rank gets the same bits, and why in-place calls need no second buffer: an owner overwrites
+ * only the elements that nobody else reads from it.
  */
 #include "backend.h"
 
-ncclResult_t operation_check(const char *function, ncclComm_t comm, ncclDataType_t type, int root,
-                             size_t count) {
+ncclResult_t operation_check(const char *function, ncclComm_t comm, ncclDataType_t type, int root, size_t count) {
     ncclResult_t result = comm_check(comm, function);
     if (result != ncclSuccess)
         return result;
@@ -18,8 +16,7 @@ ncclResult_t operation_check(const char *function, ncclComm_t comm, ncclDataType
     if (root < 0 || root >= comm->nranks)
         return fail(ncclInvalidArgument, "%s: invalid rank %d of %d", function, root, comm->nranks);
     if (count > SIZE_MAX / type_size(type) / (size_t)comm->nranks)
-        return fail(ncclInvalidArgument, "%s: %zu elements do not fit the address space", function,
-                    count);
+        return fail(ncclInvalidArgument, "%s: %zu elements do not fit the address space", function, count);
     return ncclSuccess;
 }
 
@@ -31,10 +28,8 @@ struct plan {
     ncclResult_t result;
 };
 
-static void add(struct plan *plan, enum step_kind kind, int peer, const void *from, void *to,
-                size_t bytes) {
-    struct step step = {
-        .kind = kind, .peer = peer, .type = plan->type, .from = from, .to = to, .bytes = bytes};
+static void add(struct plan *plan, enum step_kind kind, int peer, const void *from, void *to, size_t bytes) {
+    struct step step = {.kind = kind, .peer = peer, .type = plan->type, .from = from, .to = to, .bytes = bytes};
     if (plan->how) {
         step.how = *plan->how;
         step.how_set = true;
@@ -52,11 +47,9 @@ static void *target_at(void *buffer, size_t offset) {
     return buffer ? (char *)buffer + offset : NULL;
 }
 
-/* Bytes before the part of `rank` when `count` elements are dealt out as evenly as whole elements
- * allow. */
+/* Bytes before the part of `rank` when `count` elements are dealt out as evenly as whole elements allow. */
 static size_t part_offset(const struct plan *plan, size_t count, int rank) {
-    size_t ranks = (size_t)plan->comm->nranks, part = count / ranks, rest = count % ranks,
-           before = (size_t)rank;
+    size_t ranks = (size_t)plan->comm->nranks, part = count / ranks, rest = count % ranks, before = (size_t)rank;
     return (before * part + (before < rest ? before : rest)) * type_size(plan->type);
 }
 
@@ -64,8 +57,7 @@ static size_t part_bytes(const struct plan *plan, size_t count, int rank) {
     return part_offset(plan, count, rank + 1) - part_offset(plan, count, rank);
 }
 
-static ncclResult_t plan_all_reduce(struct plan *plan, const void *sendbuff, void *recvbuff,
-                                    size_t count) {
+static ncclResult_t plan_all_reduce(struct plan *plan, const void *sendbuff, void *recvbuff, size_t count) {
     int nranks = plan->comm->nranks, rank = plan->comm->rank;
     size_t my_offset = part_offset(plan, count, rank), my_bytes = part_bytes(plan, count, rank);
     void *mine = target_at(recvbuff, my_offset);
@@ -76,29 +68,25 @@ static ncclResult_t plan_all_reduce(struct plan *plan, const void *sendbuff, voi
         size_t offset = part_offset(plan, count, peer);
         if (peer == rank)
             continue;
-        add(plan, STEP_SEND, peer, source_at(sendbuff, offset), NULL,
-            part_bytes(plan, count, peer));
+        add(plan, STEP_SEND, peer, source_at(sendbuff, offset), NULL, part_bytes(plan, count, peer));
         add(plan, STEP_REDUCE, peer, NULL, mine, my_bytes);
     }
     add(plan, STEP_FINISH, rank, NULL, mine, my_bytes);
 
-    /* … and hands it to the others. In place this overwrites only parts whose owner has received
-     * them already. */
+    /* … and hands it to the others. In place this overwrites only parts whose owner has received them already. */
     plan->how = NULL;
     for (int peer = 0; peer < nranks; peer++) {
         size_t offset = part_offset(plan, count, peer);
         if (peer == rank)
             continue;
         add(plan, STEP_SEND, peer, mine, NULL, my_bytes);
-        add(plan, STEP_RECV, peer, NULL, target_at(recvbuff, offset),
-            part_bytes(plan, count, peer));
+        add(plan, STEP_RECV, peer, NULL, target_at(recvbuff, offset), part_bytes(plan, count, peer));
     }
     return plan->result;
 }
 
-ncclResult_t hostmem_ncclAllReduce(const void *sendbuff, void *recvbuff, size_t count,
-                                   ncclDataType_t type, ncclRedOp_t op, ncclComm_t comm,
-                                   hostmem_stream_t stream) {
+ncclResult_t hostmem_ncclAllReduce(const void *sendbuff, void *recvbuff, size_t count, ncclDataType_t type,
+                                   ncclRedOp_t op, ncclComm_t comm, hostmem_stream_t stream) {
     struct reduction how;
     (void)stream;
     group_enter();
@@ -106,13 +94,11 @@ ncclResult_t hostmem_ncclAllReduce(const void *sendbuff, void *recvbuff, size_t 
     if (result == ncclSuccess)
         result = redop_resolve(comm, op, type, &how);
     if (result == ncclSuccess)
-        result = plan_all_reduce(&(struct plan){comm, type, &how, ncclSuccess}, sendbuff, recvbuff,
-                                 count);
+        result = plan_all_reduce(&(struct plan){comm, type, &how, ncclSuccess}, sendbuff, recvbuff, count);
     return group_leave(result);
 }
 
-static ncclResult_t plan_reduce(struct plan *plan, const void *sendbuff, void *recvbuff,
-                                size_t bytes, int root) {
+static ncclResult_t plan_reduce(struct plan *plan, const void *sendbuff, void *recvbuff, size_t bytes, int root) {
     int rank = plan->comm->rank;
     if (rank != root) {
         add(plan, STEP_SEND, root, sendbuff, NULL, bytes);
@@ -126,9 +112,8 @@ static ncclResult_t plan_reduce(struct plan *plan, const void *sendbuff, void *r
     return plan->result;
 }
 
-ncclResult_t hostmem_ncclReduce(const void *sendbuff, void *recvbuff, size_t count,
-                                ncclDataType_t type, ncclRedOp_t op, int root, ncclComm_t comm,
-                                hostmem_stream_t stream) {
+ncclResult_t hostmem_ncclReduce(const void *sendbuff, void *recvbuff, size_t count, ncclDataType_t type, ncclRedOp_t op,
+                                int root, ncclComm_t comm, hostmem_stream_t stream) {
     struct reduction how;
     (void)stream;
     group_enter();
@@ -136,14 +121,13 @@ ncclResult_t hostmem_ncclReduce(const void *sendbuff, void *recvbuff, size_t cou
     if (result == ncclSuccess)
         result = redop_resolve(comm, op, type, &how);
     if (result == ncclSuccess)
-        result = plan_reduce(&(struct plan){comm, type, &how, ncclSuccess}, sendbuff, recvbuff,
-                             count * type_size(type), root);
+        result = plan_reduce(&(struct plan){comm, type, &how, ncclSuccess}, sendbuff, recvbuff, count * type_size(type),
+                             root);
     return group_leave(result);
 }
 
 /* `bytes` are of one rank's block. */
-static ncclResult_t plan_reduce_scatter(struct plan *plan, const void *sendbuff, void *recvbuff,
-                                        size_t bytes) {
+static ncclResult_t plan_reduce_scatter(struct plan *plan, const void *sendbuff, void *recvbuff, size_t bytes) {
     int nranks = plan->comm->nranks, rank = plan->comm->rank;
     add(plan, STEP_OWN, rank, source_at(sendbuff, (size_t)rank * bytes), recvbuff, bytes);
     for (int peer = 0; peer < nranks; peer++) {
@@ -156,9 +140,8 @@ static ncclResult_t plan_reduce_scatter(struct plan *plan, const void *sendbuff,
     return plan->result;
 }
 
-ncclResult_t hostmem_ncclReduceScatter(const void *sendbuff, void *recvbuff, size_t recvcount,
-                                       ncclDataType_t type, ncclRedOp_t op, ncclComm_t comm,
-                                       hostmem_stream_t stream) {
+ncclResult_t hostmem_ncclReduceScatter(const void *sendbuff, void *recvbuff, size_t recvcount, ncclDataType_t type,
+                                       ncclRedOp_t op, ncclComm_t comm, hostmem_stream_t stream) {
     struct reduction how;
     (void)stream;
     group_enter();
@@ -166,13 +149,12 @@ ncclResult_t hostmem_ncclReduceScatter(const void *sendbuff, void *recvbuff, siz
     if (result == ncclSuccess)
         result = redop_resolve(comm, op, type, &how);
     if (result == ncclSuccess)
-        result = plan_reduce_scatter(&(struct plan){comm, type, &how, ncclSuccess}, sendbuff,
-                                     recvbuff, recvcount * type_size(type));
+        result = plan_reduce_scatter(&(struct plan){comm, type, &how, ncclSuccess}, sendbuff, recvbuff,
+                                     recvcount * type_size(type));
     return group_leave(result);
 }
 
-static ncclResult_t plan_broadcast(struct plan *plan, const void *sendbuff, void *recvbuff,
-                                   size_t bytes, int root) {
+static ncclResult_t plan_broadcast(struct plan *plan, const void *sendbuff, void *recvbuff, size_t bytes, int root) {
     if (plan->comm->rank != root) {
         add(plan, STEP_RECV, root, NULL, recvbuff, bytes);
         return plan->result;
@@ -184,9 +166,8 @@ static ncclResult_t plan_broadcast(struct plan *plan, const void *sendbuff, void
     return plan->result;
 }
 
-ncclResult_t hostmem_ncclBroadcast(const void *sendbuff, void *recvbuff, size_t count,
-                                   ncclDataType_t type, int root, ncclComm_t comm,
-                                   hostmem_stream_t stream) {
+ncclResult_t hostmem_ncclBroadcast(const void *sendbuff, void *recvbuff, size_t count, ncclDataType_t type, int root,
+                                   ncclComm_t comm, hostmem_stream_t stream) {
     (void)stream;
     group_enter();
     ncclResult_t result = operation_check("ncclBroadcast", comm, type, root, count);
@@ -196,14 +177,13 @@ ncclResult_t hostmem_ncclBroadcast(const void *sendbuff, void *recvbuff, size_t 
     return group_leave(result);
 }
 
-ncclResult_t hostmem_ncclBcast(void *buff, size_t count, ncclDataType_t type, int root,
-                               ncclComm_t comm, hostmem_stream_t stream) {
+ncclResult_t hostmem_ncclBcast(void *buff, size_t count, ncclDataType_t type, int root, ncclComm_t comm,
+                               hostmem_stream_t stream) {
     return hostmem_ncclBroadcast(buff, buff, count, type, root, comm, stream);
 }
 
 /* `bytes` are of one rank's block. */
-static ncclResult_t plan_all_gather(struct plan *plan, const void *sendbuff, void *recvbuff,
-                                    size_t bytes) {
+static ncclResult_t plan_all_gather(struct plan *plan, const void *sendbuff, void *recvbuff, size_t bytes) {
     int nranks = plan->comm->nranks, rank = plan->comm->rank;
     add(plan, STEP_OWN, rank, sendbuff, target_at(recvbuff, (size_t)rank * bytes), bytes);
     for (int peer = 0; peer < nranks; peer++) {
@@ -215,8 +195,8 @@ static ncclResult_t plan_all_gather(struct plan *plan, const void *sendbuff, voi
     return plan->result;
 }
 
-ncclResult_t hostmem_ncclAllGather(const void *sendbuff, void *recvbuff, size_t sendcount,
-                                   ncclDataType_t type, ncclComm_t comm, hostmem_stream_t stream) {
+ncclResult_t hostmem_ncclAllGather(const void *sendbuff, void *recvbuff, size_t sendcount, ncclDataType_t type,
+                                   ncclComm_t comm, hostmem_stream_t stream) {
     (void)stream;
     group_enter();
     ncclResult_t result = operation_check("ncclAllGather", comm, type, 0, sendcount);

@@ -27,14 +27,12 @@ static void print_version(void) {
         }
 }
 
-ncclResult_t comm_create(ncclComm_t *result, const char *path, int nranks, int rank, int device,
-                         bool blocking) {
+ncclResult_t comm_create(ncclComm_t *result, const char *path, int nranks, int rank, int device, bool blocking) {
     static pthread_once_t version_once = PTHREAD_ONCE_INIT;
     if (nranks < 1 || rank < 0 || rank >= nranks)
         return fail(ncclInvalidArgument, "invalid rank %d of %d ranks", rank, nranks);
     if (nranks > MAX_RANKS)
-        return fail(ncclInvalidArgument, "%d ranks: over host memory there can be %d", nranks,
-                    MAX_RANKS);
+        return fail(ncclInvalidArgument, "%d ranks: over host memory there can be %d", nranks, MAX_RANKS);
     pthread_once(&version_once, print_version);
 #ifdef HOSTMEM_FAIL_INIT
     return fail(ncclUnhandledCudaError, "this backend was built to fail (HOSTMEM_FAIL_INIT)");
@@ -64,8 +62,7 @@ ncclResult_t comm_create(ncclComm_t *result, const char *path, int nranks, int r
     return ncclSuccess;
 }
 
-/* The end of a creation: waits for the other ranks, or, if the communicator is non-blocking, only
- * looks for them. */
+/* The end of a creation: waits for the other ranks, or, if the communicator is non-blocking, only looks for them. */
 ncclResult_t comm_join(ncclComm_t comm) {
     if (atomic_load(&comm->joined))
         return ncclSuccess;
@@ -75,22 +72,18 @@ ncclResult_t comm_join(ncclComm_t comm) {
     }
     if (!comm->blocking && seconds_now() < comm->deadline)
         return ncclInProgress;
-    return comm_break(comm, fail(ncclSystemError,
-                                 "rank %d waited %g s for the other ranks: %u of %d came",
-                                 comm->rank, comm->timeout,
-                                 (unsigned)atomic_load(&comm->segment->attached), comm->nranks));
+    return comm_break(comm, fail(ncclSystemError, "rank %d waited %g s for the other ranks: %u of %d came", comm->rank,
+                                 comm->timeout, (unsigned)atomic_load(&comm->segment->attached), comm->nranks));
 }
 
 ncclResult_t comm_check(ncclComm_t comm, const char *function) {
     if (!comm)
         return fail(ncclInvalidArgument, "%s: the communicator is NULL", function);
     if (comm->magic != COMM_MAGIC)
-        return fail(ncclInvalidArgument, "%s: the communicator is corrupt, or was destroyed",
-                    function);
+        return fail(ncclInvalidArgument, "%s: the communicator is corrupt, or was destroyed", function);
     ncclResult_t error = (ncclResult_t)atomic_load(&comm->error);
     if (error != ncclSuccess)
-        return fail(error, "%s: the communicator failed before: %s", function,
-                    hostmem_ncclGetErrorString(error));
+        return fail(error, "%s: the communicator failed before: %s", function, hostmem_ncclGetErrorString(error));
     if (comm->finalized)
         return fail(ncclInvalidArgument, "%s: the communicator was finalized", function);
     if (!atomic_load(&comm->joined) && !atomic_load(&comm->segment->ready))
@@ -127,30 +120,25 @@ ncclResult_t hostmem_ncclCommFinalize(ncclComm_t comm) {
     return result;
 }
 
-/* Does not wait for other ranks: what they still have to receive stays in their own mapping of the
- * memory. */
+/* Does not wait for other ranks: what they still have to receive stays in their own mapping of the memory. */
 ncclResult_t hostmem_ncclCommDestroy(ncclComm_t comm) {
     if (!comm)
         return ncclSuccess;
     if (comm->magic != COMM_MAGIC)
-        return fail(ncclInvalidArgument,
-                    "ncclCommDestroy: the communicator is corrupt, or was destroyed");
+        return fail(ncclInvalidArgument, "ncclCommDestroy: the communicator is corrupt, or was destroyed");
     if (atomic_load(&comm->users) > 0)
-        return fail(ncclInvalidUsage,
-                    "ncclCommDestroy: the communicator is used by a group that has not ended");
+        return fail(ncclInvalidUsage, "ncclCommDestroy: the communicator is used by a group that has not ended");
     comm_free(comm);
     return ncclSuccess;
 }
 
-/* Also while another thread is inside a call on the communicator: that call returns ncclRemoteError
- * first. */
+/* Also while another thread is inside a call on the communicator: that call returns ncclRemoteError first. */
 ncclResult_t hostmem_ncclCommAbort(ncclComm_t comm) {
     static const struct timespec one_millisecond = {.tv_nsec = 1000000};
     if (!comm)
         return ncclSuccess;
     if (comm->magic != COMM_MAGIC)
-        return fail(ncclInvalidArgument,
-                    "ncclCommAbort: the communicator is corrupt, or was destroyed");
+        return fail(ncclInvalidArgument, "ncclCommAbort: the communicator is corrupt, or was destroyed");
     comm_break(comm, ncclRemoteError);
     group_forget(comm);
     while (atomic_load(&comm->users) > 0)
@@ -160,8 +148,7 @@ ncclResult_t hostmem_ncclCommAbort(ncclComm_t comm) {
 
 ncclResult_t hostmem_ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *error) {
     if (!comm || comm->magic != COMM_MAGIC || !error)
-        return fail(ncclInvalidArgument,
-                    "ncclCommGetAsyncError: the communicator or the result is NULL");
+        return fail(ncclInvalidArgument, "ncclCommGetAsyncError: the communicator or the result is NULL");
     *error = (ncclResult_t)atomic_load(&comm->error);
     if (*error == ncclSuccess && !comm->blocking)
         *error = comm_join(comm);

@@ -1,13 +1,12 @@
 /*
- * The engine: runs the queued steps of all communicators of a group together, as far as the pipes
- * allow, until they are empty. Nothing here blocks on one step, so that any exchange pattern posted
- * in a group completes.
+ * The engine: runs the queued steps of all communicators of a group together, as far as the pipes allow, until they are
+ * empty. Nothing here blocks on one step, so that any exchange pattern posted in a group completes.
  *
  * Which steps may run at the same time:
  *   - steps that use the same pipe run in the order of the queue, since a pipe keeps order;
- *   - receives of collectives run one after the other, so that a reduction has the same order,
- * hence the same rounding, on every run, and all ranks see identical results. Sends never wait for
- * receives, so this cannot deadlock: whatever a rank waits for, its peer is already pushing;
+ *   - receives of collectives run one after the other, so that a reduction has the same order, hence the same rounding,
+ *     on every run, and all ranks see identical results. Sends never wait for receives, so this cannot deadlock:
+ *     whatever a rank waits for, its peer is already pushing;
  *   - STEP_OWN and STEP_FINISH wait for all steps before them and hold back all after them.
  */
 #include "backend.h"
@@ -15,8 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How long to sleep before looking again. A thread that drives several communicators cannot sleep
- * on all their bells at once; it looks often instead. */
+/*
+ * How long to sleep before looking again. A thread that drives several communicators cannot sleep on all their bells at
+ * once; it looks often instead.
+ */
 static const double SLEEP_ONE = 0.1, SLEEP_SEVERAL = 0.001;
 
 ncclResult_t engine_add(ncclComm_t comm, enum channel channel, const struct step *step) {
@@ -24,8 +25,7 @@ ncclResult_t engine_add(ncclComm_t comm, enum channel channel, const struct step
     bool reads = step->kind == STEP_SEND || step->kind == STEP_OWN;
     bool writes = step->kind != STEP_SEND;
     if (step->bytes > 0 && ((reads && !step->from) || (writes && !step->to)))
-        return fail(ncclInvalidArgument, "a buffer is NULL where %zu bytes are to be moved",
-                    step->bytes);
+        return fail(ncclInvalidArgument, "a buffer is NULL where %zu bytes are to be moved", step->bytes);
     if (queue->count == queue->capacity) {
         size_t capacity = queue->capacity ? 2 * queue->capacity : 16;
         struct step *steps = realloc(queue->steps, capacity * sizeof *steps);
@@ -68,8 +68,7 @@ static bool send_chunk(struct pipe *pipe, struct step *step) {
     return true;
 }
 
-static bool receive_chunk(ncclComm_t comm, struct pipe *pipe, struct step *step,
-                          ncclResult_t *result) {
+static bool receive_chunk(ncclComm_t comm, struct pipe *pipe, struct step *step, ncclResult_t *result) {
     size_t chunk = next_chunk(step);
     const struct slot *slot = pipe_begin_read(pipe);
     if (!slot)
@@ -82,8 +81,7 @@ static bool receive_chunk(ncclComm_t comm, struct pipe *pipe, struct step *step,
         return false;
     }
     if (step->kind == STEP_REDUCE)
-        reduction_combine(&step->how, step->type, step->to + step->done, slot->data,
-                          chunk / type_size(step->type));
+        reduction_combine(&step->how, step->type, step->to + step->done, slot->data, chunk / type_size(step->type));
     else
         memcpy(step->to + step->done, slot->data, chunk);
     pipe_end_read(pipe);
@@ -92,14 +90,12 @@ static bool receive_chunk(ncclComm_t comm, struct pipe *pipe, struct step *step,
 }
 
 /* Moves what can be moved now; *moved becomes true if that was anything. */
-static ncclResult_t advance_transfer(ncclComm_t comm, enum channel channel, struct step *step,
-                                     bool *moved) {
+static ncclResult_t advance_transfer(ncclComm_t comm, enum channel channel, struct step *step, bool *moved) {
     ncclResult_t result = ncclSuccess;
     bool sending = step->kind == STEP_SEND, ring = false;
     int from = sending ? comm->rank : step->peer, to = sending ? step->peer : comm->rank;
     struct pipe *pipe = segment_pipe(comm->segment, comm->nranks, channel, from, to);
-    while (step->done < step->bytes &&
-           (sending ? send_chunk(pipe, step) : receive_chunk(comm, pipe, step, &result)))
+    while (step->done < step->bytes && (sending ? send_chunk(pipe, step) : receive_chunk(comm, pipe, step, &result)))
         ring = true;
     if (ring)
         bell_ring(&comm->segment->members[step->peer]);
@@ -136,8 +132,7 @@ static ncclResult_t advance_queue(ncclComm_t comm, enum channel channel, bool *m
             bool *busy = step->kind == STEP_SEND ? &sending[step->peer]
                          : channel == COLLECTIVE ? &receiving[0]
                                                  : &receiving[step->peer];
-            ncclResult_t result =
-                *busy ? ncclSuccess : advance_transfer(comm, channel, step, moved);
+            ncclResult_t result = *busy ? ncclSuccess : advance_transfer(comm, channel, step, moved);
             if (result != ncclSuccess)
                 return result;
             *busy |= !step->complete;
@@ -160,20 +155,18 @@ static ncclResult_t check_peers(ncclComm_t comm) {
     uint32_t aborted = atomic_load(&comm->segment->aborted);
     if (!aborted)
         return ncclSuccess;
-    return fail(ncclRemoteError,
-                "rank %d of %d gave up the communicator while rank %d was using it",
-                (int)aborted - 1, comm->nranks, comm->rank);
+    return fail(ncclRemoteError, "rank %d of %d gave up the communicator while rank %d was using it", (int)aborted - 1,
+                comm->nranks, comm->rank);
 }
 
 static ncclResult_t timed_out(ncclComm_t comm) {
     const struct step *step = first_open_step(comm);
-    return fail(ncclSystemError, "rank %d of %d waited %g s for rank %d: %zu of %zu bytes were %s",
-                comm->rank, comm->nranks, comm->timeout, step->peer, step->done, step->bytes,
+    return fail(ncclSystemError, "rank %d of %d waited %g s for rank %d: %zu of %zu bytes were %s", comm->rank,
+                comm->nranks, comm->timeout, step->peer, step->done, step->bytes,
                 step->kind == STEP_SEND ? "sent" : "received");
 }
 
-/* One round over all communicators: what could be moved is moved. *open counts those that have
- * steps left. */
+/* One round over all communicators: what could be moved is moved. *open counts those that have steps left. */
 static ncclResult_t advance_all(ncclComm_t first, bool *moved, int *open) {
     for (ncclComm_t comm = first; comm; comm = comm->next_in_group) {
         ncclResult_t result = ncclSuccess;
@@ -196,8 +189,7 @@ ncclResult_t engine_run(ncclComm_t first) {
     for (;;) {
         bool moved = false;
         int open = 0;
-        /* The bell is read before the pipes, so that what arrives in between cuts the sleep short.
-         */
+        /* The bell is read before the pipes, so that what arrives in between cuts the sleep short. */
         uint32_t seen = atomic_load(&first->segment->members[first->rank].bell);
         ncclResult_t result = advance_all(first, &moved, &open);
         if (result != ncclSuccess || open == 0)
@@ -210,7 +202,6 @@ ncclResult_t engine_run(ncclComm_t first) {
         for (ncclComm_t comm = first; comm; comm = comm->next_in_group)
             if (first_open_step(comm) && still >= comm->timeout)
                 return comm_break(comm, timed_out(comm));
-        bell_wait(&first->segment->members[first->rank], seen,
-                  first->next_in_group ? SLEEP_SEVERAL : SLEEP_ONE);
+        bell_wait(&first->segment->members[first->rank], seen, first->next_in_group ? SLEEP_SEVERAL : SLEEP_ONE);
     }
 }

@@ -6,8 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* One text for the process, as in NCCL, where a watchdog thread asks for the error of another.
- * Guarded by the lock. */
+/* One text for the process, as in NCCL, where a watchdog thread asks for the error of another. Guarded by the lock. */
 static char last_error[1024];
 static pthread_mutex_t last_error_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -21,8 +20,7 @@ ncclResult_t fail(ncclResult_t result, const char *format, ...) {
     return result;
 }
 
-/* The communicator is ignored, as in NCCL. The text stays valid until the same thread asks again.
- */
+/* The communicator is ignored, as in NCCL. The text stays valid until the same thread asks again. */
 const char *hostmem_ncclGetLastError(ncclComm_t comm) {
     static _Thread_local char copy[sizeof last_error];
     (void)comm;

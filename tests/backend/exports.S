@@ -1,7 +1,7 @@
 /*
- * The exported names. Each row of the ABI table becomes a weak ncclX and a strong twin pncclX at the same address, as in
- * NCCL, which jump to hostmem_ncclX: arguments and the stack stay as the caller left them. An alias would do without the
- * jump, but an alias needs its target in the same file.
+ * The exported names. Each row of the ABI table becomes a weak ncclX and a strong twin pncclX at the same address, as
+ * in NCCL, which jump to hostmem_ncclX: arguments and the stack stay as the caller left them. An alias would do without
+ * the jump, but an alias needs its target in the same file.
  */
 #include "hostmem.h"
 

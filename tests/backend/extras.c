@@ -21,8 +21,7 @@ ncclResult_t hostmem_ncclMemFree(void *pointer) {
 ncclResult_t hostmem_ncclCommRegister(ncclComm_t comm, void *buffer, size_t size, void **handle) {
     ncclResult_t result = comm_check(comm, "ncclCommRegister");
     if (result == ncclSuccess && (!buffer || size == 0 || !handle))
-        result = fail(ncclInvalidArgument,
-                      "ncclCommRegister: buffer or handle is NULL, or the size is 0");
+        result = fail(ncclInvalidArgument, "ncclCommRegister: buffer or handle is NULL, or the size is 0");
     if (result == ncclSuccess)
         *handle = NULL;
     return result;
@@ -33,13 +32,12 @@ ncclResult_t hostmem_ncclCommDeregister(ncclComm_t comm, void *handle) {
     return comm_check(comm, "ncclCommDeregister");
 }
 
-ncclResult_t hostmem_ncclCommWindowRegister(ncclComm_t comm, void *buffer, size_t size,
-                                            ncclWindow_t *window, int flags) {
+ncclResult_t hostmem_ncclCommWindowRegister(ncclComm_t comm, void *buffer, size_t size, ncclWindow_t *window,
+                                            int flags) {
     (void)flags;
     ncclResult_t result = comm_check(comm, "ncclCommWindowRegister");
     if (result == ncclSuccess && (!buffer || size == 0 || !window))
-        result = fail(ncclInvalidArgument,
-                      "ncclCommWindowRegister: buffer or window is NULL, or the size is 0");
+        result = fail(ncclInvalidArgument, "ncclCommWindowRegister: buffer or window is NULL, or the size is 0");
     if (result == ncclSuccess)
         *window = NULL;
     return result;
@@ -76,8 +74,7 @@ int hostmem_ncclTeamRankToWorld(ncclComm_t comm, ncclTeam_t team, int rank) {
 ncclResult_t hostmem_ncclCommMemStats(ncclComm_t comm, int statistic, uint64_t *value) {
     ncclResult_t result = comm_check(comm, "ncclCommMemStats");
     if (result == ncclSuccess && (statistic < 0 || statistic > 3 || !value))
-        result = fail(ncclInvalidArgument,
-                      "ncclCommMemStats: invalid statistic %d, or the result is NULL", statistic);
+        result = fail(ncclInvalidArgument, "ncclCommMemStats: invalid statistic %d, or the result is NULL", statistic);
     if (result == ncclSuccess)
         *value = 0;
     return result;
@@ -90,8 +87,7 @@ void hostmem_ncclResetDebugInitInternal(void) {
 }
 
 #ifdef HOSTMEM_EXTRA
-/* A function of a NCCL that is newer than the ABI table; the answer shows that a caller reached
- * this library. */
+/* A function of a NCCL that is newer than the ABI table; the answer shows that a caller reached this library. */
 __attribute__((visibility("default"))) ncclResult_t ncclHostmemFuture(int *answer) {
     if (!answer)
         return fail(ncclInvalidArgument, "ncclHostmemFuture: the result is NULL");

@@ -1,7 +1,7 @@
 /*
- * Groups. Inside of a group calls only queue what is to be done; the outermost end runs the data
- * steps of all communicators together, then makes and joins new communicators. An error of any call
- * spoils its group: nothing of it runs.
+ * Groups. Inside of a group calls only queue what is to be done; the outermost end runs the data steps of all
+ * communicators together, then makes and joins new communicators. An error of any call spoils its group: nothing of it
+ * runs.
  */
 #include "backend.h"
 
@@ -65,20 +65,17 @@ ncclResult_t group_add_split(struct split *split, ncclComm_t *newcomm) {
     return add_pending((struct pending){.split = split, .newcomm = newcomm});
 }
 
-/* All are attached before the first is waited for: one thread may hold several ranks of a new
- * communicator. */
+/* All are attached before the first is waited for: one thread may hold several ranks of a new communicator. */
 static ncclResult_t create_pending(void) {
     ncclResult_t result = ncclSuccess;
     bool in_progress = false;
-    for (struct pending *entry = group.pending; entry && result == ncclSuccess;
-         entry = entry->next) {
+    for (struct pending *entry = group.pending; entry && result == ncclSuccess; entry = entry->next) {
         if (entry->split)
             result = split_finish(entry->split, &entry->comm);
         if (result == ncclSuccess)
             *entry->newcomm = entry->comm;
     }
-    for (struct pending *entry = group.pending; entry && result == ncclSuccess;
-         entry = entry->next) {
+    for (struct pending *entry = group.pending; entry && result == ncclSuccess; entry = entry->next) {
         if (entry->comm)
             result = comm_join(entry->comm);
         if (result == ncclInProgress) {
@@ -138,8 +135,7 @@ ncclResult_t hostmem_ncclGroupSimulateEnd(ncclSimInfo_t *info) {
         return fail(ncclInvalidUsage, "ncclGroupSimulateEnd without ncclGroupStart");
     ncclResult_t result = ncclSuccess;
     if (info && (info->size < sizeof *info || info->magic != NCCL_SIM_INFO_MAGIC))
-        result = fail(ncclInvalidArgument,
-                      "ncclSimInfo_t was not initialised with NCCL_SIM_INFO_INITIALIZER");
+        result = fail(ncclInvalidArgument, "ncclSimInfo_t was not initialised with NCCL_SIM_INFO_INITIALIZER");
     else if (info)
         info->estimatedTime = 0;
     if (--group.depth > 0)

@@ -1,33 +1,30 @@
 /*
- * A test backend: a shared library with the NCCL ABI that moves data in host memory, so that
- * unmodified NCCL programs can be tested on machines without a GPU. Results are right; speed is not
- * the aim. It is chosen only by its path.
+ * A test backend: a shared library with the NCCL ABI that moves data in host memory, so that unmodified NCCL programs
+ * can be tested on machines without a GPU. Results are right; speed is not the aim. It is chosen only by its path.
  *
  * How to use it
- *   Build all *.c and *.S here into one shared library, with the SONAME of the library that it
- * stands in for: cc -std=gnu11 -fPIC -fvisibility=hidden -shared -Wl,-soname,libnccl.so.2
- * -Wl,-z,defs -pthread [-D…] *.c *.S Programs pass ordinary pointers (malloc) as buffers. The
- * stream argument is ignored: an operation is complete when the call returns, or, inside a group,
- * when the outermost ncclGroupEnd returns. Ranks may be threads, processes of one machine, or one
- * thread that drives several communicators in a group.
+ *   Build all *.c and *.S here into one shared library, with the SONAME of the library that it stands in for:
+ *     cc -std=gnu11 -fPIC -fvisibility=hidden -shared -Wl,-soname,libnccl.so.2 -Wl,-z,defs -pthread [-D…] *.c *.S
+ *   Programs pass ordinary pointers (malloc) as buffers. The stream argument is ignored: an operation is complete when
+ *   the call returns, or, inside a group, when the outermost ncclGroupEnd returns. Ranks may be threads, processes of one
+ *   machine, or one thread that drives several communicators in a group.
  *
  * Knobs of the build
- *   HOSTMEM_VERSION=22809    the version that it plays, major * 10000 + minor * 100 + patch as in
- * nccl_api.def: what ncclGetVersion answers; functions, types and operators that came later are
- * missing HOSTMEM_LACKS=name,name  functions left out, with their twins:
- * HOSTMEM_LACKS=ncclCommSplit HOSTMEM_NO_PNCCL         no pncclX twins, as in NCCL before 2.16
+ *   HOSTMEM_VERSION=22809    the version that it plays, major * 10000 + minor * 100 + patch as in nccl_api.def: what
+ *                            ncclGetVersion answers; functions, types and operators that came later are missing
+ *   HOSTMEM_LACKS=name,name  functions left out, with their twins: HOSTMEM_LACKS=ncclCommSplit
+ *   HOSTMEM_NO_PNCCL         no pncclX twins, as in NCCL before 2.16
  *   HOSTMEM_EXTRA            exports ncclHostmemFuture(int *), which nccl_api.def does not know
  *   HOSTMEM_RCCL             exports RCCL's own functions too; give the SONAME librccl.so.1
  *   HOSTMEM_FAIL_INIT        every creation of a communicator fails with ncclUnhandledCudaError
  *
  * Environment
- *   HOSTMEM_TIMEOUT_S        seconds without progress after which a call gives up with
- * ncclSystemError (default 60, fractions allowed); read when a communicator is created NCCL_DEBUG
- * VERSION, WARN, INFO, ABORT or TRACE: the first creation of a communicator prints the version line
- * on stdout. Nothing else is ever printed.
+ *   HOSTMEM_TIMEOUT_S        seconds without progress after which a call gives up with ncclSystemError (default 60,
+ *                            fractions allowed); read when a communicator is created
+ *   NCCL_DEBUG               VERSION, WARN, INFO, ABORT or TRACE: the first creation of a communicator prints the
+ *                            version line on stdout. Nothing else is ever printed.
  *
- * This header declares the part of NCCL's ABI that the backend needs, so that it builds where no
- * nccl.h is.
+ * This header declares the part of NCCL's ABI that the backend needs, so that it builds where no nccl.h is.
  */
 #ifndef HOSTMEM_H
 #define HOSTMEM_H
@@ -89,8 +86,10 @@ typedef struct {
     char internal[NCCL_UNIQUE_ID_BYTES];
 } ncclUniqueId;
 
-/* The head of NCCL's versioned structs. A caller's struct may be longer or shorter than any version
- * we know: its size says. */
+/*
+ * The head of NCCL's versioned structs. A caller's struct may be longer or shorter than any version we know: its size
+ * says.
+ */
 #define NCCL_API_MAGIC 0xcafebeefU
 #define NCCL_CONFIG_UNDEF_INT INT_MIN
 typedef struct {

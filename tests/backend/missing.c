@@ -1,11 +1,9 @@
 /*
- * What a function answers that the backend does not implement: one weak hostmem_ncclX per row of
- * the ABI table. Where a file of the backend defines the same name, the linker takes that one, so
- * that nothing lists what is implemented.
+ * What a function answers that the backend does not implement: one weak hostmem_ncclX per row of the ABI table. Where a
+ * file of the backend defines the same name, the linker takes that one, so that nothing lists what is implemented.
  *
- * They take no arguments, whatever the caller passes: reached only by a jump from exports.S, they
- * just leave the argument registers alone. This file must therefore not see the prototypes of
- * backend.h.
+ * They take no arguments, whatever the caller passes: reached only by a jump from exports.S, they just leave the
+ * argument registers alone. This file must therefore not see the prototypes of backend.h.
  */
 #include "hostmem.h"
 
@@ -25,15 +23,15 @@ static ncclResult_t not_implemented(const char *name) {
 #define ANSWER_TEXT return code ? "not implemented over host memory" : ""
 #define ANSWER_NONE (void)code
 #define ANSWER_NUMBER return (void)code, 0
-#define ANSWER_TEAM                                                                                \
-    return (void)code, (ncclTeam_t) {                                                              \
-        0, 0, 0                                                                                    \
+#define ANSWER_TEAM                                                                                                    \
+    return (void)code, (ncclTeam_t) {                                                                                  \
+        0, 0, 0                                                                                                        \
     }
 
-#define XX(name, since, result, route)                                                             \
-    TYPE_##result hostmem_##name(void);                                                            \
-    __attribute__((weak)) TYPE_##result hostmem_##name(void) {                                     \
-        ncclResult_t code = not_implemented(#name);                                                \
-        ANSWER_##result;                                                                           \
+#define XX(name, since, result, route)                                                                                 \
+    TYPE_##result hostmem_##name(void);                                                                                \
+    __attribute__((weak)) TYPE_##result hostmem_##name(void) {                                                         \
+        ncclResult_t code = not_implemented(#name);                                                                    \
+        ANSWER_##result;                                                                                               \
     }
 #include "../../shim/nccl_api.def"

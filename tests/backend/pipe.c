@@ -1,5 +1,4 @@
-/* Rings of slots between two ranks, and how a rank sleeps until something happens to one of its
- * rings. */
+/* Rings of slots between two ranks, and how a rank sleeps until something happens to one of its rings. */
 #include "backend.h"
 
 #include <linux/futex.h>
@@ -7,8 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Each side writes its own counter and acquires the other's: whoever sees the counter sees the slot
- * behind it. */
+/* Each side writes its own counter and acquires the other's: whoever sees the counter sees the slot behind it. */
 struct slot *pipe_begin_write(struct pipe *pipe) {
     uint64_t written = atomic_load_explicit(&pipe->written, memory_order_relaxed);
     uint64_t read = atomic_load_explicit(&pipe->read, memory_order_acquire);
@@ -46,9 +44,10 @@ void futex_wake_all(_Atomic uint32_t *word) {
     syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
-/* A sleeper sets `waiting` before the kernel compares the bell; a ringer moves the bell before it
- * reads `waiting`. In the one order of all these operations either the sleeper finds a moved bell
- * or the ringer finds a sleeper. */
+/*
+ * A sleeper sets `waiting` before the kernel compares the bell; a ringer moves the bell before it reads `waiting`. In
+ * the one order of all these operations either the sleeper finds a moved bell or the ringer finds a sleeper.
+ */
 void bell_ring(struct member *member) {
     atomic_fetch_add(&member->bell, 1);
     if (atomic_load(&member->waiting))

@@ -1,13 +1,12 @@
 /*
- * Types and the arithmetic of reductions. Integers wrap around; float16 and bfloat16 are computed
- * in float32 and rounded to nearest even after each operation.
+ * Types and the arithmetic of reductions. Integers wrap around; float16 and bfloat16 are computed in float32 and
+ * rounded to nearest even after each operation.
  */
 #include "backend.h"
 
 #include <string.h>
 
-/* What can be done with elements of one type. NULL functions: the type is only moved. `divide`
- * exists for integers. */
+/* What can be done with elements of one type. NULL functions: the type is only moved. `divide` exists for integers. */
 struct arithmetic {
     size_t size;
     bool floating;
@@ -40,8 +39,7 @@ static float load_half(uint16_t half) {
     uint32_t sign = (uint32_t)(half & 0x8000) << 16, rest = (uint32_t)(half & 0x7fff) << 13;
     if ((half & 0x7c00) == 0x7c00) /* infinity and NaN keep the highest exponent */
         return bits_float(sign | 0x7f800000 | rest);
-    /* The bits as a float are too small by the difference of the exponents' biases; this holds for
-     * subnormals too. */
+    /* The bits as a float are too small by the difference of the exponents' biases; this holds for subnormals too. */
     return bits_float(sign | float_bits(bits_float(rest) * 0x1p112f));
 }
 
@@ -50,12 +48,9 @@ static uint16_t store_half(float value) {
     bits &= 0x7fffffff;
     if (bits > 0x7f800000)
         return (uint16_t)(sign | 0x7e00);
-    if (bits >=
-        float_bits(65520.0f)) /* halfway between the largest half and the next power of two */
+    if (bits >= float_bits(65520.0f)) /* halfway between the largest half and the next power of two */
         return (uint16_t)(sign | 0x7c00);
-    if (bits <
-        float_bits(
-            0x1p-14f)) /* subnormal: next to 0.5 the float unit rounds to a multiple of 2^-24 */
+    if (bits < float_bits(0x1p-14f)) /* subnormal: next to 0.5 the float unit rounds to a multiple of 2^-24 */
         return (uint16_t)(sign | (float_bits(bits_float(bits) + 0.5f) - float_bits(0.5f)));
     bits -= 112U << 23;
     bits += 0xfff + (bits >> 13 & 1);
@@ -73,54 +68,56 @@ static uint16_t store_bfloat(float value) {
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-/* The builtins leave the result wrapped around, for signed types too, where plain C has no answer.
- * `wide` is the type in which an average is divided: towards zero, as NCCL does. */
-#define INTEGER(name, type, wide)                                                                  \
-    static void combine_##name(ncclRedOp_t op, void *into, const void *from, size_t count) {       \
-        type *a = into;                                                                            \
-        const type *b = from;                                                                      \
-        for (size_t i = 0; i < count; i++) {                                                       \
-            if (op == ncclSum)                                                                     \
-                (void)__builtin_add_overflow(a[i], b[i], &a[i]);                                   \
-            else if (op == ncclProd)                                                               \
-                (void)__builtin_mul_overflow(a[i], b[i], &a[i]);                                   \
-            else if (op == ncclMax ? b[i] > a[i] : b[i] < a[i])                                    \
-                a[i] = b[i];                                                                       \
-        }                                                                                          \
-    }                                                                                              \
-    static void multiply_##name(void *elements, const void *factor, size_t count) {                \
-        type *a = elements;                                                                        \
-        for (size_t i = 0; i < count; i++)                                                         \
-            (void)__builtin_mul_overflow(a[i], *(const type *)factor, &a[i]);                      \
-    }                                                                                              \
-    static void divide_##name(void *elements, uint64_t divisor, size_t count) {                    \
-        type *a = elements;                                                                        \
-        for (size_t i = 0; i < count; i++)                                                         \
-            a[i] = (type)(a[i] / (wide)divisor);                                                   \
+/*
+ * The builtins leave the result wrapped around, for signed types too, where plain C has no answer. `wide` is the type
+ * in which an average is divided: towards zero, as NCCL does.
+ */
+#define INTEGER(name, type, wide)                                                                                      \
+    static void combine_##name(ncclRedOp_t op, void *into, const void *from, size_t count) {                           \
+        type *a = into;                                                                                                \
+        const type *b = from;                                                                                          \
+        for (size_t i = 0; i < count; i++) {                                                                           \
+            if (op == ncclSum)                                                                                         \
+                (void)__builtin_add_overflow(a[i], b[i], &a[i]);                                                       \
+            else if (op == ncclProd)                                                                                   \
+                (void)__builtin_mul_overflow(a[i], b[i], &a[i]);                                                       \
+            else if (op == ncclMax ? b[i] > a[i] : b[i] < a[i])                                                        \
+                a[i] = b[i];                                                                                           \
+        }                                                                                                              \
+    }                                                                                                                  \
+    static void multiply_##name(void *elements, const void *factor, size_t count) {                                    \
+        type *a = elements;                                                                                            \
+        for (size_t i = 0; i < count; i++)                                                                             \
+            (void)__builtin_mul_overflow(a[i], *(const type *)factor, &a[i]);                                          \
+    }                                                                                                                  \
+    static void divide_##name(void *elements, uint64_t divisor, size_t count) {                                        \
+        type *a = elements;                                                                                            \
+        for (size_t i = 0; i < count; i++)                                                                             \
+            a[i] = (type)(a[i] / (wide)divisor);                                                                       \
     }
 
-#define FLOATING(name, type, value, load, store)                                                   \
-    static void combine_##name(ncclRedOp_t op, void *into, const void *from, size_t count) {       \
-        type *a = into;                                                                            \
-        const type *b = from;                                                                      \
-        for (size_t i = 0; i < count; i++) {                                                       \
-            value x = load(a[i]), y = load(b[i]);                                                  \
-            if (op == ncclSum)                                                                     \
-                a[i] = store(x + y);                                                               \
-            else if (op == ncclProd)                                                               \
-                a[i] = store(x * y);                                                               \
-            else if (op == ncclMax ? y > x : y < x)                                                \
-                a[i] = b[i];                                                                       \
-        }                                                                                          \
-    }                                                                                              \
-    static void multiply_##name(void *elements, const void *factor, size_t count) {                \
-        type *a = elements;                                                                        \
-        value y = load(*(const type *)factor);                                                     \
-        for (size_t i = 0; i < count; i++)                                                         \
-            a[i] = store(load(a[i]) * y);                                                          \
-    }                                                                                              \
-    static void set_##name(void *element, double number) {                                         \
-        *(type *)element = store((value)number);                                                   \
+#define FLOATING(name, type, value, load, store)                                                                       \
+    static void combine_##name(ncclRedOp_t op, void *into, const void *from, size_t count) {                           \
+        type *a = into;                                                                                                \
+        const type *b = from;                                                                                          \
+        for (size_t i = 0; i < count; i++) {                                                                           \
+            value x = load(a[i]), y = load(b[i]);                                                                      \
+            if (op == ncclSum)                                                                                         \
+                a[i] = store(x + y);                                                                                   \
+            else if (op == ncclProd)                                                                                   \
+                a[i] = store(x * y);                                                                                   \
+            else if (op == ncclMax ? y > x : y < x)                                                                    \
+                a[i] = b[i];                                                                                           \
+        }                                                                                                              \
+    }                                                                                                                  \
+    static void multiply_##name(void *elements, const void *factor, size_t count) {                                    \
+        type *a = elements;                                                                                            \
+        value y = load(*(const type *)factor);                                                                         \
+        for (size_t i = 0; i < count; i++)                                                                             \
+            a[i] = store(load(a[i]) * y);                                                                              \
+    }                                                                                                                  \
+    static void set_##name(void *element, double number) {                                                             \
+        *(type *)element = store((value)number);                                                                       \
     }
 
 INTEGER(int8, int8_t, int64_t)
@@ -134,9 +131,9 @@ FLOATING(float, float, float, same_float, same_float)
 FLOATING(double, double, double, same_double, same_double)
 FLOATING(bfloat, uint16_t, float, load_bfloat, store_bfloat)
 
-#define INTEGER_ROW(name, type)                                                                    \
+#define INTEGER_ROW(name, type)                                                                                        \
     { sizeof(type), false, combine_##name, multiply_##name, divide_##name, NULL }
-#define FLOATING_ROW(name, type)                                                                   \
+#define FLOATING_ROW(name, type)                                                                                       \
     { sizeof(type), true, combine_##name, multiply_##name, NULL, set_##name }
 
 static const struct arithmetic table[ncclNumTypes] = {
@@ -155,9 +152,7 @@ static const struct arithmetic table[ncclNumTypes] = {
 };
 
 size_t type_size(ncclDataType_t type) {
-    int known = HOSTMEM_VERSION >= 22403   ? ncclNumTypes
-                : HOSTMEM_VERSION >= 21003 ? ncclFloat8e4m3
-                                           : ncclBfloat16;
+    int known = HOSTMEM_VERSION >= 22403 ? ncclNumTypes : HOSTMEM_VERSION >= 21003 ? ncclFloat8e4m3 : ncclBfloat16;
     return (unsigned)type < (unsigned)known ? table[type].size : 0;
 }
 
@@ -174,19 +169,16 @@ void reduction_scale_by_inverse(struct reduction *reduction, ncclDataType_t type
     table[type].set(reduction->scale, 1.0 / divisor);
 }
 
-void reduction_combine(const struct reduction *how, ncclDataType_t type, void *into,
-                       const void *from, size_t count) {
+void reduction_combine(const struct reduction *how, ncclDataType_t type, void *into, const void *from, size_t count) {
     table[type].combine(how->op, into, from, count);
 }
 
-void reduction_prepare(const struct reduction *how, ncclDataType_t type, void *elements,
-                       size_t count) {
+void reduction_prepare(const struct reduction *how, ncclDataType_t type, void *elements, size_t count) {
     if (how->scaled)
         table[type].multiply(elements, how->scale, count);
 }
 
-void reduction_finish(const struct reduction *how, ncclDataType_t type, void *elements,
-                      size_t count) {
+void reduction_finish(const struct reduction *how, ncclDataType_t type, void *elements, size_t count) {
     if (how->divisor)
         table[type].divide(elements, how->divisor, count);
 }

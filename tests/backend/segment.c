@@ -1,8 +1,7 @@
 /*
- * The shared memory of a communicator: a sparse file that every rank maps, whether it is a thread
- * or a process. The first rank creates it by its name, the last one removes the name, so that
- * nothing is left behind however the ranks end. Only a rank that is killed while it waits for
- * others can leave a name.
+ * The shared memory of a communicator: a sparse file that every rank maps, whether it is a thread or a process. The
+ * first rank creates it by its name, the last one removes the name, so that nothing is left behind however the ranks
+ * end. Only a rank that is killed while it waits for others can leave a name.
  */
 #include "backend.h"
 
@@ -24,14 +23,14 @@ static size_t segment_bytes(int nranks) {
     return pipes_offset(nranks) + CHANNELS * (size_t)nranks * (size_t)nranks * sizeof(struct pipe);
 }
 
-struct pipe *segment_pipe(struct segment *segment, int nranks, enum channel channel, int from,
-                          int to) {
+struct pipe *segment_pipe(struct segment *segment, int nranks, enum channel channel, int from, int to) {
     struct pipe *pipes = (struct pipe *)((char *)segment + pipes_offset(nranks));
     return &pipes[((size_t)channel * (size_t)nranks + (size_t)from) * (size_t)nranks + (size_t)to];
 }
 
-/* Memory where possible; containers may have no /dev/shm. The path travels in the unique id, so
- * that all ranks agree. */
+/*
+ * Memory where possible; containers may have no /dev/shm. The path travels in the unique id, so that all ranks agree.
+ */
 static const char *segment_folder(void) {
     const char *folder = getenv("TMPDIR");
     if (access("/dev/shm", W_OK | X_OK) == 0)
@@ -45,10 +44,8 @@ bool segment_new_path(char *path, size_t size) {
     uint64_t number;
     if (getrandom(&number, sizeof number, 0) != sizeof number)
         return false;
-    /* With its prefix no longer than NCCL's own ids, of which tools may rely on the rest being
-     * zero. */
-    int length = snprintf(path, size, "%s/nccl-hostmem-%016llx", segment_folder(),
-                          (unsigned long long)number);
+    /* With its prefix no longer than NCCL's own ids, of which tools may rely on the rest being zero. */
+    int length = snprintf(path, size, "%s/nccl-hostmem-%016llx", segment_folder(), (unsigned long long)number);
     return length > 0 && (size_t)length < size;
 }
 
@@ -65,13 +62,11 @@ ncclResult_t segment_attach(const char *path, int nranks, int rank, struct segme
     close(file);
     if (segment == MAP_FAILED) {
         unlink(path);
-        return fail(ncclSystemError, "cannot map %zu bytes of shared memory %s: %s", bytes, path,
-                    strerror(error));
+        return fail(ncclSystemError, "cannot map %zu bytes of shared memory %s: %s", bytes, path, strerror(error));
     }
     if (atomic_exchange(&segment->members[rank].present, 1)) {
         munmap(segment, bytes);
-        return fail(ncclInvalidUsage, "rank %d of %d was given twice for one unique id", rank,
-                    nranks);
+        return fail(ncclInvalidUsage, "rank %d of %d was given twice for one unique id", rank, nranks);
     }
     if (atomic_fetch_add(&segment->attached, 1) + 1 == (uint32_t)nranks) {
         unlink(path);

@@ -1,6 +1,6 @@
 /*
- * Communicators made from communicators. A child's shared memory has a name that every member can
- * work out from the parent's name and from what makes the child unique within the parent.
+ * Communicators made from communicators. A child's shared memory has a name that every member can work out from the
+ * parent's name and from what makes the child unique within the parent.
  */
 #include "backend.h"
 
@@ -30,12 +30,12 @@ static uint64_t hash(uint64_t value, const void *bytes, size_t size) {
 static void child_path(const char *parent, const void *mark, size_t size, char path[PATH_BYTES]) {
     int folder = (int)(strrchr(parent, '/') - parent);
     uint64_t name = hash(hash(0xcbf29ce484222325ULL, parent, strlen(parent)), mark, size);
-    snprintf(path, PATH_BYTES, "%.*s/nccl-hostmem-%016llx", folder, parent,
-             (unsigned long long)name);
+    snprintf(path, PATH_BYTES, "%.*s/nccl-hostmem-%016llx", folder, parent, (unsigned long long)name);
 }
 
-/* The choices of all ranks are gathered by ordinary steps, so that splits and collectives of a
- * group keep their order. */
+/*
+ * The choices of all ranks are gathered by ordinary steps, so that splits and collectives of a group keep their order.
+ */
 static ncclResult_t add_gather_of_choices(struct split *split) {
     ncclComm_t comm = split->parent;
     ncclResult_t result = ncclSuccess;
@@ -43,10 +43,8 @@ static ncclResult_t add_gather_of_choices(struct split *split) {
     for (int peer = 0; peer < comm->nranks && result == ncclSuccess; peer++) {
         if (peer == comm->rank)
             continue;
-        struct step send = {
-            .kind = STEP_SEND, .peer = peer, .type = ncclInt8, .bytes = sizeof *choices};
-        struct step recv = {
-            .kind = STEP_RECV, .peer = peer, .type = ncclInt8, .bytes = sizeof *choices};
+        struct step send = {.kind = STEP_SEND, .peer = peer, .type = ncclInt8, .bytes = sizeof *choices};
+        struct step recv = {.kind = STEP_RECV, .peer = peer, .type = ncclInt8, .bytes = sizeof *choices};
         send.from = (const unsigned char *)&choices[comm->rank];
         recv.to = (unsigned char *)&choices[peer];
         result = engine_add(comm, COLLECTIVE, &send);
@@ -56,14 +54,12 @@ static ncclResult_t add_gather_of_choices(struct split *split) {
     return result;
 }
 
-static ncclResult_t split_start(ncclComm_t comm, int color, int key, ncclComm_t *newcomm,
-                                const ncclConfig_t *config) {
+static ncclResult_t split_start(ncclComm_t comm, int color, int key, ncclComm_t *newcomm, const ncclConfig_t *config) {
     ncclResult_t result = comm_check(comm, "ncclCommSplit");
     if (result != ncclSuccess)
         return result;
     if (!newcomm)
-        return fail(ncclInvalidArgument,
-                    "ncclCommSplit: the new communicator has nowhere to go: NULL");
+        return fail(ncclInvalidArgument, "ncclCommSplit: the new communicator has nowhere to go: NULL");
     *newcomm = NULL;
     bool blocking = comm->blocking;
     result = config_read(config, &blocking);
@@ -84,8 +80,7 @@ static ncclResult_t split_start(ncclComm_t comm, int color, int key, ncclComm_t 
     return add_gather_of_choices(split);
 }
 
-ncclResult_t hostmem_ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t *newcomm,
-                                   ncclConfig_t *config) {
+ncclResult_t hostmem_ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t *newcomm, ncclConfig_t *config) {
     group_enter();
     return group_leave(split_start(comm, color, key, newcomm, config));
 }
@@ -121,11 +116,11 @@ static bool listed(int rank, const int *list, int count) {
     return false;
 }
 
-/* The excluded ranks do not call: each of the others works out the new ranks alone. The list, as a
- * set, is what makes the child unique; a second child of the same set is possible once the first is
- * complete. */
-static ncclResult_t shrink(ncclComm_t comm, const int *excluded, int count, ncclComm_t *newcomm,
-                           bool blocking) {
+/*
+ * The excluded ranks do not call: each of the others works out the new ranks alone. The list, as a set, is what makes
+ * the child unique; a second child of the same set is possible once the first is complete.
+ */
+static ncclResult_t shrink(ncclComm_t comm, const int *excluded, int count, ncclComm_t *newcomm, bool blocking) {
     char path[PATH_BYTES];
     bool stays[MAX_RANKS] = {false};
     int members = 0, before_me = 0;
@@ -139,18 +134,16 @@ static ncclResult_t shrink(ncclComm_t comm, const int *excluded, int count, nccl
     return result == ncclSuccess ? group_add_join(*newcomm, newcomm) : result;
 }
 
-static ncclResult_t shrink_check(ncclComm_t comm, const int *excluded, int count,
-                                 ncclComm_t *newcomm, int flags) {
+static ncclResult_t shrink_check(ncclComm_t comm, const int *excluded, int count, ncclComm_t *newcomm, int flags) {
     if (!comm)
         return fail(ncclInvalidArgument, "ncclCommShrink: the communicator is NULL");
     if (!excluded || count < 1 || !newcomm || flags < 0 || flags > 1)
-        return fail(ncclInvalidArgument,
-                    "ncclCommShrink: an argument is NULL, or count %d or flags %d are invalid",
+        return fail(ncclInvalidArgument, "ncclCommShrink: an argument is NULL, or count %d or flags %d are invalid",
                     count, flags);
     for (int i = 0; i < count; i++)
         if (excluded[i] < 0 || excluded[i] >= comm->nranks || excluded[i] == comm->rank)
-            return fail(ncclInvalidArgument, "ncclCommShrink: rank %d of %d cannot exclude rank %d",
-                        comm->rank, comm->nranks, excluded[i]);
+            return fail(ncclInvalidArgument, "ncclCommShrink: rank %d of %d cannot exclude rank %d", comm->rank,
+                        comm->nranks, excluded[i]);
     return ncclSuccess;
 }
 

@@ -1,7 +1,7 @@
 /*
- * What the test of the backend stands on: NCCL's functions out of a library chosen at run time,
- * checks that work in threads and child processes, ranks in either, and elements of every type with
- * their reference results. One file includes it.
+ * What the test of the backend stands on: NCCL's functions out of a library chosen at run time, checks that work in
+ * threads and child processes, ranks in either, and elements of every type with their reference results. One file
+ * includes it.
  */
 #ifndef HOSTMEM_TESTING_H
 #define HOSTMEM_TESTING_H
@@ -22,56 +22,48 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FUNCTIONS(XX)                                                                              \
-    XX(ncclResult_t, GetVersion, int *)                                                            \
-    XX(ncclResult_t, GetUniqueId, ncclUniqueId *)                                                  \
-    XX(const char *, GetErrorString, ncclResult_t)                                                 \
-    XX(const char *, GetLastError, ncclComm_t)                                                     \
-    XX(ncclResult_t, CommInitRank, ncclComm_t *, int, ncclUniqueId, int)                           \
-    XX(ncclResult_t, CommInitAll, ncclComm_t *, int, const int *)                                  \
-    XX(ncclResult_t, CommInitRankConfig, ncclComm_t *, int, ncclUniqueId, int, ncclConfig_t *)     \
-    XX(ncclResult_t, CommInitRankScalable, ncclComm_t *, int, int, int, ncclUniqueId *,            \
-       ncclConfig_t *)                                                                             \
-    XX(ncclResult_t, CommFinalize, ncclComm_t)                                                     \
-    XX(ncclResult_t, CommDestroy, ncclComm_t)                                                      \
-    XX(ncclResult_t, CommAbort, ncclComm_t)                                                        \
-    XX(ncclResult_t, CommGetAsyncError, ncclComm_t, ncclResult_t *)                                \
-    XX(ncclResult_t, CommCount, ncclComm_t, int *)                                                 \
-    XX(ncclResult_t, CommCuDevice, ncclComm_t, int *)                                              \
-    XX(ncclResult_t, CommUserRank, ncclComm_t, int *)                                              \
-    XX(ncclResult_t, CommSplit, ncclComm_t, int, int, ncclComm_t *, ncclConfig_t *)                \
-    XX(ncclResult_t, CommShrink, ncclComm_t, int *, int, ncclComm_t *, ncclConfig_t *, int)        \
-    XX(ncclResult_t, AllReduce, const void *, void *, size_t, ncclDataType_t, ncclRedOp_t,         \
-       ncclComm_t, void *)                                                                         \
-    XX(ncclResult_t, Reduce, const void *, void *, size_t, ncclDataType_t, ncclRedOp_t, int,       \
-       ncclComm_t, void *)                                                                         \
-    XX(ncclResult_t, Bcast, void *, size_t, ncclDataType_t, int, ncclComm_t, void *)               \
-    XX(ncclResult_t, Broadcast, const void *, void *, size_t, ncclDataType_t, int, ncclComm_t,     \
-       void *)                                                                                     \
-    XX(ncclResult_t, ReduceScatter, const void *, void *, size_t, ncclDataType_t, ncclRedOp_t,     \
-       ncclComm_t, void *)                                                                         \
-    XX(ncclResult_t, AllGather, const void *, void *, size_t, ncclDataType_t, ncclComm_t, void *)  \
-    XX(ncclResult_t, AlltoAll, const void *, void *, size_t, ncclDataType_t, ncclComm_t, void *)   \
-    XX(ncclResult_t, Gather, const void *, void *, size_t, ncclDataType_t, int, ncclComm_t,        \
-       void *)                                                                                     \
-    XX(ncclResult_t, Scatter, const void *, void *, size_t, ncclDataType_t, int, ncclComm_t,       \
-       void *)                                                                                     \
-    XX(ncclResult_t, Send, const void *, size_t, ncclDataType_t, int, ncclComm_t, void *)          \
-    XX(ncclResult_t, Recv, void *, size_t, ncclDataType_t, int, ncclComm_t, void *)                \
-    XX(ncclResult_t, GroupStart, void)                                                             \
-    XX(ncclResult_t, GroupEnd, void)                                                               \
-    XX(ncclResult_t, GroupSimulateEnd, ncclSimInfo_t *)                                            \
-    XX(ncclResult_t, RedOpCreatePreMulSum, ncclRedOp_t *, void *, ncclDataType_t,                  \
-       ncclScalarResidence_t, ncclComm_t)                                                          \
-    XX(ncclResult_t, RedOpDestroy, ncclRedOp_t, ncclComm_t)                                        \
-    XX(ncclResult_t, MemAlloc, void **, size_t)                                                    \
-    XX(ncclResult_t, MemFree, void *)                                                              \
-    XX(ncclResult_t, CommRegister, ncclComm_t, void *, size_t, void **)                            \
-    XX(ncclResult_t, CommWindowRegister, ncclComm_t, void *, size_t, ncclWindow_t *, int)          \
-    XX(ncclTeam_t, TeamWorld, ncclComm_t)                                                          \
-    XX(ncclTeam_t, TeamLsa, ncclComm_t)                                                            \
-    XX(int, TeamRankToWorld, ncclComm_t, ncclTeam_t, int)                                          \
-    XX(int, TeamRankToLsa, ncclComm_t, ncclTeam_t, int)                                            \
+#define FUNCTIONS(XX)                                                                                                  \
+    XX(ncclResult_t, GetVersion, int *)                                                                                \
+    XX(ncclResult_t, GetUniqueId, ncclUniqueId *)                                                                      \
+    XX(const char *, GetErrorString, ncclResult_t)                                                                     \
+    XX(const char *, GetLastError, ncclComm_t)                                                                         \
+    XX(ncclResult_t, CommInitRank, ncclComm_t *, int, ncclUniqueId, int)                                               \
+    XX(ncclResult_t, CommInitAll, ncclComm_t *, int, const int *)                                                      \
+    XX(ncclResult_t, CommInitRankConfig, ncclComm_t *, int, ncclUniqueId, int, ncclConfig_t *)                         \
+    XX(ncclResult_t, CommInitRankScalable, ncclComm_t *, int, int, int, ncclUniqueId *, ncclConfig_t *)                \
+    XX(ncclResult_t, CommFinalize, ncclComm_t)                                                                         \
+    XX(ncclResult_t, CommDestroy, ncclComm_t)                                                                          \
+    XX(ncclResult_t, CommAbort, ncclComm_t)                                                                            \
+    XX(ncclResult_t, CommGetAsyncError, ncclComm_t, ncclResult_t *)                                                    \
+    XX(ncclResult_t, CommCount, ncclComm_t, int *)                                                                     \
+    XX(ncclResult_t, CommCuDevice, ncclComm_t, int *)                                                                  \
+    XX(ncclResult_t, CommUserRank, ncclComm_t, int *)                                                                  \
+    XX(ncclResult_t, CommSplit, ncclComm_t, int, int, ncclComm_t *, ncclConfig_t *)                                    \
+    XX(ncclResult_t, CommShrink, ncclComm_t, int *, int, ncclComm_t *, ncclConfig_t *, int)                            \
+    XX(ncclResult_t, AllReduce, const void *, void *, size_t, ncclDataType_t, ncclRedOp_t, ncclComm_t, void *)         \
+    XX(ncclResult_t, Reduce, const void *, void *, size_t, ncclDataType_t, ncclRedOp_t, int, ncclComm_t, void *)       \
+    XX(ncclResult_t, Bcast, void *, size_t, ncclDataType_t, int, ncclComm_t, void *)                                   \
+    XX(ncclResult_t, Broadcast, const void *, void *, size_t, ncclDataType_t, int, ncclComm_t, void *)                 \
+    XX(ncclResult_t, ReduceScatter, const void *, void *, size_t, ncclDataType_t, ncclRedOp_t, ncclComm_t, void *)     \
+    XX(ncclResult_t, AllGather, const void *, void *, size_t, ncclDataType_t, ncclComm_t, void *)                      \
+    XX(ncclResult_t, AlltoAll, const void *, void *, size_t, ncclDataType_t, ncclComm_t, void *)                       \
+    XX(ncclResult_t, Gather, const void *, void *, size_t, ncclDataType_t, int, ncclComm_t, void *)                    \
+    XX(ncclResult_t, Scatter, const void *, void *, size_t, ncclDataType_t, int, ncclComm_t, void *)                   \
+    XX(ncclResult_t, Send, const void *, size_t, ncclDataType_t, int, ncclComm_t, void *)                              \
+    XX(ncclResult_t, Recv, void *, size_t, ncclDataType_t, int, ncclComm_t, void *)                                    \
+    XX(ncclResult_t, GroupStart, void)                                                                                 \
+    XX(ncclResult_t, GroupEnd, void)                                                                                   \
+    XX(ncclResult_t, GroupSimulateEnd, ncclSimInfo_t *)                                                                \
+    XX(ncclResult_t, RedOpCreatePreMulSum, ncclRedOp_t *, void *, ncclDataType_t, ncclScalarResidence_t, ncclComm_t)   \
+    XX(ncclResult_t, RedOpDestroy, ncclRedOp_t, ncclComm_t)                                                            \
+    XX(ncclResult_t, MemAlloc, void **, size_t)                                                                        \
+    XX(ncclResult_t, MemFree, void *)                                                                                  \
+    XX(ncclResult_t, CommRegister, ncclComm_t, void *, size_t, void **)                                                \
+    XX(ncclResult_t, CommWindowRegister, ncclComm_t, void *, size_t, ncclWindow_t *, int)                              \
+    XX(ncclTeam_t, TeamWorld, ncclComm_t)                                                                              \
+    XX(ncclTeam_t, TeamLsa, ncclComm_t)                                                                                \
+    XX(int, TeamRankToWorld, ncclComm_t, ncclTeam_t, int)                                                              \
+    XX(int, TeamRankToLsa, ncclComm_t, ncclTeam_t, int)                                                                \
     XX(ncclResult_t, DevCommCreate, ncclComm_t, void *, void *)
 
 static struct {
@@ -84,26 +76,26 @@ static bool load(const char *path) {
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!library)
         fprintf(stderr, "%s\n", dlerror());
-#define XX(result, name, ...)                                                                      \
-    if (library)                                                                                   \
-        nccl.name = (result(*)(__VA_ARGS__))dlsym(library, "nccl" #name);                          \
-    if (library && !nccl.name) {                                                                   \
-        fprintf(stderr, "%s lacks nccl%s\n", path, #name);                                         \
-        return false;                                                                              \
+#define XX(result, name, ...)                                                                                          \
+    if (library)                                                                                                       \
+        nccl.name = (result(*)(__VA_ARGS__))dlsym(library, "nccl" #name);                                              \
+    if (library && !nccl.name) {                                                                                       \
+        fprintf(stderr, "%s lacks nccl%s\n", path, #name);                                                             \
+        return false;                                                                                                  \
     }
     FUNCTIONS(XX)
 #undef XX
     return library != NULL;
 }
 
-/* Checks may fail in threads and in child processes, where cmocka's asserts cannot be used: they
- * are counted instead. */
+/*
+ * Checks may fail in threads and in child processes, where cmocka's asserts cannot be used: they are counted instead.
+ */
 static _Atomic int failures;
 
 static bool check(bool holds, const char *what, int line) {
     if (!holds && atomic_fetch_add(&failures, 1) < 20)
-        fprintf(stderr, "%s:%d: %s (last error: %s)\n", __FILE__, line, what,
-                nccl.GetLastError(NULL));
+        fprintf(stderr, "%s:%d: %s (last error: %s)\n", __FILE__, line, what, nccl.GetLastError(NULL));
     return holds;
 }
 #define CHECK(condition) check((condition), #condition, __LINE__)
@@ -193,8 +185,7 @@ static void in_processes(int processes, int threads, rank_main *main) {
 static const size_t sizes[ncclNumTypes] = {1, 1, 4, 4, 8, 8, 2, 4, 8, 2, 1, 1};
 
 static bool is_floating(ncclDataType_t type) {
-    return type == ncclFloat16 || type == ncclFloat32 || type == ncclFloat64 ||
-           type == ncclBfloat16;
+    return type == ncclFloat16 || type == ncclFloat32 || type == ncclFloat64 || type == ncclBfloat16;
 }
 
 static void put(void *buffer, size_t i, ncclDataType_t type, double value) {
@@ -257,11 +248,9 @@ static double get(const void *buffer, size_t i, ncclDataType_t type) {
     }
 }
 
-/* Element i of what a rank contributes: small enough that sums and products of a few ranks are
- * exact in every type. */
+/* Element i of what a rank contributes: small enough that sums and products of a few ranks are exact in every type. */
 static double element(ncclDataType_t type, int rank, size_t i) {
-    bool is_signed =
-        type == ncclInt8 || type == ncclInt32 || type == ncclInt64 || is_floating(type);
+    bool is_signed = type == ncclInt8 || type == ncclInt32 || type == ncclInt64 || is_floating(type);
     return (double)(((size_t)rank * 5 + i * 3 + i / 7) % 7) - (is_signed ? 3 : 0);
 }
 
@@ -276,17 +265,14 @@ static double reduced(ncclDataType_t type, ncclRedOp_t op, int nranks, size_t i)
         else
             result = (op == ncclMax) == (value > result) ? value : result;
     }
-    return op != ncclAvg       ? result
-           : is_floating(type) ? result / nranks
-                               : (double)((int64_t)result / nranks);
+    return op != ncclAvg ? result : is_floating(type) ? result / nranks : (double)((int64_t)result / nranks);
 }
 
 /* Through the type, so that a reference wraps around where the result does. */
 static bool equal(const void *buffer, size_t i, ncclDataType_t type, double wanted, bool exact) {
     unsigned char reference[8];
     put(reference, 0, type, wanted);
-    double got = get(buffer, i, type),
-           difference = got - (exact ? get(reference, 0, type) : wanted);
+    double got = get(buffer, i, type), difference = got - (exact ? get(reference, 0, type) : wanted);
     return exact ? difference == 0 : difference < 0.05 && difference > -0.05;
 }
 
@@ -295,17 +281,15 @@ static void fill(void *buffer, size_t count, ncclDataType_t type, int rank, size
         put(buffer, i, type, element(type, rank, first + i));
 }
 
-static bool holds_reduced(const void *buffer, size_t first, size_t count, ncclDataType_t type,
-                          ncclRedOp_t op, int nranks) {
+static bool holds_reduced(const void *buffer, size_t first, size_t count, ncclDataType_t type, ncclRedOp_t op,
+                          int nranks) {
     for (size_t i = 0; i < count; i++)
-        if (!equal(buffer, i, type, reduced(type, op, nranks, first + i),
-                   op != ncclAvg || !is_floating(type)))
+        if (!equal(buffer, i, type, reduced(type, op, nranks, first + i), op != ncclAvg || !is_floating(type)))
             return false;
     return true;
 }
 
-static bool holds_elements(const void *buffer, size_t count, ncclDataType_t type, int rank,
-                           size_t first) {
+static bool holds_elements(const void *buffer, size_t count, ncclDataType_t type, int rank, size_t first) {
     for (size_t i = 0; i < count; i++)
         if (!equal(buffer, i, type, element(type, rank, first + i), true))
             return false;

@@ -1,8 +1,9 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # variables shared with tests/gpu/run
 # How a case is run and judged. Sourced by tests/gpu/run.
 #
-# Every process of a program prints "proof: version=... maps=... result=...": the NCCL's own answer and the process map. A case
-# with the shim passes if all of them name the chosen file and no other, with its version, and NCCL's banner agrees.
+# Every process of a program prints "proof: version=... maps=... result=...": the NCCL's own answer and the process map.
+# A case with the shim passes if all of them name the chosen file and no other, with its version, and NCCL's banner
+# agrees.
 
 report() { # report ok|FAIL|SKIP NAME [detail]
     printf '%-4s  %s%s\n' "$1" "$2" "${3:+: $3}"

@@ -1,12 +1,11 @@
 /*
- * Five collectives in a chain whose end result counts how often it ran, called from the host or
- * captured into a CUDA graph and replayed. Linked with -lnccl like any program.
+ * Five collectives in a chain whose end result counts how often it ran, called from the host or captured into a CUDA
+ * graph and replayed. Linked with -lnccl like any program.
  *
  *   collectives [-p] [-r RANKS] [-g REPLAYS]
  *
- * One process with all ranks (ncclCommInitAll), or with -p one process for each (fork,
- * ncclGetUniqueId). With -g: memory that NCCL and the graph took on the device, and the time of a
- * replay.
+ * One process with all ranks (ncclCommInitAll), or with -p one process for each (fork, ncclGetUniqueId). With -g:
+ * memory that NCCL and the graph took on the device, and the time of a replay.
  */
 #include "device.h"
 #include "nccl_names.h"
@@ -22,10 +21,12 @@
 
 enum { MOST = 16, COUNT = 1 << 16, BATCHES = 20 };
 
-/* The chain. All-reduce adds the steps of ranks 1, 2, ... to the total, which rank 0 keeps in
- * place: after n runs total[i] = i + n * (steps of i). The others move it: broadcast from the last
- * rank into `copy`, all-gather of one slice of it from each rank into `gathered`, reduce-scatter
- * (times the number of ranks) into `scattered`, send to the next rank's `received`. */
+/*
+ * The chain. All-reduce adds the steps of ranks 1, 2, ... to the total, which rank 0 keeps in place: after n runs
+ * total[i] = i + n * (steps of i). The others move it: broadcast from the last rank into `copy`, all-gather of one
+ * slice of it from each rank into `gathered`, reduce-scatter (times the number of ranks) into `scattered`, send to the
+ * next rank's `received`.
+ */
 struct rank {
     int rank;
     ncclComm_t comm;
@@ -69,12 +70,12 @@ static void prepare(struct rank *r) {
 
 #define EACH(r) for (struct rank *r = local; r < local + locals; r++)
 /* One collective on every rank of this process. */
-#define GROUP(call)                                                                                \
-    do {                                                                                           \
-        NCCL(ncclGroupStart());                                                                    \
-        EACH(r)                                                                                    \
-        NCCL(call);                                                                                \
-        NCCL(ncclGroupEnd());                                                                      \
+#define GROUP(call)                                                                                                    \
+    do {                                                                                                               \
+        NCCL(ncclGroupStart());                                                                                        \
+        EACH(r)                                                                                                        \
+        NCCL(call);                                                                                                    \
+        NCCL(ncclGroupEnd());                                                                                          \
     } while (0)
 
 static int send_on(struct rank *r) {
@@ -86,10 +87,8 @@ static int send_on(struct rank *r) {
 static void chain(void) {
     GROUP(ncclAllReduce(r->step, r->total, COUNT, ncclInt64, ncclSum, r->comm, r->stream));
     GROUP(ncclBroadcast(r->total, r->copy, COUNT, ncclInt64, ranks - 1, r->comm, r->stream));
-    GROUP(ncclAllGather(r->copy + (size_t)r->rank * slice, r->gathered, slice, ncclInt64, r->comm,
-                        r->stream));
-    GROUP(ncclReduceScatter(r->gathered, r->scattered, slice, ncclInt64, ncclSum, r->comm,
-                            r->stream));
+    GROUP(ncclAllGather(r->copy + (size_t)r->rank * slice, r->gathered, slice, ncclInt64, r->comm, r->stream));
+    GROUP(ncclReduceScatter(r->gathered, r->scattered, slice, ncclInt64, ncclSum, r->comm, r->stream));
     GROUP(send_on(r));
 }
 
@@ -109,9 +108,8 @@ static const char *result_after(int runs) {
         device_get(host, r->received, slice * sizeof *host);
         for (size_t i = 0; i < slice; i++)
             if (host[i] != ranks * total_after(runs, (size_t)previous * slice + i)) {
-                fprintf(stderr, "rank %d: after %d runs element %zu is %lld, expected %lld\n",
-                        r->rank, runs, i, (long long)host[i],
-                        (long long)(ranks * total_after(runs, (size_t)previous * slice + i)));
+                fprintf(stderr, "rank %d: after %d runs element %zu is %lld, expected %lld\n", r->rank, runs, i,
+                        (long long)host[i], (long long)(ranks * total_after(runs, (size_t)previous * slice + i)));
                 return "wrong";
             }
     }
@@ -181,8 +179,8 @@ static void report_graph(size_t before, int replays, int version) {
     device_delete_graph(r->graph); /* a communicator cannot be destroyed before its graphs */
     qsort(each, BATCHES, sizeof *each, ascending);
     proof(version, "result=%s ranks=%d replays=%d", result, ranks, replays / BATCHES * BATCHES);
-    printf("measure: what=graph_chain_us value=%.2f min=%.2f max=%.2f\n", each[BATCHES / 2],
-           each[0], each[BATCHES - 1]);
+    printf("measure: what=graph_chain_us value=%.2f min=%.2f max=%.2f\n", each[BATCHES / 2], each[0],
+           each[BATCHES - 1]);
     printf("measure: what=memory_mib value=%.2f min=%.2f max=%.2f\n", memory, memory, memory);
     if (strcmp(result, "right") != 0)
         exit(1);

@@ -1,13 +1,12 @@
 /*
- * The first NCCL call of a process while a stream is capturing. The program is not linked with
- * NCCL: it finds the function as a plugin would, or opens libnccl.so.2 at that moment, so loading
- * (and under the shim the whole binding) happens inside the capture. The capture must stay valid
- * and its graph must run.
+ * The first NCCL call of a process while a stream is capturing. The program is not linked with NCCL: it finds the
+ * function as a plugin would, or opens libnccl.so.2 at that moment, so loading (and under the shim the whole binding)
+ * happens inside the capture. The capture must stay valid and its graph must run.
  *
  *   first_in_capture thread-local|global ncclGetVersion|ncclGetUniqueId call|dlopen
  *
- * call: find the function as a library of the process would, and open libnccl.so.2 only if it is
- * not there; dlopen: open it.
+ * call: find the function as a library of the process would, and open libnccl.so.2 only if it is not there; dlopen:
+ * open it.
  */
 #include "proof.h"
 
@@ -97,7 +96,7 @@ int main(int argc, char **argv) {
     int version = 0;
     look_up("ncclGetVersion", open)(&version);
     int good = code == 0 && !mapped_before && mapped_after && strcmp(capture, "valid") == 0;
-    proof(version, "result=%s call=%d loaded-in-capture=%s capture=%s", good ? "right" : "wrong",
-          code, !mapped_before && mapped_after ? "yes" : "no", capture);
+    proof(version, "result=%s call=%d loaded-in-capture=%s capture=%s", good ? "right" : "wrong", code,
+          !mapped_before && mapped_after ? "yes" : "no", capture);
     return !good;
 }

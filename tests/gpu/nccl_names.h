@@ -20,14 +20,10 @@ int ncclCommInitAll(ncclComm_t *comms, int count, const int *devices);
 int ncclCommDestroy(ncclComm_t comm);
 int ncclGroupStart(void);
 int ncclGroupEnd(void);
-int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, ncclComm_t comm,
-                  void *stream);
-int ncclBroadcast(const void *from, void *to, size_t count, int type, int root, ncclComm_t comm,
-                  void *stream);
-int ncclAllGather(const void *from, void *to, size_t count, int type, ncclComm_t comm,
-                  void *stream);
-int ncclReduceScatter(const void *from, void *to, size_t count, int type, int op, ncclComm_t comm,
-                      void *stream);
+int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, ncclComm_t comm, void *stream);
+int ncclBroadcast(const void *from, void *to, size_t count, int type, int root, ncclComm_t comm, void *stream);
+int ncclAllGather(const void *from, void *to, size_t count, int type, ncclComm_t comm, void *stream);
+int ncclReduceScatter(const void *from, void *to, size_t count, int type, int op, ncclComm_t comm, void *stream);
 int ncclSend(const void *from, size_t count, int type, int peer, ncclComm_t comm, void *stream);
 int ncclRecv(void *to, size_t count, int type, int peer, ncclComm_t comm, void *stream);
 const char *ncclGetErrorString(int code);

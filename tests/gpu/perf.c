@@ -1,15 +1,13 @@
 /*
- * Latency and bandwidth of all-reduce over the ranks of one process, each measured twice in turn:
- * by the program's own calls
- * (`linked`: through the shim if it is preloaded) and by calls to the addresses inside the NCCL
- * that is mapped (`direct`), on the same communicators. Without the shim both are the same
- * addresses, and their ratio is the noise.
+ * Latency and bandwidth of all-reduce over the ranks of one process, each measured twice in turn: by the program's own
+ * calls (`linked`: through the shim if it is preloaded) and by calls to the addresses inside the NCCL that is mapped
+ * (`direct`), on the same communicators. Without the shim both are the same addresses, and their ratio is the noise.
  *
  *   perf [-r RANKS]
  *
- * Prints lines "measure: what=W side=linked|direct value=median min=... max=...": host_us (4 bytes,
- * called from the host), graph_us (4 bytes, replayed), busbw_gbs (256 MiB; bytes * 2 (n - 1) / n /
- * time, as nccl-tests define bus bandwidth).
+ * Prints lines "measure: what=W side=linked|direct value=median min=... max=...": host_us (4 bytes, called from the
+ * host), graph_us (4 bytes, replayed), busbw_gbs (256 MiB; bytes * 2 (n - 1) / n / time, as nccl-tests define bus
+ * bandwidth).
  */
 #include "device.h"
 #include "nccl_names.h"
@@ -28,15 +26,7 @@
 #define LARGE ((size_t)256 << 20)
 #endif
 
-enum {
-    MOST = 16,
-    BATCHES = 21,
-    CALLS = 200,
-    GRAPH_CALLS = 20,
-    LAUNCHES = 20,
-    LARGE_BATCHES = 5,
-    LARGE_CALLS = 8
-};
+enum { MOST = 16, BATCHES = 21, CALLS = 200, GRAPH_CALLS = 20, LAUNCHES = 20, LARGE_BATCHES = 5, LARGE_CALLS = 8 };
 
 /* One way into NCCL. */
 struct side {
@@ -61,8 +51,7 @@ static bool is_nccl(const char *path) {
     return base && strncmp(base, "/libnccl.so", 11) == 0;
 }
 
-/* glibc's handle of an opened library is its link_map: this is a dlopen that nobody can intercept.
- */
+/* glibc's handle of an opened library is its link_map: this is a dlopen that nobody can intercept. */
 static void *opened_nccl(void) {
     for (struct link_map *map = _r_debug.r_map; map; map = map->l_next)
         if (is_nccl(map->l_name))
@@ -88,9 +77,9 @@ static bool find_direct(void) {
 static void all_reduce(const struct side *side, size_t bytes) {
     nccl_check(side->group_start(), side->name);
     for (int r = 0; r < ranks; r++)
-        nccl_check(side->all_reduce(buffers[r], buffers[r], bytes / sizeof(float), ncclFloat32,
-                                    ncclSum, comms[r], streams[r]),
-                   side->name);
+        nccl_check(
+            side->all_reduce(buffers[r], buffers[r], bytes / sizeof(float), ncclFloat32, ncclSum, comms[r], streams[r]),
+            side->name);
     nccl_check(side->group_end(), side->name);
 }
 
@@ -170,8 +159,8 @@ static void measure(const char *what, double (*once)(int side), int batches) {
     for (int side = 0; side < 2; side++) {
         double *v = values[side];
         qsort(v, batches, sizeof *v, ascending);
-        printf("measure: what=%s side=%s value=%.3f min=%.3f max=%.3f\n", what, sides[side].name,
-               v[batches / 2], v[0], v[batches - 1]);
+        printf("measure: what=%s side=%s value=%.3f min=%.3f max=%.3f\n", what, sides[side].name, v[batches / 2], v[0],
+               v[batches - 1]);
     }
 }
 
@@ -220,8 +209,7 @@ int main(int argc, char **argv) {
     int version = 0;
     NCCL(ncclGetVersion(&version));
     bool good = right();
-    proof(version, "result=%s ranks=%d through=%s", good ? "right" : "wrong", ranks,
-          straight ? "nothing" : "shim");
+    proof(version, "result=%s ranks=%d through=%s", good ? "right" : "wrong", ranks, straight ? "nothing" : "shim");
     for (int r = 0; r < ranks; r++)
         NCCL(ncclCommDestroy(comms[r]));
     return !good;

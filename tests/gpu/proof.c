@@ -8,8 +8,8 @@
 static bool is_nccl(const char *path) {
     const char *base = strrchr(path, '/');
     base = base ? base + 1 : path;
-    return (strncmp(base, "libnccl", 7) == 0 || strncmp(base, "librccl", 7) == 0) &&
-           !strstr(base, "_redirect") && base[7] != '-';
+    return (strncmp(base, "libnccl", 7) == 0 || strncmp(base, "librccl", 7) == 0) && !strstr(base, "_redirect") &&
+           base[7] != '-';
 }
 
 const char *proof_maps(void) {
@@ -22,8 +22,7 @@ const char *proof_maps(void) {
         if (!path)
             continue;
         path[strcspn(path, "\n")] = '\0';
-        if (!is_nccl(path) || strstr(found, path) ||
-            strlen(found) + strlen(path) + 2 > sizeof found)
+        if (!is_nccl(path) || strstr(found, path) || strlen(found) + strlen(path) + 2 > sizeof found)
             continue;
         if (*found)
             strcat(found, ",");

@@ -1,6 +1,5 @@
 /*
- * What proves which NCCL served: its own version, and the process map. Every process of a test
- * program prints one line
+ * What proves which NCCL served: its own version, and the process map. Every process of a test program prints one line
  *
  *   proof: version=2.28.9 maps=/path/libnccl.so.2.28.9 KEY=VALUE...
  *
@@ -12,8 +11,10 @@
 /* Print the line. `version_code` is ncclGetVersion's answer; the rest is printed behind it. */
 void proof(int version_code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Every NCCL that this process has mapped, nccl-redirect's own file and NCCL's plugins not counted:
- * real paths joined by commas, or "none". Valid until the next call. */
+/*
+ * Every NCCL that this process has mapped, nccl-redirect's own file and NCCL's plugins not counted: real paths joined
+ * by commas, or "none". Valid until the next call.
+ */
 const char *proof_maps(void);
 
 #endif

@@ -1,7 +1,6 @@
 /*
- * One process, a communicator of all ranks on each of two NCCLs: all-reduce on both, both in one
- * group, both captured into one graph and replayed. Linked with -lnccl, chooses by
- * include/nccl_redirect.h. Prints one line for each:
+ * One process, a communicator of all ranks on each of two NCCLs: all-reduce on both, both in one group, both captured
+ * into one graph and replayed. Linked with -lnccl, chooses by include/nccl_redirect.h. Prints one line for each:
  *
  *   route: version=2.28.9 path=/path/libnccl.so.2 ranks=2 replays=200 result=right
  *
@@ -18,8 +17,10 @@
 
 enum { MOST = 16, COUNT = 1 << 16, REPLAYS = 200, BACKENDS = 2 };
 
-/* All-reduce adds the steps of ranks 1, 2, ... to the total, which rank 0 keeps in place: the end
- * result counts the runs. */
+/*
+ * All-reduce adds the steps of ranks 1, 2, ... to the total, which rank 0 keeps in place: the end result counts the
+ * runs.
+ */
 static struct side {
     ncclComm_t comms[MOST];
     int64_t *total[MOST], *step[MOST];
@@ -53,8 +54,7 @@ static void prepare(int side) {
 
 static void enqueue(struct side *side) {
     for (int r = 0; r < ranks; r++)
-        NCCL(ncclAllReduce(side->step[r], side->total[r], COUNT, ncclInt64, ncclSum, side->comms[r],
-                           streams[r]));
+        NCCL(ncclAllReduce(side->step[r], side->total[r], COUNT, ncclInt64, ncclSum, side->comms[r], streams[r]));
     side->runs++;
 }
 
@@ -81,9 +81,8 @@ static const char *result(int side) {
             for (int other = 1; other < ranks; other++)
                 expected += sides[side].runs * step_of(side, other, i);
             if (host[i] != expected) {
-                fprintf(stderr,
-                        "backend %d, rank %d: after %d runs element %zu is %lld, expected %lld\n",
-                        side, r, sides[side].runs, i, (long long)host[i], (long long)expected);
+                fprintf(stderr, "backend %d, rank %d: after %d runs element %zu is %lld, expected %lld\n", side, r,
+                        sides[side].runs, i, (long long)host[i], (long long)expected);
                 return "wrong";
             }
         }
@@ -147,9 +146,8 @@ int main(int argc, char **argv) {
         struct nccl_redirect_info info = {.size = sizeof info};
         const char *was = result(side);
         nccl_redirect_info(sides[side].comms[0], &info);
-        printf("route: version=%d.%d.%d path=%s ranks=%d replays=%d result=%s\n",
-               info.version / 10000, info.version / 100 % 100, info.version % 100, info.path, ranks,
-               graphs[0] ? REPLAYS : 0, was);
+        printf("route: version=%d.%d.%d path=%s ranks=%d replays=%d result=%s\n", info.version / 10000,
+               info.version / 100 % 100, info.version % 100, info.path, ranks, graphs[0] ? REPLAYS : 0, was);
         wrong |= strcmp(was, "right") != 0;
     }
     for (int side = 0; side < BACKENDS; side++)

@@ -35,7 +35,8 @@ compile() { # compile NAME COMMAND...
     fi
 }
 
-# The shim has NCCL's names and its SONAME: programs linked with it look for libnccl.so.2 when they start, like all others.
+# The shim has NCCL's names and its SONAME: programs linked with it look for libnccl.so.2 when they start, like all
+# others.
 step_build() {
     local flags=(-std=gnu11 -O2 -D_GNU_SOURCE) device=cuda
     local where=("-I$cuda/include" "-L$cuda/lib64" "-Wl,-rpath,$cuda/lib64" -lcudart)
@@ -52,7 +53,8 @@ step_build() {
             "${where[@]}" -ldl
 }
 
-# ---- what runs beside the steps: reading torch's libraries from a cold disk, and g++ over its headers, take a minute each ----
+# ---- what runs beside the steps: reading torch's libraries from a cold disk, and g++ over its headers, take a minute
+# each ----
 
 build_libtorch() {
     local site=${torch_folder%/torch}

@@ -1,7 +1,8 @@
-# shellcheck shell=bash disable=SC2034,SC2154 # variables shared with tests/gpu/run
-# The step `versions`: a program compiled for the newest NCCL, and torch, on NCCLs of other versions. Sourced by tests/gpu/run.
+# shellcheck shell=bash disable=SC2034,SC2154 # variables shared with tests/gpu/run The step `versions`: a program
+# compiled for the newest NCCL, and torch, on NCCLs of other versions. Sourced by tests/gpu/run.
 #
-# Further NCCLs come as build/travel/libnccl-VERSION.so.xz: copies of real ones without the GPU code of other architectures.
+# Further NCCLs come as build/travel/libnccl-VERSION.so.xz: copies of real ones without the GPU code of other
+# architectures.
 
 steps+=(versions)
 about[versions]="a program for 2.32.3 and torch on each NCCL here and in build/travel; ranks with different ones are refused"

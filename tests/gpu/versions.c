@@ -1,14 +1,12 @@
 /*
- * A program compiled for NCCL 2.32.3, on whatever NCCL serves: everything that an older one lacks
- * and that can be had all the same, against reference results, then captured in one graph and
- * replayed.
+ * A program compiled for NCCL 2.32.3, on whatever NCCL serves: everything that an older one lacks and that can be had
+ * all the same, against reference results, then captured in one graph and replayed.
  *
  * usage: versions [-g REPLAYS]      two ranks in one process, a thread for each
  *        versions -j FILE -k RANK   one rank of two; rank 0 writes the unique id into FILE, the
  * other waits for it. Prints what joining gave, and after how long
  *
- * In the proof: calls=N (that gave what they should), refused=NAMES of what this NCCL is
- * too old for.
+ * In the proof: calls=N (that gave what they should), refused=NAMES of what this NCCL is too old for.
  */
 #include "device.h"
 #include "proof.h"
@@ -111,10 +109,8 @@ static const ncclCollConfig_t standard_coll_config = {sizeof standard_coll_confi
 int ncclGetVersion(int *version);
 int ncclGetUniqueId(ncclUniqueId *id);
 const char *ncclGetLastError(ncclComm_t comm);
-int ncclCommInitRankScalable(ncclComm_t *comm, int ranks, int rank, int count, ncclUniqueId *ids,
-                             ncclConfig_t *config);
-int ncclCommInitRankConfig(ncclComm_t *comm, int ranks, ncclUniqueId id, int rank,
-                           ncclConfig_t *config);
+int ncclCommInitRankScalable(ncclComm_t *comm, int ranks, int rank, int count, ncclUniqueId *ids, ncclConfig_t *config);
+int ncclCommInitRankConfig(ncclComm_t *comm, int ranks, ncclUniqueId id, int rank, ncclConfig_t *config);
 int ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t *child, ncclConfig_t *config);
 int ncclCommMemStats(ncclComm_t comm, int statistic, uint64_t *value);
 int ncclCommFinalize(ncclComm_t comm);
@@ -123,8 +119,7 @@ int ncclMemAlloc(void **pointer, size_t size);
 int ncclMemFree(void *pointer);
 int ncclCommRegister(ncclComm_t comm, void *buffer, size_t size, void **handle);
 int ncclCommDeregister(ncclComm_t comm, void *handle);
-int ncclCommWindowRegister(ncclComm_t comm, void *buffer, size_t size, ncclWindow_t *window,
-                           int flags);
+int ncclCommWindowRegister(ncclComm_t comm, void *buffer, size_t size, ncclWindow_t *window, int flags);
 int ncclCommWindowDeregister(ncclComm_t comm, ncclWindow_t window);
 int ncclWinGetUserPtr(ncclComm_t comm, ncclWindow_t window, void **pointer);
 ncclTeam_t ncclTeamWorld(ncclComm_t comm);
@@ -141,10 +136,8 @@ int ncclAlltoAll(COLLECTIVE, ncclComm_t comm, void *stream);
 int ncclAllToAll(COLLECTIVE, ncclComm_t comm, void *stream); /* RCCL's name of it */
 int ncclGather(COLLECTIVE, int root, ncclComm_t comm, void *stream);
 int ncclScatter(COLLECTIVE, int root, ncclComm_t comm, void *stream);
-int ncclAllReduceConfig(COLLECTIVE, int op, ncclComm_t comm, void *stream,
-                        const ncclCollConfig_t *config);
-int ncclReduceScatterConfig(COLLECTIVE, int op, ncclComm_t comm, void *stream,
-                            const ncclCollConfig_t *config);
+int ncclAllReduceConfig(COLLECTIVE, int op, ncclComm_t comm, void *stream, const ncclCollConfig_t *config);
+int ncclReduceScatterConfig(COLLECTIVE, int op, ncclComm_t comm, void *stream, const ncclCollConfig_t *config);
 int ncclAlltoAllConfig(COLLECTIVE, ncclComm_t comm, void *stream, const ncclCollConfig_t *config);
 
 /* ---- one rank ---- */
@@ -165,8 +158,10 @@ static void must(int code, const char *what) {
 }
 #define MUST(call) must(call, #call)
 
-/* Done, or refused with a text of what it needs; never anything else. Rank 0 keeps the names. The
- * text is one for the process: both ranks look at it before either goes on. */
+/*
+ * Done, or refused with a text of what it needs; never anything else. Rank 0 keeps the names. The text is one for the
+ * process: both ranks look at it before either goes on.
+ */
 static void may(int code, int rank, const char *name) {
     pthread_barrier_wait(&together);
     if (code != ncclSuccess && (code != ncclInvalidUsage || !strstr(ncclGetLastError(NULL), name) ||
@@ -247,8 +242,7 @@ static void enqueue(const struct rank *r) {
     MUST(ncclAlltoAllConfig(at(r, ALL_IN), at(r, ALL_OUT), COUNT, ncclInt32, c, s, NULL));
     MUST(ncclGroupEnd());
     MUST(ncclAllReduceConfig(at(r, IN), at(r, SUM), COUNT, ncclInt32, ncclSum, c, s, config));
-    MUST(
-        ncclReduceScatterConfig(at(r, ALL_IN), at(r, PART), COUNT, ncclInt32, ncclSum, c, s, NULL));
+    MUST(ncclReduceScatterConfig(at(r, ALL_IN), at(r, PART), COUNT, ncclInt32, ncclSum, c, s, NULL));
     /* Types that 2.21 does not know, 4 and 2 to an int32. */
     MUST(ncclGroupStart());
     MUST(ncclSend(at(r, IN), BLOCK, ncclFloat8e4m3, peer, c, s));
@@ -328,10 +322,8 @@ static void create(struct rank *r) {
     uint64_t bytes;
     MUST(ncclCommInitRankScalable(&r->comm, RANKS, r->rank, 1, &r->id, &config));
     ncclTeam_t world = ncclTeamWorld(r->comm);
-    expect(world.nRanks == RANKS && world.rank == r->rank && world.stride == 1, "ncclTeamWorld",
-           r->rank);
-    expect(ncclTeamRankToWorld(r->comm, world, 1 - r->rank) == 1 - r->rank, "ncclTeamRankToWorld",
-           r->rank);
+    expect(world.nRanks == RANKS && world.rank == r->rank && world.stride == 1, "ncclTeamWorld", r->rank);
+    expect(ncclTeamRankToWorld(r->comm, world, 1 - r->rank) == 1 - r->rank, "ncclTeamRankToWorld", r->rank);
     may(ncclCommSplit(r->comm, 0, 0, &child, &config), r->rank, "ncclCommSplit");
     if (child)
         MUST(ncclCommDestroy(child));
@@ -359,12 +351,10 @@ static void run(struct rank *r, int replays) {
     device_wait(r->stream);
     check(r, 1);
 
-    /* A group that is only estimated, or refused: nothing of it is launched, and the next one is.
-     */
+    /* A group that is only estimated, or refused: nothing of it is launched, and the next one is. */
     put(r, 2);
     MUST(ncclGroupStart());
-    MUST(ncclAllReduceConfig(at(r, IN), at(r, SUM), COUNT, ncclInt32, ncclSum, r->comm, r->stream,
-                             NULL));
+    MUST(ncclAllReduceConfig(at(r, IN), at(r, SUM), COUNT, ncclInt32, ncclSum, r->comm, r->stream, NULL));
     may(ncclGroupSimulateEnd(&info), r->rank, "ncclGroupSimulateEnd");
 
     pthread_barrier_wait(&together);
@@ -426,8 +416,8 @@ static void share(ncclUniqueId *id, int rank, const char *path) {
     snprintf(part, sizeof part, "%s.part", path);
     if (rank == 0) {
         MUST(ncclGetUniqueId(id));
-        if (!(file = fopen(part, "w")) || fwrite(id, sizeof *id, 1, file) != 1 ||
-            fclose(file) != 0 || rename(part, path) != 0)
+        if (!(file = fopen(part, "w")) || fwrite(id, sizeof *id, 1, file) != 1 || fclose(file) != 0 ||
+            rename(part, path) != 0)
             exit(1);
         return;
     }

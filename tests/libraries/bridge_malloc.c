@@ -1,5 +1,4 @@
-/* A malloc of the tests: counts the calls that come from a library whose file name is libnccl.so.2.
- */
+/* A malloc of the tests: counts the calls that come from a library whose file name is libnccl.so.2. */
 #include <dlfcn.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,8 +23,7 @@ unsigned bridge_malloc_count(void) {
     unsigned count = 0, end = calls < MOST ? calls : MOST;
     for (unsigned i = 0; i < end; i++) {
         Dl_info info;
-        count += callers[i] && dladdr(callers[i], &info) && info.dli_fname &&
-                 strstr(info.dli_fname, "/libnccl.so.2");
+        count += callers[i] && dladdr(callers[i], &info) && info.dli_fname && strstr(info.dli_fname, "/libnccl.so.2");
     }
     return count;
 }

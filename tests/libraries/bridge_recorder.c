@@ -1,6 +1,6 @@
 /*
- * A backend that records what reaches it: configurations, device structs, windows. Its version is
- * RECORDER_VERSION, as in nccl_api.def.
+ * A backend that records what reaches it: configurations, device structs, windows. Its version is RECORDER_VERSION, as
+ * in nccl_api.def.
  */
 #define OWN_ncclGetVersion 1
 #define OWN_ncclGetErrorString 1
@@ -36,12 +36,10 @@ int ncclGetVersion(int *version);
 const char *ncclGetErrorString(int code);
 const char *ncclGetLastError(void *comm);
 int ncclCommInitRankConfig(void **comm, int ranks, struct id id, int rank, void *config);
-int ncclCommInitRankScalable(void **comm, int ranks, int rank, int count, struct id *ids,
-                             void *config);
+int ncclCommInitRankScalable(void **comm, int ranks, int rank, int count, struct id *ids, void *config);
 int ncclCommSplit(void *comm, int color, int key, void **new_comm, void *config);
 int ncclCommShrink(void *comm, int *excluded, int count, void **new_comm, void *config, int flags);
-int ncclCommGrow(void *comm, int ranks, const struct id *id, int rank, void **new_comm,
-                 void *config);
+int ncclCommGrow(void *comm, int ranks, const struct id *id, int rank, void **new_comm, void *config);
 int ncclDevCommCreate(void *comm, const void *requirements, void *device_comm);
 int ncclLsaBarrierCreateRequirement(struct team team, int barriers, void *handle, void *out);
 int ncclLLA2ACreateRequirement(int blocks, int slots, void *handle, void *out);
@@ -84,8 +82,7 @@ int ncclCommInitRankConfig(void **comm, int ranks, struct id id, int rank, void 
     return record("ncclCommInitRankConfig", config);
 }
 
-int ncclCommInitRankScalable(void **comm, int ranks, int rank, int count, struct id *ids,
-                             void *config) {
+int ncclCommInitRankScalable(void **comm, int ranks, int rank, int count, struct id *ids, void *config) {
     (void)comm, (void)ranks, (void)rank, (void)count, (void)ids;
     return record("ncclCommInitRankScalable", config);
 }
@@ -100,8 +97,7 @@ int ncclCommShrink(void *comm, int *excluded, int count, void **new_comm, void *
     return record("ncclCommShrink", config);
 }
 
-int ncclCommGrow(void *comm, int ranks, const struct id *id, int rank, void **new_comm,
-                 void *config) {
+int ncclCommGrow(void *comm, int ranks, const struct id *id, int rank, void **new_comm, void *config) {
     (void)comm, (void)ranks, (void)id, (void)rank, (void)new_comm;
     return record("ncclCommGrow", config);
 }

@@ -1,6 +1,6 @@
 /*
- * A backend that calls its own public functions as other libraries would, and whose table of
- * addresses is read-only once it is loaded (full RELRO, by the way it is linked).
+ * A backend that calls its own public functions as other libraries would, and whose table of addresses is read-only
+ * once it is loaded (full RELRO, by the way it is linked).
  */
 #define OWN_ncclGetVersion 1
 #define OWN_ncclBcast 1

@@ -1,17 +1,17 @@
 /*
- * A tool that stands above the preload and counts some of NCCL's functions, as profilers do. Each
- * count is told by bridge_tool_count(NAME).
+ * A tool that stands above the preload and counts some of NCCL's functions, as profilers do. Each count is told by
+ * bridge_tool_count(NAME).
  */
 #include <dlfcn.h>
 #include <stddef.h>
 #include <string.h>
 
-#define FUNCTIONS(XX)                                                                              \
-    XX(ncclBcast)                                                                                  \
-    XX(ncclBroadcast)                                                                              \
-    XX(ncclGroupStart)                                                                             \
-    XX(ncclGroupEnd)                                                                               \
-    XX(ncclResetDebugInit)                                                                         \
+#define FUNCTIONS(XX)                                                                                                  \
+    XX(ncclBcast)                                                                                                      \
+    XX(ncclBroadcast)                                                                                                  \
+    XX(ncclGroupStart)                                                                                                 \
+    XX(ncclGroupEnd)                                                                                                   \
+    XX(ncclResetDebugInit)                                                                                             \
     XX(ncclResetDebugInitInternal)
 
 #define XX(name) COUNT_##name,
@@ -22,8 +22,8 @@ static unsigned counts[COUNTS];
 
 unsigned bridge_tool_count(const char *name);
 unsigned bridge_tool_count(const char *name) {
-#define XX(function)                                                                               \
-    if (strcmp(name, #function) == 0)                                                              \
+#define XX(function)                                                                                                   \
+    if (strcmp(name, #function) == 0)                                                                                  \
         return counts[COUNT_##function];
     FUNCTIONS(XX)
 #undef XX
@@ -40,11 +40,11 @@ static any *next(const char *name) {
     return function;
 }
 
-#define XX(name)                                                                                   \
-    long name(long a, long b, long c, long d, long e, long f, long g);                             \
-    long name(long a, long b, long c, long d, long e, long f, long g) {                            \
-        any *function = next(#name);                                                               \
-        counts[COUNT_##name]++;                                                                    \
-        return function ? function(a, b, c, d, e, f, g) : 0;                                       \
+#define XX(name)                                                                                                       \
+    long name(long a, long b, long c, long d, long e, long f, long g);                                                 \
+    long name(long a, long b, long c, long d, long e, long f, long g) {                                                \
+        any *function = next(#name);                                                                                   \
+        counts[COUNT_##name]++;                                                                                        \
+        return function ? function(a, b, c, d, e, f, g) : 0;                                                           \
     }
 FUNCTIONS(XX)

@@ -1,7 +1,6 @@
 /*
- * A library that is not linked with NCCL and calls it in its constructor, where it is there.
- * EARLY_PIPES="A B": says so on descriptor A when the constructor runs, and waits for a byte from B
- * first.
+ * A library that is not linked with NCCL and calls it in its constructor, where it is there. EARLY_PIPES="A B": says so
+ * on descriptor A when the constructor runs, and waits for a byte from B first.
  */
 #include "say.h"
 
@@ -11,8 +10,7 @@
 static void meet(const char *pipes) {
     char byte = 0;
     int out = 0, in = 0;
-    if (sscanf(pipes, "%d %d", &out, &in) != 2 || write(out, &byte, 1) != 1 ||
-        read(in, &byte, 1) != 1)
+    if (sscanf(pipes, "%d %d", &out, &in) != 2 || write(out, &byte, 1) != 1 || read(in, &byte, 1) != 1)
         _exit(3);
     usleep(300000); /* the other thread gets as far as it can */
 }

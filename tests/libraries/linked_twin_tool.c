@@ -1,18 +1,14 @@
-/* A tool that stacks by NCCL's profiling interface: linked with NCCL, defines ncclX and calls
- * pncclX. */
+/* A tool that stacks by NCCL's profiling interface: linked with NCCL, defines ncclX and calls pncclX. */
 #include "say.h"
 
 #include <stddef.h>
 
-int pncclAllReduce(const void *from, void *to, size_t count, int type, int op, void *comm,
-                   void *stream);
-int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, void *comm,
-                  void *stream);
+int pncclAllReduce(const void *from, void *to, size_t count, int type, int op, void *comm, void *stream);
+int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, void *comm, void *stream);
 
 static unsigned reduced;
 
-int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, void *comm,
-                  void *stream) {
+int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, void *comm, void *stream) {
     reduced++;
     return pncclAllReduce(from, to, count, type, op, comm, stream);
 }

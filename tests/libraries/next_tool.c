@@ -10,20 +10,16 @@ static void *next(const char *name) {
     return dlsym(RTLD_NEXT, name);
 }
 
-int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, void *comm,
-                  void *stream);
-int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, void *comm,
-                  void *stream) {
+int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, void *comm, void *stream);
+int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, void *comm, void *stream) {
     int (*real)(const void *, void *, size_t, int, int, void *, void *);
     reduced++;
     *(void **)&real = next("ncclAllReduce");
     return real(from, to, count, type, op, comm, stream);
 }
 
-int ncclBroadcast(const void *from, void *to, size_t count, int type, int root, void *comm,
-                  void *stream);
-int ncclBroadcast(const void *from, void *to, size_t count, int type, int root, void *comm,
-                  void *stream) {
+int ncclBroadcast(const void *from, void *to, size_t count, int type, int root, void *comm, void *stream);
+int ncclBroadcast(const void *from, void *to, size_t count, int type, int root, void *comm, void *stream) {
     int (*real)(const void *, void *, size_t, int, int, void *, void *);
     sent++;
     *(void **)&real = next("ncclBroadcast");

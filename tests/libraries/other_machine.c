@@ -1,7 +1,7 @@
 /*
- * Makes the machine of the tests look like another one, so that what the tool prints does not
- * depend on where the tests run: no NCCL of the system, no cache of the loader, no other processes,
- * and a known host, kernel and C library. Preloaded into the tool.
+ * Makes the machine of the tests look like another one, so that what the tool prints does not depend on where the tests
+ * run: no NCCL of the system, no cache of the loader, no other processes, and a known host, kernel and C library.
+ * Preloaded into the tool.
  */
 #include <dirent.h>
 #include <dlfcn.h>
@@ -22,20 +22,18 @@ static bool starts(const char *path, const char *start) {
 
 static bool hidden(const char *path) {
     static const char *const places[] = {"/usr/local/", "/opt/", "/usr/lib", "/lib"};
-    if (strcmp(path, "/etc/ld.so.cache") == 0 || strcmp(path, "/dev/kfd") == 0 ||
-        starts(path, "/lib/ld-linux"))
+    if (strcmp(path, "/etc/ld.so.cache") == 0 || strcmp(path, "/dev/kfd") == 0 || starts(path, "/lib/ld-linux"))
         return true;
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)
-        if (starts(path, places[i]) &&
-            (strstr(path, "ccl") || strstr(path, "nvidia") || strstr(path, "torch")))
+        if (starts(path, places[i]) && (strstr(path, "ccl") || strstr(path, "nvidia") || strstr(path, "torch")))
             return true;
     return false;
 }
 
-#define REAL(name, ...)                                                                            \
-    static __typeof__(name) *real;                                                                 \
-    if (!real)                                                                                     \
-        real = (__typeof__(name) *)(uintptr_t)dlsym(RTLD_NEXT, #name);                             \
+#define REAL(name, ...)                                                                                                \
+    static __typeof__(name) *real;                                                                                     \
+    if (!real)                                                                                                         \
+        real = (__typeof__(name) *)(uintptr_t)dlsym(RTLD_NEXT, #name);                                                 \
     return real(__VA_ARGS__)
 
 int open(const char *path, int flags, ...) {

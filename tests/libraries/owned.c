@@ -1,12 +1,12 @@
 /*
- * A NCCL that knows what it made. It is called like the folder it lies in, which begins with the
- * version that it plays (…/22809/libnccl.so.2); copies in several folders are several libraries.
- * Each call prints "NAME Function", and "NAME FOREIGN …" if it got a handle or an id of another.
- * Handles come from malloc, one size for all, so that addresses are used again.
+ * A NCCL that knows what it made. It is called like the folder it lies in, which begins with the version that it plays
+ * (…/22809/libnccl.so.2); copies in several folders are several libraries. Each call prints "NAME Function", and "NAME
+ * FOREIGN …" if it got a handle or an id of another. Handles come from malloc, one size for all, so that addresses are
+ * used again.
  *
  *   OWNED_22809_GroupEnd=3    that function of that library fails with 3
- *   OWNED_LATE=group          handles are written when the group ends        OWNED_LATE=thread   by
- * another thread, 50 ms later
+ *   OWNED_LATE=group          handles are written when the group ends
+ *   OWNED_LATE=thread         handles are written by another thread, 50 ms later
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -279,23 +279,23 @@ int ncclGroupSimulateEnd(void *info) {
 
 typedef uintptr_t word;
 
-#define PARAMETERS                                                                                 \
-    word a0, word a1, word a2, word a3, word a4, word a5, word a6, word a7, word a8, word a9,      \
-        word a10, word a11, word a12
-#define UNUSED                                                                                     \
-    (void)a0, (void)a1, (void)a2, (void)a3, (void)a4, (void)a5, (void)a6, (void)a7, (void)a8,      \
-        (void)a9, (void)a10, (void)a11, (void)a12
+#define PARAMETERS                                                                                                     \
+    word a0, word a1, word a2, word a3, word a4, word a5, word a6, word a7, word a8, word a9, word a10, word a11,      \
+        word a12
+#define UNUSED                                                                                                         \
+    (void)a0, (void)a1, (void)a2, (void)a3, (void)a4, (void)a5, (void)a6, (void)a7, (void)a8, (void)a9, (void)a10,     \
+        (void)a11, (void)a12
 
 static int checked(const char *function, const char *kind, word handle) {
     int code = called(function + 4);
     return code ? code : check(function + 4, kind, (void *)handle);
 }
 
-#define DEFINE(name, body)                                                                         \
-    int name(PARAMETERS);                                                                          \
-    int name(PARAMETERS) {                                                                         \
-        UNUSED;                                                                                    \
-        return body;                                                                               \
+#define DEFINE(name, body)                                                                                             \
+    int name(PARAMETERS);                                                                                              \
+    int name(PARAMETERS) {                                                                                             \
+        UNUSED;                                                                                                        \
+        return body;                                                                                                   \
     }
 #define COMM0(name) DEFINE(name, checked(#name, "communicator", a0))
 #define COMM1(name) DEFINE(name, checked(#name, "communicator", a1))

@@ -1,7 +1,6 @@
 /*
- * A backend that records each call as the processor brings it (registers and stack, no signatures)
- * and answers with a pattern, expanded from the table. RECORDING_NO_TWINS: without pncclX, as NCCL
- * before 2.16.
+ * A backend that records each call as the processor brings it (registers and stack, no signatures) and answers with a
+ * pattern, expanded from the table. RECORDING_NO_TWINS: without pncclX, as NCCL before 2.16.
  */
 #include "recording.h"
 
@@ -34,8 +33,7 @@ struct recorder *recorder_get(void) {
     return &recorder;
 }
 
-/* Called by `record` with the registers already stored; what it returns goes into the result
- * registers. */
+/* Called by `record` with the registers already stored; what it returns goes into the result registers. */
 __attribute__((visibility("hidden"))) const char *recorder_answer(void);
 const char *recorder_answer(void) {
     recorder.calls++;
@@ -135,7 +133,7 @@ __asm__(".set row, 0");
 #ifdef RECORDING_NO_TWINS
 #define XX(name, since, result, route) __asm__("function " #name ", 2*row\n.set row, row + 1");
 #else
-#define XX(name, since, result, route)                                                             \
+#define XX(name, since, result, route)                                                                                 \
     __asm__("function " #name ", 2*row\nfunction p" #name ", 2*row+1\n.set row, row + 1");
 #endif
 #define XX_SOLO(name, since, result, route) __asm__("function " #name ", 2*row\n.set row, row + 1");

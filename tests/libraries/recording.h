@@ -1,5 +1,7 @@
-/* What the recording backend saw of a call, and what a caller can put into one: the same registers
- * and stack on both sides. */
+/*
+ * What the recording backend saw of a call, and what a caller can put into one: the same registers and stack on both
+ * sides.
+ */
 #ifndef RECORDING_H
 #define RECORDING_H
 
@@ -20,8 +22,7 @@ struct answer {
     double real;        /* xmm0, v0 */
 };
 
-/* low is the address of a text of the recorder, "answer NUMBER", since some functions return a
- * string. */
+/* low is the address of a text of the recorder, "answer NUMBER", since some functions return a string. */
 #define ANSWER_HIGH(number) (0x1234567800000000u + (number))
 
 struct recorder {

@@ -1,5 +1,7 @@
-/* Has RUNPATH $ORIGIN/sub (Makefile), and opens libsub.so there by its bare name: from a
- * constructor, a function, a thread. */
+/*
+ * Has RUNPATH $ORIGIN/sub (Makefile), and opens libsub.so there by its bare name: from a constructor, a function, a
+ * thread.
+ */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stddef.h>

@@ -1,5 +1,4 @@
-/* One line on stdout by one write, for constructors: stdio of the program is not theirs to disturb.
- */
+/* One line on stdout by one write, for constructors: stdio of the program is not theirs to disturb. */
 #ifndef SAY_H
 #define SAY_H
 

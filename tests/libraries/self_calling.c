@@ -1,6 +1,6 @@
 /*
- * A backend whose constructor calls its own public functions, and opens libnccl.so.2 by name and
- * the file in SELF_OPENS. What it got is told by ncclGetErrorString(4711).
+ * A backend whose constructor calls its own public functions, and opens libnccl.so.2 by name and the file in
+ * SELF_OPENS. What it got is told by ncclGetErrorString(4711).
  */
 #define OWN_ncclGetVersion 1
 #define OWN_ncclCommCount 1
@@ -52,11 +52,9 @@ static int version_by(void *handle) {
 }
 
 __attribute__((constructor)) static void start(void) {
-    int version = -1, count = -1, code = ncclGetVersion(&version),
-        code2 = ncclCommCount(NULL, &count);
+    int version = -1, count = -1, code = ncclGetVersion(&version), code2 = ncclCommCount(NULL, &count);
     const char *other = getenv("SELF_OPENS");
-    void *by_name = dlopen("libnccl.so.2", RTLD_NOW),
-         *by_path = other ? dlopen(other, RTLD_NOW) : NULL;
-    snprintf(seen, sizeof seen, "version %d %d count %d %d by name %d by path %d", code, version,
-             code2, count, count_by(by_name), version_by(by_path));
+    void *by_name = dlopen("libnccl.so.2", RTLD_NOW), *by_path = other ? dlopen(other, RTLD_NOW) : NULL;
+    snprintf(seen, sizeof seen, "version %d %d count %d %d by name %d by path %d", code, version, code2, count,
+             count_by(by_name), version_by(by_path));
 }

@@ -1,6 +1,6 @@
 /*
- * A backend whose constructor takes SLOW_MS milliseconds (default 300). SLOW_FORKS: it forks there,
- * and the child calls a function of NCCL; how that went is in the version: 23007 is good.
+ * A backend whose constructor takes SLOW_MS milliseconds (default 300). SLOW_FORKS: it forks there, and the child calls
+ * a function of NCCL; how that went is in the version: 23007 is good.
  */
 #define OWN_ncclGetVersion 1
 #define OWN_ncclGetErrorString 1

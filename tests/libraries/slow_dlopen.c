@@ -1,5 +1,7 @@
-/* An interposer of dlopen that takes half a second to really open a NCCL, and says so first on
- * descriptor SLOW_DLOPEN_PIPE. */
+/*
+ * An interposer of dlopen that takes half a second to really open a NCCL, and says so first on descriptor
+ * SLOW_DLOPEN_PIPE.
+ */
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,7 @@
 /*
- * A NCCL that moves nothing: every function of the table, with its twin, returns 0. A library that
- * includes this file and defines some functions itself says so before, for each: #define
- * OWN_ncclGetVersion 1. Not for functions that return text or structs, unless the library defines
- * them.
+ * A NCCL that moves nothing: every function of the table, with its twin, returns 0. A library that includes this file
+ * and defines some functions itself says so before, for each: #define OWN_ncclGetVersion 1. Not for functions that
+ * return text or structs, unless the library defines them.
  */
 #ifndef STUB_NCCL_H
 #define STUB_NCCL_H
@@ -20,13 +19,11 @@ int stub_answer(void) {
 #define IS_OWN_3(ignored, answer, ...) answer
 
 #define STUB_1(name)
-#define STUB_0(name)                                                                               \
-    __asm__(".globl " name "\n.type " name ", %function\n.set " name ", stub_answer");
+#define STUB_0(name) __asm__(".globl " name "\n.type " name ", %function\n.set " name ", stub_answer");
 #define STUB_IF(own, name) STUB_IF_1(own, name)
 #define STUB_IF_1(own, name) STUB_##own(name)
 
-#define XX(name, since, result, route)                                                             \
-    STUB_IF(IS_OWN(OWN_##name), #name) STUB_IF(IS_OWN(OWN_p##name), "p" #name)
+#define XX(name, since, result, route) STUB_IF(IS_OWN(OWN_##name), #name) STUB_IF(IS_OWN(OWN_p##name), "p" #name)
 #define XX_SOLO(name, since, result, route) STUB_IF(IS_OWN(OWN_##name), #name)
 #define RCCL_XX(name, since, result, route)
 #include "../../shim/nccl_api.def"

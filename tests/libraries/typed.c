@@ -1,7 +1,6 @@
 /*
- * A backend whose functions have NCCL's true prototypes (nccl.h and nccl_device/core.h of 2.30),
- * for the cases in which C passes arguments and results in special ways. Each answers with what it
- * got.
+ * A backend whose functions have NCCL's true prototypes (nccl.h and nccl_device/core.h of 2.30), for the cases in which
+ * C passes arguments and results in special ways. Each answers with what it got.
  */
 #define OWN_ncclGetVersion 1
 #define OWN_ncclGetErrorString 1
@@ -46,8 +45,7 @@ int ncclCommInitRank(void **comm, int count, ncclUniqueId id, int rank) {
 
 int ncclCommInitRankConfig(void **comm, int count, ncclUniqueId id, int rank, void *config) {
     *comm = seen;
-    snprintf(seen, sizeof seen, "%d %d %.20s %c %s", count, rank, id.internal, id.internal[127],
-             (char *)config);
+    snprintf(seen, sizeof seen, "%d %d %.20s %c %s", count, rank, id.internal, id.internal[127], (char *)config);
     return 4;
 }
 
@@ -62,23 +60,21 @@ int ncclTeamRankToWorld(void *comm, ncclTeam_t team, int rank) {
 }
 
 int ncclLsaBarrierCreateRequirement(ncclTeam_t team, int barriers, void *handle, void *out) {
-    snprintf(seen, sizeof seen, "%d %d %d %d %s %s", team.nRanks, team.rank, team.stride, barriers,
-             (char *)handle, (char *)out);
+    snprintf(seen, sizeof seen, "%d %d %d %d %s %s", team.nRanks, team.rank, team.stride, barriers, (char *)handle,
+             (char *)out);
     return 5;
 }
 
-int ncclGetMultimemDevicePointer(void *window, size_t offset, ncclMultimemHandle_t handle,
-                                 void **out) {
+int ncclGetMultimemDevicePointer(void *window, size_t offset, ncclMultimemHandle_t handle, void **out) {
     *out = (char *)window + offset;
     snprintf(seen, sizeof seen, "%s", (char *)handle.multimem);
     return 6;
 }
 
 /* Ten arguments: four of them on the stack of x86-64, two on that of aarch64. */
-int ncclPutSignal(const void *a, size_t b, int c, int d, void *e, size_t f, int g, int h,
-                  unsigned i, void *j) {
-    snprintf(seen, sizeof seen, "%s %zu %d %d %s %zu %d %d %u %s", (const char *)a, b, c, d,
-             (char *)e, f, g, h, i, (char *)j);
+int ncclPutSignal(const void *a, size_t b, int c, int d, void *e, size_t f, int g, int h, unsigned i, void *j) {
+    snprintf(seen, sizeof seen, "%s %zu %d %d %s %zu %d %d %u %s", (const char *)a, b, c, d, (char *)e, f, g, h, i,
+             (char *)j);
     return 7;
 }
 

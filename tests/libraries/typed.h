@@ -24,10 +24,8 @@ int ncclCommInitRankConfig(void **comm, int count, ncclUniqueId id, int rank, vo
 ncclTeam_t ncclTeamWorld(void *comm);
 int ncclTeamRankToWorld(void *comm, ncclTeam_t team, int rank);
 int ncclLsaBarrierCreateRequirement(ncclTeam_t team, int barriers, void *handle, void *out);
-int ncclGetMultimemDevicePointer(void *window, size_t offset, ncclMultimemHandle_t handle,
-                                 void **out);
-int ncclPutSignal(const void *a, size_t b, int c, int d, void *e, size_t f, int g, int h,
-                  unsigned i, void *j);
+int ncclGetMultimemDevicePointer(void *window, size_t offset, ncclMultimemHandle_t handle, void **out);
+int ncclPutSignal(const void *a, size_t b, int c, int d, void *e, size_t f, int g, int h, unsigned i, void *j);
 void ncclResetDebugInit(void);
 
 #endif

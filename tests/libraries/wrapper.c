@@ -1,6 +1,6 @@
 /*
- * A backend that wraps another NCCL: opens the file in WRAPS by its absolute path, in its
- * constructor (WRAPS_EARLY) or when it is asked for a unique id, and answers with that one's.
+ * A backend that wraps another NCCL: opens the file in WRAPS by its absolute path, in its constructor (WRAPS_EARLY) or
+ * when it is asked for a unique id, and answers with that one's.
  */
 #define OWN_ncclGetVersion 1
 #define OWN_ncclGetUniqueId 1

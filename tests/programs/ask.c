@@ -1,10 +1,8 @@
 /*
- * Uses include/nccl_redirect.h and nothing else of NCCL, with and without the preload; compiled as
- * C and as C++.
+ * Uses include/nccl_redirect.h and nothing else of NCCL, with and without the preload; compiled as C and as C++.
  *
  * usage: ask sizes               what nccl_redirect_info() writes for structs of several sizes
- *        ask ANSWER...           one line each: available=BACKEND, use=BACKEND, use, info, maps
- * (how many NCCLs are mapped)
+ *        ask ANSWER...           one line each: available=BACKEND, use=BACKEND, use, info, maps (how many NCCLs are mapped)
  */
 #include "../../include/nccl_redirect.h"
 
@@ -31,12 +29,7 @@ static int ask_with_size(size_t size, unsigned char bytes[256]) {
     memcpy(bytes, &size, sizeof size);
     int code = nccl_redirect_info(NULL, (struct nccl_redirect_info *)(void *)bytes);
     memcpy(&info, bytes, sizeof info);
-    printf("size=%s code=%d",
-           size == sizeof info  ? "all"
-           : size > sizeof info ? "more"
-           : size               ? "less"
-                                : "none",
-           code);
+    printf("size=%s code=%d", size == sizeof info ? "all" : size > sizeof info ? "more" : size ? "less" : "none", code);
     if (code == 0)
         printf(" kept=%d version=%d", info.size == size, info.version);
     return code;
@@ -47,8 +40,7 @@ static void sizes(void) {
         unsigned char bytes[256];
         struct nccl_redirect_info aligned;
     } place;
-    size_t all = sizeof(struct nccl_redirect_info),
-           less = offsetof(struct nccl_redirect_info, path);
+    size_t all = sizeof(struct nccl_redirect_info), less = offsetof(struct nccl_redirect_info, path);
     ask_with_size(all, place.bytes);
     printf(" behind=%s\n", untouched(place.bytes, all, 256) ? "untouched" : "written");
     ask_with_size(less, place.bytes);
@@ -65,8 +57,7 @@ static void available(const char *backend) {
     int answer = nccl_redirect_available(backend, reason, sizeof reason);
     int again = nccl_redirect_available(backend, little, 5);
     int silent = nccl_redirect_available(backend, NULL, 0);
-    printf("available=%d,%d,%d reason=%s little=%s rest=%c\n", answer, again, silent, reason,
-           little, little[5]);
+    printf("available=%d,%d,%d reason=%s little=%s rest=%c\n", answer, again, silent, reason, little, little[5]);
 }
 
 static void info(void) {
@@ -76,10 +67,9 @@ static void info(void) {
     int code = nccl_redirect_info(NULL, &info);
     printf("info=%d", code);
     if (code == 0)
-        printf(" version=%d backends=%d kind=%s bound=%s build_id=%s path=%s missing=%s why=%s",
-               info.version, info.backends, info.kind, info.bound_when,
-               strlen(info.build_id) > 15 ? "yes" : info.build_id, info.path, info.missing,
-               info.why);
+        printf(" version=%d backends=%d kind=%s bound=%s build_id=%s path=%s missing=%s why=%s", info.version,
+               info.backends, info.kind, info.bound_when, strlen(info.build_id) > 15 ? "yes" : info.build_id, info.path,
+               info.missing, info.why);
     printf("\n");
 }
 
@@ -88,8 +78,7 @@ static void maps(void) {
     int count = 0;
     FILE *file = fopen("/proc/self/maps", "r");
     while (file && fgets(line, sizeof line, file))
-        count +=
-            strstr(line, "/libnccl.so") && strstr(line, " 00000000 "); /* offset 0: once per file */
+        count += strstr(line, "/libnccl.so") && strstr(line, " 00000000 "); /* offset 0: once per file */
     if (file)
         fclose(file);
     printf("maps=%d\n", count);

@@ -1,22 +1,19 @@
 /*
- * Collectives that a backend may lack, and element types that it may not know, against reference
- * results: alone and in groups, in place where NCCL allows it, ranks in threads and in processes.
- * Run with the preload; the argument is any path of a NCCL, by which the program opens it.
+ * Collectives that a backend may lack, and element types that it may not know, against reference results: alone and in
+ * groups, in place where NCCL allows it, ranks in threads and in processes. Run with the preload; the argument is any
+ * path of a NCCL, by which the program opens it.
  */
 #include "bridge_newest.h"
 
 typedef ncclResult_t all_to_all(const void *, void *, size_t, ncclDataType_t, ncclComm_t, void *);
-typedef ncclResult_t all_to_all_config(const void *, void *, size_t, ncclDataType_t, ncclComm_t,
-                                       void *, const void *);
-typedef ncclResult_t rooted_config(const void *, void *, size_t, ncclDataType_t, int, ncclComm_t,
-                                   void *, const void *);
-typedef ncclResult_t reduce_config(const void *, void *, size_t, ncclDataType_t, ncclRedOp_t, int,
-                                   ncclComm_t, void *, const void *);
-typedef ncclResult_t all_reduce_config(const void *, void *, size_t, ncclDataType_t, ncclRedOp_t,
-                                       ncclComm_t, void *, const void *);
+typedef ncclResult_t all_to_all_config(const void *, void *, size_t, ncclDataType_t, ncclComm_t, void *, const void *);
+typedef ncclResult_t rooted_config(const void *, void *, size_t, ncclDataType_t, int, ncclComm_t, void *, const void *);
+typedef ncclResult_t reduce_config(const void *, void *, size_t, ncclDataType_t, ncclRedOp_t, int, ncclComm_t, void *,
+                                   const void *);
+typedef ncclResult_t all_reduce_config(const void *, void *, size_t, ncclDataType_t, ncclRedOp_t, ncclComm_t, void *,
+                                       const void *);
 
-/* ---- buffers of one rank: `one` holds a block of `count` elements, `from` and `to` one per rank
- */
+/* ---- buffers of one rank: `one` holds a block of `count` elements, `from` and `to` one per rank */
 
 struct buffers {
     unsigned char *one, *from, *to;
@@ -35,15 +32,13 @@ static void buffers_free(struct buffers *b) {
 }
 
 /* Rank r's block for rank p: elements from r * 100 + p * 10 on. */
-static void fill_blocks(struct buffers *b, size_t count, ncclDataType_t type, int rank,
-                        int nranks) {
+static void fill_blocks(struct buffers *b, size_t count, ncclDataType_t type, int rank, int nranks) {
     for (int peer = 0; peer < nranks; peer++)
         fill(b->from + (size_t)peer * b->block, count, type, rank, (size_t)peer * 10);
     memset(b->to, 0x55, b->block * (size_t)nranks);
 }
 
-static bool exchanged(const struct buffers *b, size_t count, ncclDataType_t type, int rank,
-                      int nranks) {
+static bool exchanged(const struct buffers *b, size_t count, ncclDataType_t type, int rank, int nranks) {
     for (int peer = 0; peer < nranks; peer++)
         if (!holds_elements(b->to + (size_t)peer * b->block, count, type, peer, (size_t)rank * 10))
             return false;
@@ -61,11 +56,9 @@ static bool gathered(const struct buffers *b, size_t count, ncclDataType_t type,
 
 static const size_t counts[] = {0, 1, 7, 9001};
 
-static void check_all_to_all(ncclComm_t comm, int rank, int nranks, size_t count,
-                             ncclDataType_t type) {
+static void check_all_to_all(ncclComm_t comm, int rank, int nranks, size_t count, ncclDataType_t type) {
     struct buffers b = buffers_new(count, type, nranks);
-    all_to_all *forms[] = {nccl.AlltoAll, (all_to_all *)find("pncclAlltoAll"),
-                           (all_to_all *)find("ncclAllToAll")};
+    all_to_all *forms[] = {nccl.AlltoAll, (all_to_all *)find("pncclAlltoAll"), (all_to_all *)find("ncclAllToAll")};
     for (int form = 0; form < 3; form++) {
         fill_blocks(&b, count, type, rank, nranks);
         OK(forms[form](b.from, b.to, count, type, comm, NULL));
@@ -80,8 +73,8 @@ static void check_all_to_all(ncclComm_t comm, int rank, int nranks, size_t count
     buffers_free(&b);
 }
 
-static void check_gather(ncclComm_t comm, int rank, int nranks, size_t count, ncclDataType_t type,
-                         int root, bool in_place) {
+static void check_gather(ncclComm_t comm, int rank, int nranks, size_t count, ncclDataType_t type, int root,
+                         bool in_place) {
     struct buffers b = buffers_new(count, type, nranks);
     unsigned char *mine = in_place ? b.to + (size_t)rank * b.block : b.one;
     memset(b.to, 0x55, b.block * (size_t)nranks);
@@ -89,22 +82,22 @@ static void check_gather(ncclComm_t comm, int rank, int nranks, size_t count, nc
     if (in_place)
         OK(nccl.Gather(mine, b.to, count, type, root, comm, NULL));
     else
-        OK(((rooted_config *)find("ncclGatherConfig"))(
-            mine, rank == root ? b.to : NULL, count, type, root, comm, NULL, &newest_coll_config));
+        OK(((rooted_config *)find("ncclGatherConfig"))(mine, rank == root ? b.to : NULL, count, type, root, comm, NULL,
+                                                       &newest_coll_config));
     CHECK(rank != root || gathered(&b, count, type, nranks));
     buffers_free(&b);
 }
 
-static void check_scatter(ncclComm_t comm, int rank, int nranks, size_t count, ncclDataType_t type,
-                          int root, bool in_place) {
+static void check_scatter(ncclComm_t comm, int rank, int nranks, size_t count, ncclDataType_t type, int root,
+                          bool in_place) {
     struct buffers b = buffers_new(count, type, nranks);
     unsigned char *mine = in_place && rank == root ? b.from + (size_t)rank * b.block : b.one;
     fill_blocks(&b, count, type, rank, nranks);
     if (in_place)
         OK(nccl.Scatter(b.from, mine, count, type, root, comm, NULL));
     else
-        OK(((rooted_config *)find("ncclScatterConfig"))(rank == root ? b.from : NULL, mine, count,
-                                                        type, root, comm, NULL, NULL));
+        OK(((rooted_config *)find("ncclScatterConfig"))(rank == root ? b.from : NULL, mine, count, type, root, comm,
+                                                        NULL, NULL));
     CHECK(holds_elements(mine, count, type, root, (size_t)rank * 10));
     buffers_free(&b);
 }
@@ -199,19 +192,17 @@ static void config_forms(ncclComm_t comm, int rank, int nranks) {
         OK(all_reduce(b.one, b.one, COUNT, ncclFloat32, ncclMax, comm, NULL, config));
         CHECK(holds_reduced(b.one, 0, COUNT, ncclFloat32, ncclMax, nranks));
         fill(b.one, COUNT, ncclFloat32, rank, 0);
-        OK(((reduce_config *)find("ncclReduceConfig"))(b.one, b.to, COUNT, ncclFloat32, ncclSum,
-                                                       ROOT, comm, NULL, config));
+        OK(((reduce_config *)find("ncclReduceConfig"))(b.one, b.to, COUNT, ncclFloat32, ncclSum, ROOT, comm, NULL,
+                                                       config));
         CHECK(rank != ROOT || holds_reduced(b.to, 0, COUNT, ncclFloat32, ncclSum, nranks));
         fill(b.from, COUNT * (size_t)nranks, ncclFloat32, rank, 0);
         OK(scatter(b.from, b.one, COUNT, ncclFloat32, ncclSum, comm, NULL, config));
         CHECK(holds_reduced(b.one, COUNT * (size_t)rank, COUNT, ncclFloat32, ncclSum, nranks));
         fill(b.one, COUNT, ncclFloat32, rank, 3);
-        OK(((all_to_all_config *)find("ncclAllGatherConfig"))(b.one, b.to, COUNT, ncclFloat32, comm,
-                                                              NULL, config));
+        OK(((all_to_all_config *)find("ncclAllGatherConfig"))(b.one, b.to, COUNT, ncclFloat32, comm, NULL, config));
         CHECK(gathered(&b, COUNT, ncclFloat32, nranks));
         fill(b.one, COUNT, ncclFloat32, rank, 0);
-        OK(((rooted_config *)find("ncclBroadcastConfig"))(b.one, b.one, COUNT, ncclFloat32, ROOT,
-                                                          comm, NULL, config));
+        OK(((rooted_config *)find("ncclBroadcastConfig"))(b.one, b.one, COUNT, ncclFloat32, ROOT, comm, NULL, config));
         CHECK(holds_elements(b.one, COUNT, ncclFloat32, ROOT, 0));
     }
     buffers_free(&b);
@@ -248,8 +239,7 @@ static void move_all(ncclComm_t comm, int rank, int nranks) {
         move(comm, rank, nranks, (ncclDataType_t)type);
     /* Adding them up is another matter: the backend's own answer. */
     unsigned char bytes[8] = {0};
-    CHECK(nccl.AllReduce(bytes, bytes, 8, ncclFloat8e4m3, ncclSum, comm, NULL) ==
-          ncclInvalidArgument);
+    CHECK(nccl.AllReduce(bytes, bytes, 8, ncclFloat8e4m3, ncclSum, comm, NULL) == ncclInvalidArgument);
     const char *error = nccl.GetLastError(NULL); /* NCCL has none before 2.13.4 */
     CHECK(!*error || strstr(error, "type"));
 }

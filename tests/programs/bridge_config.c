@@ -1,7 +1,7 @@
 /*
- * How a configuration reaches the backend (tests/libraries/bridge_recorder.c): for each version of
- * a header, placed so that its size ends where a page ends that is followed by none. Prints, for
- * each function and case, what has changed on the way.
+ * How a configuration reaches the backend (tests/libraries/bridge_recorder.c): for each version of a header, placed so
+ * that its size ends where a page ends that is followed by none. Prints, for each function and case, what has changed
+ * on the way.
  */
 #include "bridge_newest.h"
 
@@ -13,9 +13,8 @@
 static const struct {
     int version;
     size_t size;
-} headers[] = {{21403, 24}, {21605, 24},  {21701, 40},  {21803, 48}, {22501, 48},
-               {22602, 48}, {22703, 72},  {22803, 80},  {22902, 88}, {23003, 96},
-               {23007, 96}, {23102, 112}, {23203, 120}, {29999, 200}};
+} headers[] = {{21403, 24}, {21605, 24}, {21701, 40}, {21803, 48}, {22501, 48},  {22602, 48},  {22703, 72},
+               {22803, 80}, {22902, 88}, {23003, 96}, {23007, 96}, {23102, 112}, {23203, 120}, {29999, 200}};
 
 enum { BLOCKING = 16, TRAFFIC_CLASS = 44, PAGE = 4096 };
 

@@ -1,6 +1,6 @@
 /*
- * What of the device API reaches the backend (tests/libraries/bridge_recorder.c), the windows of a
- * backend that cannot tell their buffers, and by which calls an exchange gets there.
+ * What of the device API reaches the backend (tests/libraries/bridge_recorder.c), the windows of a backend that cannot
+ * tell their buffers, and by which calls an exchange gets there.
  *
  * usage: bridge_device PATH VERSION    of the header that the program shall be compiled for: one
  *                                      configuration of it is passed first; 0: none is
@@ -45,8 +45,7 @@ static void device(int version) {
 
 /* RCCL's name of ncclAlltoAll, and either of them where there is none. */
 static void exchange(void) {
-    ncclResult_t (*other)(const void *, void *, size_t, ncclDataType_t, ncclComm_t, void *) =
-        find("ncclAllToAll");
+    ncclResult_t (*other)(const void *, void *, size_t, ncclDataType_t, ncclComm_t, void *) = find("ncclAllToAll");
     char from[3], to[3];
     int code = other(from, to, 1, ncclInt8, (ncclComm_t)from, NULL);
     printf("exchange: %d %s %u\n", code, passed("ncclAlltoAll"),

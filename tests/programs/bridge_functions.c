@@ -1,7 +1,7 @@
 /*
- * What a backend may lack besides collectives: creation with a configuration, registration, device
- * memory, teams, errors; and what a refused call does to its group. Run with the preload; the
- * argument is any path of a NCCL, by which the program opens it.
+ * What a backend may lack besides collectives: creation with a configuration, registration, device memory, teams,
+ * errors; and what a refused call does to its group. Run with the preload; the argument is any path of a NCCL, by which
+ * the program opens it.
  */
 #include "bridge_newest.h"
 
@@ -171,11 +171,10 @@ static void device_memory_is_the_runtimes(void **state) {
 }
 
 static void registration_answers_as_where_it_is_turned_off(void **state) {
-    ncclResult_t (*deregister)(ncclComm_t, void *) = find("ncclCommDeregister"),
-                                                (*window_deregister)(ncclComm_t, ncclWindow_t) =
-                                                    find("ncclCommWindowDeregister"),
-                                                (*user_pointer)(ncclComm_t, ncclWindow_t, void **) =
-                                                    find("ncclWinGetUserPtr");
+    ncclResult_t (*deregister)(ncclComm_t,
+                               void *) = find("ncclCommDeregister"),
+                                    (*window_deregister)(ncclComm_t, ncclWindow_t) = find("ncclCommWindowDeregister"),
+                                    (*user_pointer)(ncclComm_t, ncclWindow_t, void **) = find("ncclWinGetUserPtr");
     char buffer[64];
     void *handle = buffer, *pointer = buffer;
     ncclWindow_t window = (ncclWindow_t)buffer;
@@ -237,8 +236,8 @@ static void resetting_debug_is_no_error(void **state) {
 typedef ncclResult_t spoiler(ncclComm_t comm);
 
 static ncclResult_t signal_it(ncclComm_t comm) {
-    ncclResult_t (*put)(const void *, size_t, ncclDataType_t, int, void *, size_t, int, int,
-                        unsigned, ncclComm_t, void *) = find("ncclPutSignal");
+    ncclResult_t (*put)(const void *, size_t, ncclDataType_t, int, void *, size_t, int, int, unsigned, ncclComm_t,
+                        void *) = find("ncclPutSignal");
     return put(NULL, 0, ncclInt8, 0, NULL, 0, 0, 0, 0, comm, NULL);
 }
 

@@ -48,8 +48,8 @@ static void join(ncclUniqueId id, int ranks, int rank, const char *form) {
     else if (strcmp(form, "scalable") == 0)
         code = nccl.CommInitRankScalable(&comm, ranks, rank, 1, &id, &config.head);
     else if (strcmp(form, "grow") == 0)
-        code = ((int (*)(ncclComm_t, int, ncclUniqueId *, int, ncclComm_t *, void *))find(
-            "ncclCommGrow"))(NULL, ranks, &id, rank, &comm, &config);
+        code = ((int (*)(ncclComm_t, int, ncclUniqueId *, int, ncclComm_t *, void *))find("ncclCommGrow"))(
+            NULL, ranks, &id, rank, &comm, &config);
     else
         code = in_group(&comm, ranks, id, rank);
     printf("rank %d: code %d, %s: %s\n", rank, code, now() - start < 10 ? "soon" : "late",
@@ -62,8 +62,7 @@ int main(int argc, char **argv) {
     if (argc < 4)
         return 2;
     newest_library = dlopen(argv[1], RTLD_NOW);
-#define XX(result, name, ...)                                                                      \
-    nccl.name = (result(*)(__VA_ARGS__))dlsym(newest_library, "nccl" #name);
+#define XX(result, name, ...) nccl.name = (result(*)(__VA_ARGS__))dlsym(newest_library, "nccl" #name);
     FUNCTIONS(XX)
 #undef XX
     if (strcmp(argv[2], "make") == 0)

@@ -1,6 +1,6 @@
 /*
- * What these programs have from the newest header (2.32.3), as far as tests/backend/testing.h does
- * not declare it: they are programs compiled for that version, whatever the backend is.
+ * What these programs have from the newest header (2.32.3), as far as tests/backend/testing.h does not declare it: they
+ * are programs compiled for that version, whatever the backend is.
  */
 #ifndef BRIDGE_NEWEST_H
 #define BRIDGE_NEWEST_H

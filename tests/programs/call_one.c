@@ -1,5 +1,4 @@
-/* Opens libnccl.so.2, calls the named function with zeroes for arguments, prints its code and the
- * last error. */
+/* Opens libnccl.so.2, calls the named function with zeroes for arguments, prints its code and the last error. */
 #include <dlfcn.h>
 #include <stdio.h>
 

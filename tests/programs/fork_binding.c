@@ -1,6 +1,6 @@
 /*
- * Forks before, during or after the binding; parent and children call NCCL and check the version. A
- * child that hangs is killed. usage: fork_binding before|during|after|spawn VERSION
+ * Forks before, during or after the binding; parent and children call NCCL and check the version. A child that hangs is
+ * killed. usage: fork_binding before|during|after|spawn VERSION
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -38,8 +38,8 @@ static int good_when_spawned(char *const *again) {
     extern char **environ;
     int status = -1;
     pid_t child;
-    return posix_spawn(&child, again[0], NULL, NULL, again, environ) == 0 &&
-           waitpid(child, &status, 0) == child && status == 0;
+    return posix_spawn(&child, again[0], NULL, NULL, again, environ) == 0 && waitpid(child, &status, 0) == child &&
+           status == 0;
 }
 
 static int good_when_vforked(char *const *again) {

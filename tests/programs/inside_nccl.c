@@ -1,5 +1,4 @@
-/* Stands in for a program with libnccl_static.a linked into it: it has NCCL's functions and its
- * version text inside. */
+/* Stands in for a program with libnccl_static.a linked into it: it has NCCL's functions and its version text inside. */
 #include <stdio.h>
 
 int ncclGetVersion(int *version), ncclAllReduce(void);
@@ -17,6 +16,5 @@ __attribute__((visibility("hidden"))) int ncclAllReduce(void) {
 
 int main(void) {
     int version;
-    return ncclGetVersion(&version) || printf("all_reduce_perf: %s\n", banner + 5) < 0 ||
-           ncclAllReduce();
+    return ncclGetVersion(&version) || printf("all_reduce_perf: %s\n", banner + 5) < 0 || ncclAllReduce();
 }

@@ -1,7 +1,6 @@
 /*
- * Calls functions of every result class, newer ones among them, and prints the answers and what
- * ncclGetLastError says after each. Prototypes as in nccl.h; NULL communicators, which every NCCL
- * rejects.
+ * Calls functions of every result class, newer ones among them, and prints the answers and what ncclGetLastError says
+ * after each. Prototypes as in nccl.h; NULL communicators, which every NCCL rejects.
  */
 #include <stdio.h>
 
@@ -13,15 +12,13 @@ int ncclGetVersion(int *version);
 const char *ncclGetErrorString(int code);
 const char *ncclGetLastError(void *communicator);
 int ncclCommCount(void *communicator, int *count);
-int ncclCommShrink(void *communicator, int *exclude, int count, void **result, void *config,
-                   int flags);
-int pncclCommShrink(void *communicator, int *exclude, int count, void **result, void *config,
-                    int flags);
+int ncclCommShrink(void *communicator, int *exclude, int count, void **result, void *config, int flags);
+int pncclCommShrink(void *communicator, int *exclude, int count, void **result, void *config, int flags);
 void ncclParamDumpAll(void);
 ncclTeam_t ncclTeamRail(void *communicator);
 int ncclTeamRankToLsa(void *communicator, ncclTeam_t team, int rank);
-int ncclAllToAllv(void *send, void *counts, void *places, void *receive, void *counts2,
-                  void *places2, int type, void *communicator, void *stream);
+int ncclAllToAllv(void *send, void *counts, void *places, void *receive, void *counts2, void *places2, int type,
+                  void *communicator, void *stream);
 
 static void tell(const char *call) {
     printf(" | %s last=\"%s\"\n", call, ncclGetLastError(NULL));
@@ -46,8 +43,7 @@ int main(void) {
     tell("ncclTeamRankToLsa");
     printf("rccl code=%d", ncclAllToAllv(NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL));
     tell("ncclAllToAllv");
-    printf("count code=%d",
-           ncclCommCount(NULL, &count)); /* the backend's own error, and text, where it has one */
+    printf("count code=%d", ncclCommCount(NULL, &count)); /* the backend's own error, and text, where it has one */
     tell("ncclCommCount");
     printf("text \"%s\"\n", ncclGetErrorString(5));
     return 0;

@@ -1,5 +1,4 @@
-/* Linked with NCCL: one ncclBcast without a communicator, which every NCCL rejects, by its
- * ncclBroadcast. */
+/* Linked with NCCL: one ncclBcast without a communicator, which every NCCL rejects, by its ncclBroadcast. */
 #include <stddef.h>
 #include <stdio.h>
 

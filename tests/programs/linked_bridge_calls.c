@@ -15,9 +15,8 @@ static void *find(const char *name) {
 }
 
 int main(void) {
-    static const char *const names[] = {"ncclBcast",          "ncclBroadcast",
-                                        "ncclGroupStart",     "ncclGroupEnd",
-                                        "ncclResetDebugInit", "ncclResetDebugInitInternal"};
+    static const char *const names[] = {"ncclBcast",    "ncclBroadcast",      "ncclGroupStart",
+                                        "ncclGroupEnd", "ncclResetDebugInit", "ncclResetDebugInitInternal"};
     char id[128];
     ncclGetUniqueId(id);
     ncclGroupStart();

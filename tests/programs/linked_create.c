@@ -1,5 +1,7 @@
-/* Linked with NCCL: its version and error text, then the start of two communicators. With an
- * argument, that file is opened first in a namespace of its own (dlmopen). */
+/*
+ * Linked with NCCL: its version and error text, then the start of two communicators. With an argument, that file is
+ * opened first in a namespace of its own (dlmopen).
+ */
 #include "maps.h"
 
 #include <dlfcn.h>
@@ -23,8 +25,7 @@ int main(int argc, char **argv) {
     }
     int code = ncclGetVersion(&version);
     fprintf(stderr, "before\n");
-    printf("version=%d,%d id=%d text=%s\n", code, version, ncclGetUniqueId(&id),
-           ncclGetErrorString(0));
+    printf("version=%d,%d id=%d text=%s\n", code, version, ncclGetUniqueId(&id), ncclGetErrorString(0));
     ncclCommInitRank(&comm, 1, id, 0);
     fprintf(stderr, "between\n");
     ncclCommInitRank(&comm, 1, id, 0);

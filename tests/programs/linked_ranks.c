@@ -1,6 +1,6 @@
 /*
- * One rank of a job: an unmodified NCCL program that any launcher starts. Rank and size are from
- * the launcher's environment, the unique id passes through a file. Prints one line, such as
+ * One rank of a job: an unmodified NCCL program that any launcher starts. Rank and size are from the launcher's
+ * environment, the unique id passes through a file. Prints one line, such as
  *
  *   rank=0 size=2 version=22809 all-reduce=right
  *
@@ -20,8 +20,7 @@ int ncclGetVersion(int *version);
 int ncclGetUniqueId(ncclUniqueId *id);
 int ncclCommInitRank(ncclComm_t *comm, int size, ncclUniqueId id, int rank);
 int ncclCommDestroy(ncclComm_t comm);
-int ncclAllReduce(const void *from, void *to, size_t count, int type, int operation,
-                  ncclComm_t comm, void *stream);
+int ncclAllReduce(const void *from, void *to, size_t count, int type, int operation, ncclComm_t comm, void *stream);
 const char *ncclGetLastError(ncclComm_t comm);
 
 static int number_of(const char *const *names) {
@@ -48,8 +47,7 @@ static ncclUniqueId share_id(int rank, const char *file) {
     FILE *stream;
     if (rank == 0) {
         char *whole = NULL;
-        if (ncclGetUniqueId(&id) != 0 || asprintf(&whole, "%s.new", file) < 0 ||
-            !(stream = fopen(whole, "w")))
+        if (ncclGetUniqueId(&id) != 0 || asprintf(&whole, "%s.new", file) < 0 || !(stream = fopen(whole, "w")))
             exit(1);
         fwrite(&id, sizeof id, 1, stream);
         fclose(stream);
@@ -78,10 +76,8 @@ static const char *all_reduce(ncclComm_t comm, int rank, int size) {
 }
 
 int main(int count, char **arguments) {
-    int rank =
-        number_of((const char *const[]){"OMPI_COMM_WORLD_RANK", "RANK", "SLURM_PROCID", NULL});
-    int size = number_of(
-        (const char *const[]){"OMPI_COMM_WORLD_SIZE", "WORLD_SIZE", "SLURM_NTASKS", NULL});
+    int rank = number_of((const char *const[]){"OMPI_COMM_WORLD_RANK", "RANK", "SLURM_PROCID", NULL});
+    int size = number_of((const char *const[]){"OMPI_COMM_WORLD_SIZE", "WORLD_SIZE", "SLURM_NTASKS", NULL});
     int version = 0;
     ncclComm_t comm;
     if (count < 2)

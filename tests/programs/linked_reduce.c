@@ -1,5 +1,4 @@
-/* Linked with NCCL: one rank reduces and broadcasts three times over host memory. Prints each code,
- * and the sum. */
+/* Linked with NCCL: one rank reduces and broadcasts three times over host memory. Prints each code, and the sum. */
 #include <stdio.h>
 #include <string.h>
 
@@ -9,8 +8,7 @@ typedef struct {
 
 int ncclGetUniqueId(ncclUniqueId *id);
 int ncclCommInitRank(void **comm, int count, ncclUniqueId id, int rank);
-int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, void *comm,
-                  void *stream);
+int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, void *comm, void *stream);
 int ncclBcast(void *buffer, size_t count, int type, int root, void *comm, void *stream);
 int ncclCommDestroy(void *comm);
 

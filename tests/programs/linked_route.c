@@ -1,6 +1,6 @@
 /*
- * A program that chooses per communicator (include/nccl_redirect.h), linked with NCCL. Prints what
- * it found, one line per fact.
+ * A program that chooses per communicator (include/nccl_redirect.h), linked with NCCL. Prints what it found, one line
+ * per fact.
  *
  * usage: linked_route CASE BACKEND      BACKEND is what nccl_redirect_use() is asked for
  */
@@ -27,26 +27,22 @@ int ncclCommInitAll(ncclComm_t *comms, int count, const int *devices);
 int ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t *new_comm, void *config);
 int ncclCommCount(ncclComm_t comm, int *count);
 int ncclCommDestroy(ncclComm_t comm);
-int ncclCommShrink(ncclComm_t comm, int *excluded, int count, ncclComm_t *new_comm, void *config,
-                   int flags);
-int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, ncclComm_t comm,
-                  void *stream);
-int ncclReduce(const void *from, void *to, size_t count, int type, int op, int root,
-               ncclComm_t comm, void *stream);
+int ncclCommShrink(ncclComm_t comm, int *excluded, int count, ncclComm_t *new_comm, void *config, int flags);
+int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, ncclComm_t comm, void *stream);
+int ncclReduce(const void *from, void *to, size_t count, int type, int op, int root, ncclComm_t comm, void *stream);
 int ncclAlltoAll(const void *from, void *to, size_t count, int type, ncclComm_t comm, void *stream);
 int ncclGroupStart(void);
 int ncclGroupEnd(void);
 
 static const char *backend;
 
-#define CHECK(call)                                                                                \
-    do {                                                                                           \
-        int code_ = (call);                                                                        \
-        if (code_ != SUCCESS) {                                                                    \
-            printf("%s:%d: %s is %d: %s\n", __FILE__, __LINE__, #call, code_,                      \
-                   ncclGetLastError(NULL));                                                        \
-            exit(1);                                                                               \
-        }                                                                                          \
+#define CHECK(call)                                                                                                    \
+    do {                                                                                                               \
+        int code_ = (call);                                                                                            \
+        if (code_ != SUCCESS) {                                                                                        \
+            printf("%s:%d: %s is %d: %s\n", __FILE__, __LINE__, #call, code_, ncclGetLastError(NULL));                 \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
     } while (0)
 
 static int version_of(ncclComm_t comm) {
@@ -107,8 +103,7 @@ static void two_backends(void) {
     printf("after destroy=%d\n", version_of(second[0]));
 }
 
-/* Both backends in one group, nested; results of both are right, and an error of one launches
- * nothing of the other. */
+/* Both backends in one group, nested; results of both are right, and an error of one launches nothing of the other. */
 static void one_group(void) {
     ncclComm_t first[RANKS], second[RANKS];
     int from[RANKS] = {1, 2}, to[4] = {-1, -1, -1, -1};
@@ -208,8 +203,10 @@ static ncclUniqueId shared_id(const char *folder, int rank, const char *name) {
     return id;
 }
 
-/* In each group the ranks call the backends in opposite order: only the order of ends keeps them
- * from waiting for each other. */
+/*
+ * In each group the ranks call the backends in opposite order: only the order of ends keeps them from waiting for each
+ * other.
+ */
 static int rank_main(const char *folder, int rank) {
     enum { ROUNDS = 50 };
     ncclComm_t comms[2];
@@ -224,8 +221,7 @@ static int rank_main(const char *folder, int rank) {
         CHECK(ncclGroupStart());
         for (int i = 0; i < 2; i++) {
             int which = i ^ rank ^ (round & 1);
-            CHECK(
-                ncclAllReduce(&from[which], &to[which], 1, ncclInt32, ncclSum, comms[which], NULL));
+            CHECK(ncclAllReduce(&from[which], &to[which], 1, ncclInt32, ncclSum, comms[which], NULL));
         }
         CHECK(ncclGroupEnd());
         if (to[0] != 2 * round + 1 || to[1] != 200 + 2 * round + 1) {
@@ -233,8 +229,7 @@ static int rank_main(const char *folder, int rank) {
             return 1;
         }
     }
-    printf("rank %d: %d then %d, %d rounds\n", rank, version_of(comms[0]), version_of(comms[1]),
-           ROUNDS);
+    printf("rank %d: %d then %d, %d rounds\n", rank, version_of(comms[0]), version_of(comms[1]), ROUNDS);
     CHECK(ncclCommDestroy(comms[0]));
     CHECK(ncclCommDestroy(comms[1]));
     return 0;
@@ -275,11 +270,8 @@ int main(int count, char **arguments) {
     static const struct {
         const char *name;
         void (*run)(void);
-    } cases[] = {{"two", two_backends},
-                 {"group", one_group},
-                 {"late", late_results},
-                 {"threads", threads},
-                 {"ranks", ranks}};
+    } cases[] = {
+        {"two", two_backends}, {"group", one_group}, {"late", late_results}, {"threads", threads}, {"ranks", ranks}};
     backend = count > 2 ? arguments[2] : NULL;
     if (count > 3)
         return rank_main(arguments[2], atoi(arguments[3]));

@@ -1,5 +1,4 @@
-/* Linked with NCCL: prints its version, the text for 4711 (test backends tell what they saw) and
- * the last error. */
+/* Linked with NCCL: prints its version, the text for 4711 (test backends tell what they saw) and the last error. */
 #include <stdio.h>
 
 int ncclGetVersion(int *version);

@@ -1,10 +1,9 @@
 /*
- * A program linked with NCCL that does what its arguments say, one call each, and prints each
- * call's result. Handles are named by small letters; those that a call makes come last. Calls of
- * nccl_redirect.h are among them.
+ * A program linked with NCCL that does what its arguments say, one call each, and prints each call's result. Handles
+ * are named by small letters; those that a call makes come last. Calls of nccl_redirect.h are among them.
  *
- * usage: linked_script STEP...          STEP is NAME or NAME:ARGUMENT or NAME:ARGUMENT,ARGUMENT
- * (the table near the end); $B as the first argument is that environment variable
+ * usage: linked_script STEP...          STEP is NAME or NAME:ARGUMENT or NAME:ARGUMENT,ARGUMENT (the table near the end);
+ *                                       $B as the first argument is that environment variable
  */
 #include "../../include/nccl_redirect.h"
 
@@ -40,19 +39,16 @@ const char *ncclGetLastError(void *comm);
 const char *ncclGetErrorString(int code);
 int ncclCommInitRank(void **comm, int ranks, ncclUniqueId id, int rank);
 int ncclCommInitRankConfig(void **comm, int ranks, ncclUniqueId id, int rank, void *config);
-int ncclCommInitRankScalable(void **comm, int ranks, int rank, int count, ncclUniqueId *ids,
-                             void *config);
+int ncclCommInitRankScalable(void **comm, int ranks, int rank, int count, ncclUniqueId *ids, void *config);
 int ncclCommInitAll(void **comms, int count, const int *devices);
 int ncclCommSplit(void *comm, int color, int key, void **made, void *config);
 int ncclCommShrink(void *comm, int *excluded, int count, void **made, void *config, int flags);
-int ncclCommGrow(void *comm, int ranks, const ncclUniqueId *id, int rank, void **made,
-                 void *config);
+int ncclCommGrow(void *comm, int ranks, const ncclUniqueId *id, int rank, void **made, void *config);
 int ncclCommGetUniqueId(void *comm, ncclUniqueId *id);
 int ncclCommCount(void *comm, int *count);
 int ncclCommDestroy(void *comm);
 int ncclCommAbort(void *comm);
-int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, void *comm,
-                  void *stream);
+int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, void *comm, void *stream);
 int ncclGroupStart(void);
 int ncclGroupEnd(void);
 int ncclGroupSimulateEnd(struct simulation *info);
@@ -82,8 +78,7 @@ static void **to(const char *letter) {
 }
 
 static struct config named(const char *name) {
-    return (struct config){sizeof(struct config), 0xcafebeef, 22703,
-                           {[0] = 1, [6] = -1},   name,       {0}};
+    return (struct config){sizeof(struct config), 0xcafebeef, 22703, {[0] = 1, [6] = -1}, name, {0}};
 }
 
 static int use(struct step s) {
@@ -94,8 +89,8 @@ static int info(struct step s) {
     struct nccl_redirect_info info = {.size = sizeof info};
     int code = nccl_redirect_info(*s.first ? of(s.first) : NULL, &info);
     if (code == 0)
-        printf("version=%d backends=%d kind=%s bound=%s path=%s missing=%s why=%s\n", info.version,
-               info.backends, info.kind, info.bound_when, info.path, info.missing, info.why);
+        printf("version=%d backends=%d kind=%s bound=%s path=%s missing=%s why=%s\n", info.version, info.backends,
+               info.kind, info.bound_when, info.path, info.missing, info.why);
     return code;
 }
 
@@ -257,8 +252,7 @@ static int release_otherwise(struct step s) {
     return 0;
 }
 
-/* Calls all functions of the table that take a communicator (not those that make or destroy), by
- * both names. */
+/* Calls all functions of the table that take a communicator (not those that make or destroy), by both names. */
 static int rows(struct step s) {
     enum { COMM0, COMM1, COMM2, COMM4 = 4, COMM5, COMM6, COMM9 = 9, OTHER = 13 };
     enum { WINDOW = OTHER, CREATE, THREAD, MEMORY, GROUP, ALL, WHY };
@@ -279,15 +273,13 @@ static int rows(struct step s) {
         uintptr_t a[13] = {0};
         union {
             void *symbol;
-            int (*function)(uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t,
-                            uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t,
-                            uintptr_t);
+            int (*function)(uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t,
+                            uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t);
         } call = {dlsym(RTLD_DEFAULT, functions[i].name)};
         if (functions[i].at >= OTHER || strstr(left_out, word) || !call.symbol)
             continue;
         a[functions[i].at] = (uintptr_t)of(s.first);
-        call.function(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11],
-                      a[12]);
+        call.function(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12]);
         calls++;
     }
     return calls;
@@ -345,8 +337,7 @@ static int slot(struct step s) {
 #endif
 }
 
-/* Where do the calls end that the library of this path makes to NCCL's functions through its table
- * of addresses? */
+/* Where do the calls end that the library of this path makes to NCCL's functions through its table of addresses? */
 struct calls {
     const char *path;
     int inside, outside;
@@ -378,8 +369,7 @@ static int look_inside(struct dl_phdr_info *info, size_t size, void *arg) {
     for (; bytes > 0; bytes -= sizeof *jumps, jumps++) {
         Dl_info target;
         const char *name = strings + symbols[ELF64_R_SYM(jumps->r_info)].st_name;
-        if (strncmp(name, "nccl", 4) != 0 ||
-            !dladdr(*(void **)(info->dlpi_addr + jumps->r_offset), &target))
+        if (strncmp(name, "nccl", 4) != 0 || !dladdr(*(void **)(info->dlpi_addr + jumps->r_offset), &target))
             continue;
         if (strcmp(target.dli_fname, calls->path) == 0)
             calls->inside++;
@@ -451,8 +441,7 @@ static const struct {
 
 static void run_step(const char *text) {
     static char empty[] = "";
-    char *copy = strdup(text), *colon = strchr(copy, ':'),
-         *comma = colon ? strchr(colon, ',') : NULL;
+    char *copy = strdup(text), *colon = strchr(copy, ':'), *comma = colon ? strchr(colon, ',') : NULL;
     struct step step = {colon ? colon + 1 : empty, comma ? comma + 1 : empty};
     if (colon)
         *colon = '\0';

@@ -1,5 +1,6 @@
-/* Calls functions that C passes arguments to, or gets results from, in special ways; prints what
- * went and came. With an argument N only the Nth of them, so that it is the process's first call.
+/*
+ * Calls functions that C passes arguments to, or gets results from, in special ways; prints what went and came. With an
+ * argument N only the Nth of them, so that it is the process's first call.
  */
 #include "../libraries/typed.h"
 

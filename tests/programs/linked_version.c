@@ -1,5 +1,4 @@
-/* An unmodified NCCL program, linked with -lnccl: prints the version and file-independent answers
- * of its NCCL. */
+/* An unmodified NCCL program, linked with -lnccl: prints the version and file-independent answers of its NCCL. */
 #include <stdio.h>
 #include <string.h>
 
@@ -19,8 +18,7 @@ int main(void) {
     memset(&zero, 0, sizeof zero);
     int code = ncclGetVersion(&version);
     int id_code = ncclGetUniqueId(&id);
-    printf("version=%d code=%d id=%d filled=%d success=\"%s\" last=\"%s\"\n", version, code,
-           id_code, memcmp(&id, &zero, sizeof id) != 0, ncclGetErrorString(0),
-           ncclGetLastError(NULL));
+    printf("version=%d code=%d id=%d filled=%d success=\"%s\" last=\"%s\"\n", version, code, id_code,
+           memcmp(&id, &zero, sizeof id) != 0, ncclGetErrorString(0), ncclGetLastError(NULL));
     return code;
 }

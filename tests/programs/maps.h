@@ -12,8 +12,7 @@ __attribute__((unused)) static void print_mapped(const char *label) {
     char line[4096 + 128], last[sizeof line] = "";
     while (fgets(line, sizeof line, maps)) {
         char *path = strchr(line, '/'), *base = path ? strrchr(path, '/') + 1 : NULL;
-        if (!base ||
-            (strncmp(base, "libnccl.so", 10) != 0 && strncmp(base, "librccl.so", 10) != 0) ||
+        if (!base || (strncmp(base, "libnccl.so", 10) != 0 && strncmp(base, "librccl.so", 10) != 0) ||
             strcmp(path, last) == 0)
             continue;
         strcpy(last, path);

@@ -1,5 +1,4 @@
-/* Not linked with NCCL: opens a library that needs a function which the shim does not know, and
- * asks it. */
+/* Not linked with NCCL: opens a library that needs a function which the shim does not know, and asks it. */
 #include <dlfcn.h>
 #include <stdio.h>
 

@@ -1,7 +1,6 @@
 /*
- * Not linked with NCCL, as a Python is: opens the library that it is told later, or looks
- * ncclGetVersion up by name. Prints which NCCLs are mapped before and after. usage: open_later
- * LIBRARY | open_later
+ * Not linked with NCCL, as a Python is: opens the library that it is told later, or looks ncclGetVersion up by name.
+ * Prints which NCCLs are mapped before and after. usage: open_later LIBRARY | open_later
  */
 #include "maps.h"
 

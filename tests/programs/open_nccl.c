@@ -1,8 +1,7 @@
 /*
- * A program that is not linked with NCCL and opens one, as ctypes, CuPy and JAX do: for each
- * argument prints the version that the handle answers, or dlerror's text. The status is 0 if the
- * last one opened. Options: "+FILE" opens without asking,
- * "?FILE" looks whether the file is there, as a mark for a test that traces system calls.
+ * A program that is not linked with NCCL and opens one, as ctypes, CuPy and JAX do: for each argument prints the
+ * version that the handle answers, or dlerror's text. The status is 0 if the last one opened. Options: "+FILE" opens
+ * without asking, "?FILE" looks whether the file is there, as a mark for a test that traces system calls.
  */
 #include <dlfcn.h>
 #include <stdio.h>

@@ -1,6 +1,8 @@
-/* A rank of a job that uses NCCL and stays: opens libnccl.so.2, adds its process id to ./ready, and
- * stays until that file is gone. With a folder as second argument it also maps the libnccl.so.2 of
- * that folder, in a world of symbols where no preload is. */
+/*
+ * A rank of a job that uses NCCL and stays: opens libnccl.so.2, adds its process id to ./ready, and stays until that
+ * file is gone. With a folder as second argument it also maps the libnccl.so.2 of that folder, in a world of symbols
+ * where no preload is.
+ */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <unistd.h>

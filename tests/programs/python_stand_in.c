@@ -1,5 +1,4 @@
-/* Stands in for a Python that runs a script which uses NCCL: opens libnccl.so.2 and prints who
- * answers. */
+/* Stands in for a Python that runs a script which uses NCCL: opens libnccl.so.2 and prints who answers. */
 #include <dlfcn.h>
 #include <stdio.h>
 
@@ -15,7 +14,6 @@ int main(int argc, char **argv) {
         fprintf(stderr, "%s: %s\n", argc > 1 ? argv[1] : argv[0], dlerror());
         return 1;
     }
-    printf("%s: NCCL %d.%d.%d\n", argc > 1 ? argv[1] : argv[0], version / 10000,
-           version / 100 % 100, version % 100);
+    printf("%s: NCCL %d.%d.%d\n", argc > 1 ? argv[1] : argv[0], version / 10000, version / 100 % 100, version % 100);
     return 0;
 }

@@ -1,7 +1,6 @@
 /*
- * One thread is inside the constructor of a library that it opens, and calls NCCL there; meanwhile
- * another thread makes its first NCCL call. usage: race_constructor constructor-first|caller-first
- * EARLY_LIBRARY
+ * One thread is inside the constructor of a library that it opens, and calls NCCL there; meanwhile another thread makes
+ * its first NCCL call. usage: race_constructor constructor-first|caller-first EARLY_LIBRARY
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -42,8 +41,7 @@ int main(int argc, char **argv) {
     char byte = 0;
     alarm(20);
     *(void **)&get_version = dlsym(RTLD_DEFAULT, "ncclGetVersion");
-    if (argc < 3 || pipe(to_caller) != 0 || pipe(to_constructor) != 0 || pipe(to_opener) != 0 ||
-        !get_version)
+    if (argc < 3 || pipe(to_caller) != 0 || pipe(to_constructor) != 0 || pipe(to_opener) != 0 || !get_version)
         return 2;
     caller_first = strcmp(argv[1], "caller-first") == 0;
     if (caller_first)
@@ -51,8 +49,7 @@ int main(int argc, char **argv) {
     else
         let_the_constructor_wait();
     pthread_create(&opener, NULL, open_library, argv[2]);
-    if (!caller_first &&
-        (read(to_caller[0], &byte, 1) != 1 || write(to_constructor[1], &byte, 1) != 1))
+    if (!caller_first && (read(to_caller[0], &byte, 1) != 1 || write(to_constructor[1], &byte, 1) != 1))
         return 2;
     code = get_version(&version);
     pthread_join(opener, NULL);

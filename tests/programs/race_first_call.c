@@ -1,6 +1,6 @@
 /*
- * Threads race for the first use of NCCL: by calls, and by opening it. Each checks its answers.
- * usage: race_first_call THREADS VERSION
+ * Threads race for the first use of NCCL: by calls, and by opening it. Each checks its answers. usage: race_first_call
+ * THREADS VERSION
  */
 #include <dlfcn.h>
 #include <pthread.h>

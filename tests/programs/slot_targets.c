@@ -40,11 +40,9 @@ static int same_file(const void *a, const void *b) {
     return dladdr(a, &x) && dladdr(b, &y) && x.dli_fbase == y.dli_fbase;
 }
 
-/* NCCL's ncclAlltoAll and RCCL's ncclAllToAll are one function: either serves both names
- * (bridge/bridge.c). */
+/* NCCL's ncclAlltoAll and RCCL's ncclAllToAll are one function: either serves both names (bridge/bridge.c). */
 static const char *spelled_otherwise(const char *name) {
-    static const char *const pairs[][2] = {{"ncclAlltoAll", "ncclAllToAll"},
-                                           {"pncclAlltoAll", "pncclAllToAll"}};
+    static const char *const pairs[][2] = {{"ncclAlltoAll", "ncclAllToAll"}, {"pncclAlltoAll", "pncclAllToAll"}};
     for (int i = 0; i < 2; i++)
         for (int j = 0; j < 2; j++)
             if (strcmp(name, pairs[i][j]) == 0)
@@ -56,8 +54,7 @@ static void *function_of(void *backend, const char *name) {
     void *function = dlsym(backend, name);
     if (!function && *name == 'p')
         function = dlsym(backend, name + 1);
-    return function || !spelled_otherwise(name) ? function
-                                                : dlsym(backend, spelled_otherwise(name));
+    return function || !spelled_otherwise(name) ? function : dlsym(backend, spelled_otherwise(name));
 }
 
 int main(int argc, char **argv) {
@@ -71,8 +68,7 @@ int main(int argc, char **argv) {
         return 2;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         unsigned char *entry = dlsym(RTLD_DEFAULT, names[i]);
-        void *target = entry ? behind_entry(entry) : NULL,
-             *expected = function_of(backend, names[i]);
+        void *target = entry ? behind_entry(entry) : NULL, *expected = function_of(backend, names[i]);
         if (!target)
             wrong += printf("%s: no entry\n", names[i]) > 0;
         else if (target == expected)
@@ -82,7 +78,6 @@ int main(int argc, char **argv) {
         else
             wrong += printf("%s: leads elsewhere\n", names[i]) > 0;
     }
-    printf("version=%d own=%d bridged=%d lacking=%d wrong=%d\n", version, own, bridged, lacking,
-           wrong);
+    printf("version=%d own=%d bridged=%d lacking=%d wrong=%d\n", version, own, bridged, lacking, wrong);
     return wrong != 0;
 }

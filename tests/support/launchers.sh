@@ -1,7 +1,7 @@
-# Two ranks of an unmodified NCCL program under a real launcher. The NCCL over host memory is chosen by its path; who loses the
-# preload gets the real one that LD_LIBRARY_PATH names, says another version and cannot add up without a GPU. Sourced after
-# cases.sh.
-# shellcheck shell=bash disable=SC2154,SC2034 # scratch and NCR_BUILD are of cases.sh; the variables are for the tests
+# Two ranks of an unmodified NCCL program under a real launcher. The NCCL over host memory is chosen by its path; who
+# loses the preload gets the real one that LD_LIBRARY_PATH names, says another version and cannot add up without a GPU.
+# Sourced after cases.sh. shellcheck shell=bash disable=SC2154,SC2034 # scratch and NCR_BUILD are of cases.sh; the
+# variables are for the tests
 ranks=$NCR_BUILD/tests/programs/linked_ranks
 tool=$NCR_BUILD/nccl-redirect
 chosen=$NCR_BUILD/hostmem/plain/libnccl.so.2
@@ -11,7 +11,8 @@ rank=1 size=2 version=22809 all-reduce=right'
 lost='rank=0 size=2 version=22105 all-reduce=failed
 rank=1 size=2 version=22105 all-reduce=failed'
 
-# ranks_say WANTED COMMAND...: what the ranks print, in order of ranks. %program in the command is the program and its arguments.
+# ranks_say WANTED COMMAND...: what the ranks print, in order of ranks. %program in the command is the program and its
+# arguments.
 ranks_say() {
     local wanted=$1 command=()
     shift

@@ -4,8 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const letters[] = {"A", "B", "C", "D"}, *const names[] = {"22809", "23203",
-                                                                             "21803", "22809d"};
+static const char *const letters[] = {"A", "B", "C", "D"}, *const names[] = {"22809", "23203", "21803", "22809d"};
 
 const char *owned(const char *name) {
     static const char *folder;
@@ -18,8 +17,7 @@ const char *owned(const char *name) {
 }
 
 struct result owned_run(const char *const *more, const char *steps) {
-    const char *environment[32], *command[64],
-        *redirect = text("NCCL_REDIRECT=%s", owned(names[0]));
+    const char *environment[32], *command[64], *redirect = text("NCCL_REDIRECT=%s", owned(names[0]));
     unsigned variables = 0, words = 0;
     char *rest = strdup(steps), *word;
     for (const char *const *m = more; *m; m++) {
@@ -58,13 +56,12 @@ static const char *in_short(const char *out) {
     return lines;
 }
 
-void assert_transcript_at(const char *const *more, const char *steps, const char *lines,
-                          const char *file, int line) {
+void assert_transcript_at(const char *const *more, const char *steps, const char *lines, const char *file, int line) {
     struct result result = owned_run(more, steps);
     const char *seen = in_short(result.out);
     if (strcmp(seen, lines) != 0 || result.status != 0) {
-        print_message("steps  %s\nseen   %s\nwanted %s\nexit status %d\n--- stderr\n%s\n", steps,
-                      seen, lines, result.status, result.err);
+        print_message("steps  %s\nseen   %s\nwanted %s\nexit status %d\n--- stderr\n%s\n", steps, seen, lines,
+                      result.status, result.err);
         _fail(file, line);
     }
     result_free(&result);

@@ -37,9 +37,9 @@ static long size_of(const char *path) {
 }
 
 static void place_record(const char *site, const char *name, const char *wheel) {
-    write_file(text("%s/%s.dist-info/RECORD", site, name),
-               text("nvidia/nccl/lib/libnccl.so.2,sha256=0,%ld\n%s.dist-info/METADATA,,\n",
-                    size_of(real_nccl(wheel)), name));
+    write_file(
+        text("%s/%s.dist-info/RECORD", site, name),
+        text("nvidia/nccl/lib/libnccl.so.2,sha256=0,%ld\n%s.dist-info/METADATA,,\n", size_of(real_nccl(wheel)), name));
 }
 
 static void place_torch(const char *site, const char *library_file) {
@@ -63,13 +63,11 @@ static void place_python(const char *root) {
 static void place_tools(const char *root) {
     static const char *const tools[] = {"sh", "true", "sleep", "env", "cat", "sort"};
     for (size_t i = 0; i < sizeof tools / sizeof *tools; i++)
-        make_link(text("%s/%s", access(text("/bin/%s", tools[i]), X_OK) == 0 ? "/bin" : "/usr/bin",
-                       tools[i]),
+        make_link(text("%s/%s", access(text("/bin/%s", tools[i]), X_OK) == 0 ? "/bin" : "/usr/bin", tools[i]),
                   text("%s/tools/%s", root, tools[i]));
     copy_file(built("nccl-redirect"), text("%s/bin/nccl-redirect", root), -1);
     copy_file(shim(), text("%s/lib/nccl-redirect/libnccl_redirect.so", root), -1);
-    copy_file(built("librccl_redirect.so"), text("%s/lib/nccl-redirect/librccl_redirect.so", root),
-              -1);
+    copy_file(built("librccl_redirect.so"), text("%s/lib/nccl-redirect/librccl_redirect.so", root), -1);
     copy_file(library("driver"), text("%s/driver/libcuda.so.1", root), -1);
     make_folder(text("%s/home", root));
     write_file(text("%s/fingerprints", root),
@@ -106,8 +104,8 @@ static void place_nccls(struct scene *scene, const char *name) {
     }
     if (one_of(name, " older-system "))
         place_nccl("cu11-2.14.3", text("%s/old/libnccl.so.2", root));
-    scene_set(scene, text("LD_LIBRARY_PATH=%s%s/driver",
-                          one_of(name, " older-system ") ? text("%s/old:", root) : "", root));
+    scene_set(scene,
+              text("LD_LIBRARY_PATH=%s%s/driver", one_of(name, " older-system ") ? text("%s/old:", root) : "", root));
 }
 
 struct scene scene_make(const char *name) {
@@ -142,8 +140,7 @@ static char *replaced(char *all, const char *what, const char *by) {
     char *result = strdup("");
     for (char *at = all, *hit;; at = hit + strlen(what)) {
         hit = strstr(at, what);
-        result = (char *)text("%s%.*s%s", result, hit ? (int)(hit - at) : (int)strlen(at), at,
-                              hit ? by : "");
+        result = (char *)text("%s%.*s%s", result, hit ? (int)(hit - at) : (int)strlen(at), at, hit ? by : "");
         if (!hit)
             return result;
     }
@@ -155,8 +152,8 @@ static char *normal(const struct scene *scene, char *output) {
 }
 
 struct result scene_run(const struct scene *scene, const char *line) {
-    struct result result = run(WITHOUT_SHIM, scene->environment,
-                               CMD("/bin/sh", "-c", text("cd %s && %s", scene->root, line)));
+    struct result result =
+        run(WITHOUT_SHIM, scene->environment, CMD("/bin/sh", "-c", text("cd %s && %s", scene->root, line)));
     result.out = normal(scene, result.out);
     result.err = normal(scene, result.err);
     return result;

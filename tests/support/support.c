@@ -159,8 +159,7 @@ static char **child_environment(enum preload preload, const char *const *environ
             list[count++] = (char *)*environment;
     }
     if (preload == WITH_SHIM)
-        list[count++] = (char *)text("LD_PRELOAD=%s%s%s", preloads ? preloads : "",
-                                     preloads ? ":" : "", shim());
+        list[count++] = (char *)text("LD_PRELOAD=%s%s%s", preloads ? preloads : "", preloads ? ":" : "", shim());
     return list;
 }
 
@@ -197,8 +196,7 @@ static void collect(struct result *result, int out, int err, pid_t child) {
     }
 }
 
-struct result run(enum preload preload, const char *const *environment,
-                  const char *const *command) {
+struct result run(enum preload preload, const char *const *environment, const char *const *command) {
     int out[2], err[2], status;
     char **variables = child_environment(preload, environment);
     if (pipe2(out, O_CLOEXEC) != 0 || pipe2(err, O_CLOEXEC) != 0)
@@ -235,15 +233,12 @@ void result_free(struct result *result) {
 }
 
 void show(const struct result *result) {
-    print_message("exit status %d\n--- stdout\n%s\n--- stderr\n%s\n", result->status, result->out,
-                  result->err);
+    print_message("exit status %d\n--- stdout\n%s\n--- stderr\n%s\n", result->status, result->out, result->err);
 }
 
-void assert_contains_at(const char *all, const char *part, bool wanted, const char *file,
-                        int line) {
+void assert_contains_at(const char *all, const char *part, bool wanted, const char *file, int line) {
     if ((strstr(all, part) != NULL) == wanted)
         return;
-    print_message("%s: \"%s\" %s in:\n%s\n", wanted ? "missing" : "unwanted", part,
-                  wanted ? "should be" : "is", all);
+    print_message("%s: \"%s\" %s in:\n%s\n", wanted ? "missing" : "unwanted", part, wanted ? "should be" : "is", all);
     _fail(file, line);
 }

@@ -1,7 +1,7 @@
 /*
- * What every test uses: run a program with or without the shim in an environment that is known to
- * the last variable, look at what it printed, and build small folder trees. Only run() sets
- * LD_PRELOAD; the tests themselves run without the shim.
+ * What every test uses: run a program with or without the shim in an environment that is known to the last variable,
+ * look at what it printed, and build small folder trees. Only run() sets LD_PRELOAD; the tests themselves run without
+ * the shim.
  */
 #ifndef NCR_TEST_SUPPORT_H
 #define NCR_TEST_SUPPORT_H
@@ -29,9 +29,10 @@ struct result {
 
 enum preload { WITHOUT_SHIM, WITH_SHIM };
 
-/* Run a command to its end. The environment is PATH, HOME (an empty folder) and `environment`,
- * nothing else. LD_PRELOAD=... in `environment` together with WITH_SHIM is kept, and the shim
- * appended. */
+/*
+ * Run a command to its end. The environment is PATH, HOME (an empty folder) and `environment`, nothing else.
+ * LD_PRELOAD=... in `environment` together with WITH_SHIM is kept, and the shim appended.
+ */
 struct result run(enum preload preload, const char *const *environment, const char *const *command);
 void result_free(struct result *result);
 void show(const struct result *result); /* for messages of a failing test */
@@ -39,8 +40,7 @@ void show(const struct result *result); /* for messages of a failing test */
 /* Assert that a text contains, or lacks, a part; on failure both are printed. */
 #define assert_contains(text, part) assert_contains_at(text, part, true, __FILE__, __LINE__)
 #define assert_lacks(text, part) assert_contains_at(text, part, false, __FILE__, __LINE__)
-void assert_contains_at(const char *text, const char *part, bool wanted, const char *file,
-                        int line);
+void assert_contains_at(const char *text, const char *part, bool wanted, const char *file, int line);
 
 /* Paths. All live until the test ends. */
 const char *text(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -49,8 +49,7 @@ const char *shim(void);                   /* build/libnccl_redirect.so */
 const char *program(const char *name);    /* build/tests/programs/NAME */
 const char *library(const char *name);    /* build/tests/libraries/NAME.so */
 const char *hostmem(const char *variant); /* build/hostmem/VARIANT/libnccl.so.2 */
-const char *real_nccl(
-    const char *wheel); /* build/nccl/WHEEL/lib/libnccl.so.2; fails the test if it is not there */
+const char *real_nccl(const char *wheel); /* build/nccl/WHEEL/lib/libnccl.so.2; fails the test if it is not there */
 
 /* A fresh folder, removed when the test program ends. */
 const char *fresh_folder(void);

@@ -24,9 +24,8 @@ const char *make_venv(bool system_packages) {
     make_folder(site_of(prefix));
     make_link(PYTHON, text("%s/bin/python3", prefix));
     make_link("python3", text("%s/bin/python", prefix));
-    write_file(text("%s/pyvenv.cfg", prefix),
-               text("home = /usr/bin\ninclude-system-site-packages = %s\nversion = 3\n",
-                    system_packages ? "true" : "false"));
+    write_file(text("%s/pyvenv.cfg", prefix), text("home = /usr/bin\ninclude-system-site-packages = %s\nversion = 3\n",
+                                                   system_packages ? "true" : "false"));
     return prefix;
 }
 
@@ -45,11 +44,10 @@ const char *folder_with(const char *name, const char *file) {
     return folder;
 }
 
-void assert_serves_at(const char *const *environment, const char *const *command, int version,
-                      const char *file, int line) {
+void assert_serves_at(const char *const *environment, const char *const *command, int version, const char *file,
+                      int line) {
     struct result result = run(WITH_SHIM, environment, command);
-    const char *wanted =
-        version ? text("version=%d", version) : "NCCL is disabled by nccl-redirect";
+    const char *wanted = version ? text("version=%d", version) : "NCCL is disabled by nccl-redirect";
     bool good = strstr(version ? result.out : text("%s%s", result.out, result.err), wanted) != NULL;
     if (!good || (version && result.status != 0)) {
         print_message("wanted \"%s\" from %s\n", wanted, command[0]);
