@@ -56,11 +56,16 @@ $(BUILD)/loader.a: $(LOADER)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(BUILD)/libnccl_redirect.so: $(SHIM) $(BUILD)/loader.a shim/exports.map
+# A process's map must name one library with libnccl in it, the active NCCL: programs check that. So the files have names
+# without it, and the names that users type are links.
+$(BUILD)/lib%_redirect.so: $(BUILD)/%_redirect.so
+	$(Q)ln -sf $(<F) $@
+
+$(BUILD)/nccl_redirect.so: $(SHIM) $(BUILD)/loader.a shim/exports.map
 	$(call say,LD,$@)
 	$(Q)$(CC) -Wl,-soname,libnccl.so.2 -o $@ $(SHIM) $(BUILD)/loader.a $(SHIM_LDFLAGS) $(LDFLAGS)
 
-$(BUILD)/librccl_redirect.so: $(SHIM_RCCL) $(BUILD)/loader.a shim/exports.map
+$(BUILD)/rccl_redirect.so: $(SHIM_RCCL) $(BUILD)/loader.a shim/exports.map
 	$(call say,LD,$@)
 	$(Q)$(CC) -Wl,-soname,librccl.so.1 -o $@ $(SHIM_RCCL) $(BUILD)/loader.a $(SHIM_LDFLAGS) $(LDFLAGS)
 
@@ -252,7 +257,7 @@ bench: $(BENCH) $(BUILD)/hostmem/plain/libnccl.so.2 $(BUILD)/hostmem/old/libnccl
 
 PREFIX ?= /usr/local
 OWN := lib/nccl-redirect
-BOTH := libnccl_redirect.so librccl_redirect.so
+BOTH := nccl_redirect.so rccl_redirect.so
 CPU := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 
 # What 32-bit children of a job get: a library with nothing in it. Where the compiler cannot make one they print a line.
@@ -267,10 +272,11 @@ $(BUILD)/stub-32.so:
 SAYS_LIB64 = $(shell t=$$(mktemp -d) && ln -s $(abspath $(BUILD)) $$t/lib64 && \
                  LD_PRELOAD=$$t/\$$LIB/libnccl_redirect.so env 2>&1 >/dev/null | grep -q . || echo yes; rm -r $$t)
 STUB = $(if $(filter x86_64,$(CPU)),$(shell ls $(BUILD)/stub-32.so 2>/dev/null))
-LIB_FOLDERS = $(foreach l,$(BOTH),link:../../$l:$(OWN)/lib/$(CPU)-linux-gnu/$l link:../$l:$(OWN)/lib64/$l \
-                  $(if $(and $(STUB),$(SAYS_LIB64)),644:$(STUB),link:../$l):$(OWN)/lib/$l \
-                  $(if $(STUB),644:$(STUB):$(OWN)/lib/i386-linux-gnu/$l 644:$(STUB):$(OWN)/lib32/$l))
-TO_INSTALL = $(foreach l,$(BOTH),644:$(BUILD)/$l:$(OWN)/$l) $(LIB_FOLDERS) \
+LIB_FOLDERS = $(foreach l,$(BOTH),link:../../$l:$(OWN)/lib/$(CPU)-linux-gnu/lib$l link:../$l:$(OWN)/lib64/lib$l \
+                  link:../$(if $(and $(STUB),$(SAYS_LIB64)),stub-32.so,$l):$(OWN)/lib/lib$l \
+                  $(if $(STUB),link:../../stub-32.so:$(OWN)/lib/i386-linux-gnu/lib$l link:../stub-32.so:$(OWN)/lib32/lib$l))
+TO_INSTALL = $(foreach l,$(BOTH),644:$(BUILD)/$l:$(OWN)/$l link:$l:$(OWN)/lib$l) \
+             $(addprefix 644:,$(addsuffix :$(OWN)/stub-32.so,$(STUB))) $(LIB_FOLDERS) \
              755:scripts/container-entrypoint:$(OWN)/container-entrypoint \
              $(addprefix 755:,$(addsuffix :bin/nccl-redirect,$(shell ls $(BUILD)/nccl-redirect 2>/dev/null))) \
              $(foreach h,$(wildcard include/*.h),644:$h:include/$(notdir $h)) \
@@ -284,7 +290,8 @@ $(BUILD)/nccl-redirect.pc: scripts/nccl-redirect.pc.in FORCE
 
 install: all $(if $(filter x86_64,$(CPU)),$(BUILD)/stub-32.so) $(BUILD)/nccl-redirect.pc ## Install under DESTDIR and PREFIX (/usr/local)
 	@scripts/install "$(DESTDIR)$(PREFIX)" $(TO_INSTALL)
-	@echo "installed; LD_PRELOAD=$(PREFIX)/$(OWN)/libnccl_redirect.so"
+	@preload=$$($(if $(DESTDIR),false,env -u LD_PRELOAD $(PREFIX)/bin/nccl-redirect env --format sh) 2>/dev/null | \
+	     sed -n 's/^export LD_PRELOAD=//p'); echo "installed; LD_PRELOAD=$${preload:-$(PREFIX)/$(OWN)/libnccl_redirect.so}"
 
 uninstall: ## Remove exactly what install put there
 	@scripts/install --remove "$(DESTDIR)$(PREFIX)"

@@ -40,11 +40,11 @@ static void check_entry(struct doctor *doctor, const char *entry, const char *sh
     }
     if (!is_shim(entry))
         return;
-    char *real = strchr(entry, '$') ? NULL : realpath(entry, NULL);
+    char *real = strchr(entry, '$') ? NULL : realpath(entry, NULL), *own = shim ? realpath(shim, NULL) : NULL;
     if (++*shims == 2)
         report(doctor, WARNING, "LD_PRELOAD", "list it once; nccl-redirect run and env do",
                "lists the shim more than once, the last time as %s", entry);
-    else if (real && shim && strcmp(real, shim) != 0)
+    else if (real && own && strcmp(real, own) != 0)
         report(doctor, WARNING, "LD_PRELOAD", make("use one of them everywhere, for this one: LD_PRELOAD=%s", shim),
                "lists another copy of the shim, %s, than this tool's %s: what is said here may not "
                "hold for it",

@@ -14,8 +14,17 @@
 #define NARROW_LOADER "/lib/ld-linux-armhf.so.3"
 #endif
 
+/*
+ * The file's own name, which a process's map shows, has no "libnccl" in it; the name that is written into LD_PRELOAD is
+ * a link to it, or this name where links cannot be (in a wheel).
+ */
 static const char *file_name(bool rccl) {
-    return rccl ? "librccl_redirect.so" : "libnccl_redirect.so";
+    return rccl ? "rccl_redirect.so" : "nccl_redirect.so";
+}
+
+static bool is_shim_name(const char *base) {
+    base += strncmp(base, "lib", 3) == 0 ? 3 : 0;
+    return strcmp(base, file_name(false)) == 0 || strcmp(base, file_name(true)) == 0;
 }
 
 /**
@@ -27,7 +36,7 @@ bool is_shim(const char *path) {
     struct ncr_elf elf;
     bool found = false;
     if (strchr(path, '$'))
-        return strcmp(ncr_basename(path), file_name(false)) == 0 || strcmp(ncr_basename(path), file_name(true)) == 0;
+        return is_shim_name(ncr_basename(path));
     ncr_elf_open(&elf, path);
     size_t at = 0;
     if (ncr_elf_load_symbols(&elf))
@@ -37,6 +46,16 @@ bool is_shim(const char *path) {
     return found;
 }
 
+/* The shim in this folder by the name that is written into LD_PRELOAD, or NULL. */
+static const char *shim_in(const char *folder, bool rccl) {
+    char *real = realpath(folder, NULL);
+    const char *file = real ? make("%s/%s", real, file_name(rccl)) : NULL;
+    const char *link = real ? make("%s/lib%s", real, file_name(rccl)) : NULL;
+    if (!real || access(link, F_OK) == 0)
+        return link;
+    return access(file, F_OK) == 0 ? file : NULL;
+}
+
 /** The shim that belongs to this tool: beside it in a build tree, or where make install puts it. */
 const char *shim_path(bool rccl, const char **problem) {
     static const char *const places[] = {"", "/../lib/nccl-redirect", "/../lib64/nccl-redirect",
@@ -44,7 +63,7 @@ const char *shim_path(bool rccl, const char **problem) {
     char *self = realpath("/proc/self/exe", NULL), *folder = self ? ncr_parent(self, 1) : NULL;
     *problem = NULL;
     for (size_t i = 0; folder && i < sizeof places / sizeof *places; i++) {
-        char *path = realpath(make("%s%s/%s", folder, places[i], file_name(rccl)), NULL);
+        const char *path = shim_in(make("%s%s", folder, places[i]), rccl);
         if (!path)
             continue;
         if (strpbrk(path, ": "))
@@ -58,8 +77,8 @@ const char *shim_path(bool rccl, const char **problem) {
             *problem = make("%s is not the preload library (an interrupted copy?); install nccl-redirect again", path);
         return *problem ? NULL : path;
     }
-    *problem = make("%s is not beside %s and not in ../lib/nccl-redirect; install nccl-redirect again", file_name(rccl),
-                    self ? self : "this program");
+    *problem = make("lib%s is not beside %s and not in ../lib/nccl-redirect; install nccl-redirect again",
+                    file_name(rccl), self ? self : "this program");
     return NULL;
 }
 

@@ -51,7 +51,8 @@ static void read_command(struct process *process) {
 }
 
 static bool shim_name(const char *base) {
-    return strncmp(base, "libnccl_redirect.so", 19) == 0 || strncmp(base, "librccl_redirect.so", 19) == 0;
+    base += strncmp(base, "lib", 3) == 0 ? 3 : 0; /* the link or the file, which may be "(deleted)" */
+    return strncmp(base, "nccl_redirect.so", 16) == 0 || strncmp(base, "rccl_redirect.so", 16) == 0;
 }
 
 static bool shim_listed(const char *list) {

@@ -64,7 +64,7 @@ static void the_preload_list_is_checked(void **state) {
 static void a_preload_that_does_not_load_is_a_failure(void **state) {
     (void)state;
     struct scene broken = scene_make("healthy");
-    const char *file = text("%s/lib/nccl-redirect/libnccl_redirect.so", broken.root);
+    const char *file = text("%s/lib/nccl-redirect/nccl_redirect.so", broken.root);
     copy_file(shim(), file, 4096);
     assert_contains(unwrapped(scene_says(&broken, 1, "nccl-redirect doctor")),
                     "is not the preload library (an interrupted copy?)");
@@ -74,7 +74,7 @@ static void a_preload_that_does_not_load_is_a_failure(void **state) {
     /* It looks well, and the dynamic loader refuses it. */
     write_file(text("%s/shim.c", broken.root), "const char nccl_redirect_version[] = \"x\";\n");
     const char *build = "PATH=/usr/bin:/bin; LD_PRELOAD=; gcc -shared -fPIC -x c /dev/null -o libgone.so && "
-                        "gcc -shared -fPIC shim.c -o lib/nccl-redirect/libnccl_redirect.so -Wl,--no-as-needed "
+                        "gcc -shared -fPIC shim.c -o lib/nccl-redirect/nccl_redirect.so -Wl,--no-as-needed "
                         "./libgone.so && rm libgone.so";
     scene_says(&broken, 0, build);
     const char *said = unwrapped(scene_says(&broken, 1, "nccl-redirect doctor"));

@@ -127,7 +127,7 @@ static void the_build_tree_works_too(void **state) {
     (void)state;
     struct result result = run(WITHOUT_SHIM, healthy.environment,
                                CMD(built("nccl-redirect"), "run", "--", "/bin/sh", "-c", "echo $LD_PRELOAD"));
-    assert_contains(result.out, text(":%s\n", realpath(shim(), NULL)));
+    assert_contains(result.out, text(":%s\n", shim()));
     result_free(&result);
     copy_file(built("nccl-redirect"), text("%s/alone/bin/nccl-redirect", healthy.root), -1);
     assert_contains(scene_says(&healthy, 78, "alone/bin/nccl-redirect run -- true"),

@@ -132,6 +132,35 @@ static void exports_have_no_version(void **state) {
     }
 }
 
+/* ---- name ---- */
+
+/* How many lines of a process's map have "libnccl" in them and not the active NCCL, under this preload. */
+static unsigned other_libnccls_mapped(const char *preload) {
+    const char *backend = realpath(real_nccl("cu12-2.21.5"), NULL);
+    struct result result =
+        run(WITHOUT_SHIM,
+            ENV(text("LD_PRELOAD=%s", preload), text("NCCL_REDIRECT=%s", backend), "NCCL_REDIRECT_BIND=start"),
+            CMD("/bin/cat", "/proc/self/maps"));
+    unsigned others = 0;
+    assert_contains(result.out, backend);
+    for (char *line = strtok(result.out, "\n"); line; line = strtok(NULL, "\n"))
+        others += strstr(line, "libnccl") && !strstr(line, backend);
+    result_free(&result);
+    return others;
+}
+
+/* Programs take every path with "libnccl" in /proc/self/maps for an NCCL, and want one. */
+static void a_map_names_the_active_nccl_alone(void **state) {
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        const char *file = strstr(builds[i].file, "ccl") - 1, *copy = text("%s/%s", fresh_folder(), builds[0].file);
+        assert_int_equal(other_libnccls_mapped(built(builds[i].file)), 0);
+        assert_int_equal(other_libnccls_mapped(built(file)), 0);
+        copy_file(built(file), copy, -1); /* under the name of the link it would be one more */
+        assert_int_not_equal(other_libnccls_mapped(copy), 0);
+    }
+}
+
 /* ---- constructors ---- */
 
 static void one_constructor_is_ours(void **state) {
@@ -153,6 +182,7 @@ int main(void) {
         cmocka_unit_test(the_stack_is_not_executable),
         cmocka_unit_test(exports_are_the_tables),
         cmocka_unit_test(exports_have_no_version),
+        cmocka_unit_test(a_map_names_the_active_nccl_alone),
         cmocka_unit_test(one_constructor_is_ours),
     };
     if (access("/usr/bin/readelf", X_OK) != 0) {

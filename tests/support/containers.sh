@@ -8,7 +8,7 @@ other_nccl=$NCR_BUILD/nccl/cu12-2.21.5/lib
 
 mkdir "$installed" "$scratch/image"
 chmod 755 "$scratch"
-cp "$entrypoint" "$shim" "$NCR_BUILD/librccl_redirect.so" "$installed"
+cp -P "$entrypoint" "$NCR_BUILD"/{,lib}{nccl,rccl}_redirect.so "$installed"
 
 # A program linked with NCCL that any glibc can start: the C library's own start files would ask for the newest.
 gcc -O1 -nostartfiles -Wl,-e,start -x c -o "$scratch/image/program" - -x none "$shim" <<'END'

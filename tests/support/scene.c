@@ -66,8 +66,11 @@ static void place_tools(const char *root) {
         make_link(text("%s/%s", access(text("/bin/%s", tools[i]), X_OK) == 0 ? "/bin" : "/usr/bin", tools[i]),
                   text("%s/tools/%s", root, tools[i]));
     copy_file(built("nccl-redirect"), text("%s/bin/nccl-redirect", root), -1);
-    copy_file(shim(), text("%s/lib/nccl-redirect/libnccl_redirect.so", root), -1);
-    copy_file(built("librccl_redirect.so"), text("%s/lib/nccl-redirect/librccl_redirect.so", root), -1);
+    for (int i = 0; i < 2; i++) {
+        const char *file = i ? "rccl_redirect.so" : "nccl_redirect.so";
+        copy_file(built(file), text("%s/lib/nccl-redirect/%s", root, file), -1);
+        make_link(file, text("%s/lib/nccl-redirect/lib%s", root, file));
+    }
     copy_file(library("driver"), text("%s/driver/libcuda.so.1", root), -1);
     make_folder(text("%s/home", root));
     write_file(text("%s/fingerprints", root),
