@@ -87,14 +87,19 @@ void *ncr_open_self(int mode) {
 }
 
 /*
- * dlerror's text can be set by a failing dlopen only, and names the file: so the reason is put into the file's name. A
- * slash in it keeps the loader from searching for it.
+ * dlerror's text can be set by a failing dlopen only, and names the file: so the reason is put into the file's name. That
+ * name must be one that nobody can create, since dlopen executes what it opens: a relative name is one in the current
+ * folder, which may be writable for everybody, and any other folder may come to be. In /proc/self nobody can create
+ * anything, and the walk ends at its first component, whatever follows.
  */
 static void *fail(const char *file, const char *why) {
-    struct ncr_text name = {0};
-    ncr_text_add(&name, "%s%s: %s", strchr(file, '/') ? "" : "./", file, why);
-    void *handle = ncr_real_dlopen()(ncr_text_get(&name), RTLD_LAZY);
+    struct ncr_text name = {0}, text = {0};
+    ncr_text_add(&text, "%s: %s", file, why);
+    ncr_text_add(&name, "/proc/self/nccl-redirect/");
+    ncr_text_add_visible(&name, ncr_text_get(&text), text.length);
+    void *handle = ncr_real_dlopen()(name.data ? name.data : "/proc/self/nccl-redirect/out of memory", RTLD_LAZY);
     ncr_text_free(&name);
+    ncr_text_free(&text);
     return handle;
 }
 
