@@ -132,10 +132,13 @@ void ncr_rules_read(struct ncr_config *config, const char *value); /* rules.c */
 void ncr_rules_free(struct ncr_config *config);
 const char *ncr_environment(const char *name);
 
-/* ---- log.c: the one sink ---- */
+/* ---- log.c: the one sink; log_output.c ---- */
 
 void ncr_log_open(enum ncr_level level, const char *file);
 bool ncr_log_wants(enum ncr_level level);
+void ncr_log_hold(void);
+void ncr_log_release(void);
+void ncr_log_start(void);
 void ncr_log(enum ncr_level level, const char *format, ...) NCR_PRINTF(2, 3);
 
 /* ---- file.c: file system calls, counted, and path building ---- */

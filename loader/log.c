@@ -1,22 +1,26 @@
 /*
- * The one sink. A line is one write(2), so that lines of many ranks do not mix; stderr or a file, never stdout. Events
- * are rare (a decision, a refusal, a missing function), so the file is opened for each line and no descriptor is held
- * across fork or exec.
+ * The one sink: an event is one line. Lines go out through log_output.c, at once or, in a thread that holds lines back,
+ * later: a write can block for ever (a pipe that nobody reads), and a thread that binds holds the dynamic loader's lock
+ * meanwhile, for which every other thread that loads a library would wait.
  */
 #include "loader.h"
+#include "log_output.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
-#include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 static enum ncr_level wanted = NCR_WARN; /* set once per process, when the configuration is read */
 static const char *file_pattern;         /* likewise; NULL is stderr */
+
+/* Lines of this thread that are held back. */
+static __thread struct {
+    unsigned depth;
+    struct ncr_text lines;
+} held;
 
 /** Set level and file for the rest of the process; `file` is kept, not copied. */
 void ncr_log_open(enum ncr_level level, const char *file) {
@@ -28,16 +32,18 @@ bool ncr_log_wants(enum ncr_level level) {
     return wanted != NCR_OFF && (level <= wanted || level == NCR_ANNOUNCE);
 }
 
-static void host_name(struct utsname *name) {
-    if (uname(name) != 0)
-        strcpy(name->nodename, "?");
+static const char *host_name(struct utsname *name) {
+    return uname(name) == 0 ? name->nodename : "?";
 }
 
-static int open_file(const struct utsname *host) {
+/* The file's name, with %h and %p replaced; a fresh string, or NULL on lack of memory. */
+static char *file_name(void) {
+    struct utsname host;
     struct ncr_text name = {0};
     for (const char *c = file_pattern; *c; c++) {
         if (c[0] == '%' && c[1] == 'h') {
-            ncr_text_add(&name, "%s", host->nodename);
+            for (const char *h = host_name(&host); *h; h++) /* a container's root may call its host "../x" */
+                ncr_text_add(&name, "%c", *h == '/' ? '_' : *h);
             c++;
         } else if (c[0] == '%' && c[1] == 'p') {
             ncr_text_add(&name, "%d", (int)getpid());
@@ -46,75 +52,73 @@ static int open_file(const struct utsname *host) {
             ncr_text_add(&name, "%c", *c);
         }
     }
-    /* Without O_NONBLOCK a FIFO that nobody reads would stop the program here. */
-    int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-    int file = name.data ? open(name.data, flags, 0644) : -1;
-    ncr_text_free(&name);
-    return file;
+    return name.data;
 }
 
-static void write_line(int file, const struct ncr_text *line) {
-    size_t done = 0;
-    while (done < line->length) {
-        ssize_t wrote = write(file, line->data + done, line->length - done);
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote <= 0)
-            return;
-        done += (size_t)wrote;
-    }
-}
-
-/* A reader that has gone away must not end the program by a line of ours: SIGPIPE is held back and taken off. */
-static void write_quietly(int file, const struct ncr_text *line) {
-    sigset_t pipe, before, pending;
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    sigpending(&pending);
-    bool masked = !sigismember(&pending, SIGPIPE) && sigprocmask(SIG_BLOCK, &pipe, &before) == 0;
-    write_line(file, line);
-    if (!masked)
+/* Write the lines to the log file; where that fails, to stderr with the reason behind the last of them. */
+static void write_lines(const char *lines, size_t length) {
+    char *name = file_pattern ? file_name() : NULL;
+    const char *reason = name ? ncr_log_write_file(name, lines, length) : file_pattern ? "out of memory" : NULL;
+    free(name);
+    if (file_pattern && !reason)
         return;
-    sigpending(&pending);
-    if (sigismember(&pending, SIGPIPE))
-        while (sigtimedwait(&pipe, NULL, &(struct timespec){0, 0}) < 0 && errno == EINTR)
-            ;
-    sigprocmask(SIG_SETMASK, &before, NULL);
+    struct ncr_text text = {0};
+    ncr_text_add(&text, "%.*s", (int)(length - 1), lines);
+    if (reason) {
+        ncr_text_add(&text, " (and NCCL_REDIRECT_LOG_FILE cannot be written: \"");
+        ncr_text_add_visible(&text, file_pattern, strlen(file_pattern));
+        ncr_text_add(&text, "\", %s)", reason);
+    }
+    ncr_text_add(&text, "\n");
+    ncr_log_write_stderr(ncr_text_get(&text), text.length);
+    ncr_text_free(&text);
 }
 
-/* An event is one line, whatever characters a path or the dynamic loader's message has. */
-static void flatten(char *text) {
-    for (; *text; text++)
-        if ((unsigned char)*text < ' ')
-            *text = ' ';
+/** From now on hold back the lines of this thread. Nests. */
+void ncr_log_hold(void) {
+    held.depth++;
 }
 
-/** Write one line if `level` is wanted: "nccl-redirect: HOST:PID: LEVEL: text". Keeps errno. */
-void ncr_log(enum ncr_level level, const char *format, ...) {
+/** Write what was held back since the outermost ncr_log_hold(). Keeps errno. */
+void ncr_log_release(void) {
+    if (--held.depth > 0 || held.lines.length == 0)
+        return;
+    int error = errno;
+    struct ncr_text lines = held.lines;
+    held.lines = (struct ncr_text){0};
+    write_lines(lines.data, lines.length);
+    ncr_text_free(&lines);
+    errno = error;
+}
+
+/* "nccl-redirect: HOST:PID: LEVEL: text\n"; what comes from outside cannot end the line or command a terminal. */
+static void add_line(struct ncr_text *line, enum ncr_level level, const char *text, size_t length) {
     static const char *const names[] = {"", "error", "warning", "info", "debug", "info"};
+    struct utsname host;
+    const char *name = host_name(&host);
+    ncr_text_add(line, "nccl-redirect: ");
+    ncr_text_add_visible(line, name, strlen(name));
+    ncr_text_add(line, ":%d: %s: ", (int)getpid(), names[level]);
+    ncr_text_add_visible(line, text, length);
+    ncr_text_add(line, "\n");
+}
+
+/** Write one line if `level` is wanted: "nccl-redirect: HOST:PID: LEVEL: text". Any thread. Keeps errno. */
+void ncr_log(enum ncr_level level, const char *format, ...) {
     if (!ncr_log_wants(level))
         return;
     int error = errno;
-    struct utsname host;
-    host_name(&host);
     char *text = NULL;
     va_list list;
     va_start(list, format);
     int length = vasprintf(&text, format, list);
     va_end(list);
     if (length >= 0) {
-        struct ncr_text line = {0};
-        flatten(text);
-        int file = file_pattern ? open_file(&host) : STDERR_FILENO;
-        const char *lost = file < 0 ? " (and NCCL_REDIRECT_LOG_FILE cannot be written: " : NULL;
-        ncr_text_add(&line, "nccl-redirect: %s:%d: %s: %s", host.nodename, (int)getpid(), names[level], text);
-        if (lost)
-            ncr_text_add(&line, "%s\"%s\", %s)", lost, file_pattern, strerror(errno));
-        ncr_text_add(&line, "\n");
-        write_quietly(file < 0 ? STDERR_FILENO : file, &line);
-        if (file > STDERR_FILENO)
-            close(file);
-        ncr_text_free(&line);
+        struct ncr_text now = {0}, *line = held.depth > 0 ? &held.lines : &now;
+        add_line(line, level, text, (size_t)length);
+        if (now.length > 0)
+            write_lines(now.data, now.length);
+        ncr_text_free(&now);
         free(text);
     }
     errno = error;

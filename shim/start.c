@@ -16,6 +16,7 @@ bool ncr_bound_at_start(void) {
 
 __attribute__((constructor)) static void start(void) {
     int error = errno;
+    ncr_log_start();
     ncr_find_self();
     enum ncr_bind when = ncr_config_bind();
     if (when == NCR_BIND_START || (when == NCR_BIND_AUTO && ncr_objects_need_nccl()))

@@ -114,7 +114,7 @@ static void an_event_is_one_line_whatever_a_path_has(void **state) {
     (void)state;
     struct result result = run(WITH_SHIM, ENV("NCCL_REDIRECT=/no\nsuch\tfile"), CMD(program("linked_version")));
     assert_one_line(result.err);
-    assert_contains(result.err, "Tried: /no such file (path, from NCCL_REDIRECT) does not exist");
+    assert_contains(result.err, "Tried: /no\\nsuch\\tfile (path, from NCCL_REDIRECT) does not exist");
     result_free(&result);
 }
 
