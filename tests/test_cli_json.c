@@ -1,4 +1,7 @@
-/* --json of every verb: it is JSON, its keys are those of docs/json.md, and no documented key is missing. */
+/*
+ * --json of every verb: it is JSON, its keys are those of docs/json.md, and no documented key is missing.
+ * RUN ALONE: one of them, ps --all, looks at all processes of the machine.
+ */
 #include "scene.h"
 
 #include <cjson/cJSON.h>

@@ -1,4 +1,7 @@
-/* nccl-redirect ps: the running processes of a job, and the one that is at odds. */
+/*
+ * nccl-redirect ps: the running processes of a job, and the one that is at odds.
+ * RUN ALONE: it looks at all processes of the machine, other tests' too.
+ */
 #include "scene.h"
 
 #include <signal.h>
