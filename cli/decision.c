@@ -41,9 +41,10 @@ static bool consider(void *arg, const struct ncr_candidate *candidate) {
     struct deciding *deciding = arg;
     struct decision *decision = deciding->decision;
     struct ncr_verdict verdict;
-    struct considered one = {
-        .candidate = {candidate->method, make("%s", candidate->origin), make("%s", candidate->path)}};
-    one.outcome = ncr_consider(&deciding->seen, candidate->path, &decision->config, &verdict);
+    struct considered one = {.candidate = {.method = candidate->method,
+                                           .origin = make("%s", candidate->origin),
+                                           .path = make("%s", candidate->path)}};
+    one.outcome = ncr_consider(&deciding->seen, candidate, &decision->config, &verdict);
     one.why = verdict.refusal ? make("%s", verdict.refusal) : NULL;
     one.rccl = verdict.rccl;
     if (one.outcome != NCR_ABSENT)

@@ -9,7 +9,7 @@ const char *ncr_method_name(enum ncr_method method) {
 
 /** Hand one candidate to the visitor; true stops the search. */
 bool ncr_offer(struct ncr_search *search, enum ncr_method method, const char *origin, const char *path) {
-    const struct ncr_candidate candidate = {method, origin, path};
+    const struct ncr_candidate candidate = {.method = method, .origin = origin, .path = path};
     return search->visit(search->arg, &candidate);
 }
 

@@ -126,6 +126,29 @@ static void read_choices(struct ncr_config *config) {
     }
 }
 
+/* vLLM and SGLang give the value to dlopen, so a bare name is fine; a relative path is another file in every folder. */
+static void read_system_path(struct ncr_config *config) {
+    static const char *const variables[] = {"VLLM_NCCL_SO_PATH", "SGLANG_NCCL_SO_PATH"};
+    for (int i = 0; i < 2; i++) {
+        const char *value = ncr_environment(variables[i]);
+        if (!value)
+            continue;
+        if (*value != '/' && strchr(value, '/')) {
+            ncr_text_add(
+                &config->errors,
+                "%s=\"%s\" is a relative path, which is another file in every folder: ignored; use the absolute "
+                "path of a libnccl.so.2, or a bare name that the dynamic loader finds\n",
+                variables[i], value);
+        } else if (!config->system_path) {
+            config->system_path = copy(value);
+            config->system_variable = variables[i];
+        } else if (strcmp(config->system_path, value) != 0) {
+            ncr_text_add(&config->warnings, "%s=%s has no effect, %s=%s decides; unset one of them\n", variables[i],
+                         value, config->system_variable, config->system_path);
+        }
+    }
+}
+
 static const struct {
     const char *text;
     bool from, from_behind; /* bounds below: by the version, or by the first one behind it */
@@ -237,7 +260,7 @@ void ncr_config_read(struct ncr_config *config) {
     if (ncr_environment("NCCL_REDIRECT_RULES"))
         ncr_rules_read(config, ncr_environment("NCCL_REDIRECT_RULES"));
     config->torch = copy(ncr_environment("NCCL_REDIRECT_TORCH"));
-    config->system_path = copy(ncr_environment("VLLM_NCCL_SO_PATH"));
+    read_system_path(config);
     config->bind = (enum ncr_bind)read_word(config, "NCCL_REDIRECT_BIND", bind_words, 3, NCR_BIND_AUTO);
     config->tag = read_word(config, "NCCL_REDIRECT_TAG", switch_words, 2, 1);
     config->level = (enum ncr_level)read_word(config, "NCCL_REDIRECT_LOG", level_words, 5, NCR_WARN);

@@ -115,6 +115,22 @@ char *ncr_file_real(const char *path) {
     return real;
 }
 
+/**
+ * An absolute name for `path`, which is meant from `folder` if it is relative; a fresh string or NULL. Of a relative one
+ * the folder's links and dots are resolved ("./python3" lies in bin), the file's own links are not.
+ */
+char *ncr_file_absolute(const char *path, const char *folder) {
+    if (*path == '/')
+        return strdup(path);
+    char *joined = folder ? ncr_path("%s/%s", folder, path) : NULL, *parent = joined ? ncr_parent(joined, 1) : NULL;
+    char *real = parent ? ncr_file_real(parent) : NULL;
+    char *absolute = real ? ncr_path("%s/%s", real, ncr_basename(joined)) : NULL;
+    free(real);
+    free(parent);
+    free(joined);
+    return absolute;
+}
+
 /** The newest entry of a folder that begins with `prefix`, by the numbers in the names, as a fresh string; or NULL. */
 char *ncr_file_newest(const char *path, const char *prefix) {
     char *newest = NULL;

@@ -17,6 +17,22 @@ bool ncr_split_path(const char *list, const char *origin, ncr_folder_visitor *vi
     return stop;
 }
 
+struct absolute {
+    ncr_folder_visitor *visit;
+    void *arg;
+};
+
+static bool visit_absolute(void *arg, const char *origin, const char *folder) {
+    const struct absolute *absolute = arg;
+    return *folder == '/' && absolute->visit(absolute->arg, origin, folder);
+}
+
+/** The same without the relative ones: those are other folders for each process, and others may write in them. */
+bool ncr_split_absolute(const char *list, const char *origin, ncr_folder_visitor *visit, void *arg) {
+    struct absolute absolute = {visit, arg};
+    return ncr_split_path(list, origin, visit_absolute, &absolute);
+}
+
 /** Put the folder of `object_path` in the place of $ORIGIN or ${ORIGIN}; a fresh string. */
 char *ncr_expand_origin(const char *folder, const char *object_path) {
     static const char *const tokens[] = {"$ORIGIN", "${ORIGIN}"};

@@ -113,10 +113,21 @@ static bool seen_before(struct ncr_seen *seen, const struct ncr_verdict *verdict
     return false;
 }
 
+/* Whoever can write in the current folder (a shared one, /tmp) could have put a library of his own there. */
+static const char in_current_folder[] = "is a relative path: nothing is opened from the current folder";
+
 /** What one candidate of a search comes to. `seen` starts as zero; free `verdict` in every case. */
-enum ncr_outcome ncr_consider(struct ncr_seen *seen, const char *path, const struct ncr_config *config,
-                              struct ncr_verdict *verdict) {
-    ncr_judge(path, config, verdict);
+enum ncr_outcome ncr_consider(struct ncr_seen *seen, const struct ncr_candidate *candidate,
+                              const struct ncr_config *config, struct ncr_verdict *verdict) {
+    bool relative = *candidate->path != '/';
+    if (candidate->refusal || relative) {
+        *verdict = (struct ncr_verdict){
+            .refusal = strdup(candidate->refusal ? candidate->refusal : in_current_folder),
+            .missing = !candidate->refusal && !ncr_file_exists(candidate->path),
+        };
+        return verdict->missing ? NCR_ABSENT : NCR_REFUSED;
+    }
+    ncr_judge(candidate->path, config, verdict);
     if (verdict->missing)
         return NCR_ABSENT;
     if (seen_before(seen, verdict))

@@ -110,7 +110,8 @@ struct ncr_config {
     struct ncr_range require;
     char *require_text; /* as the user wrote it, or NULL */
     char *torch;        /* NCCL_REDIRECT_TORCH */
-    char *system_path;  /* VLLM_NCCL_SO_PATH */
+    char *system_path;  /* the library of the system method, as its variable names it: absolute, or a bare name */
+    const char *system_variable; /* that variable */
     enum ncr_bind bind;
     bool tag; /* mark unique ids with the backend, compare at init */
     enum ncr_level level;
@@ -150,6 +151,7 @@ bool ncr_file_exists(const char *path);
 bool ncr_file_is_executable(const char *path);
 char *ncr_file_link(const char *path);
 char *ncr_file_real(const char *path);
+char *ncr_file_absolute(const char *path, const char *folder);
 char *ncr_file_newest(const char *path, const char *prefix);
 char *ncr_path(const char *format, ...) NCR_PRINTF(1, 2);
 char *ncr_parent(const char *path, unsigned levels);
@@ -217,11 +219,16 @@ struct ncr_subject {
     unsigned object_count;
 };
 
+void ncr_subject_note_start(void);
+const char *ncr_subject_start_folder(void);
 char *ncr_subject_path(const struct ncr_subject *subject);
 void ncr_subject_names(const struct ncr_subject *subject, const char *names[2]);
 bool ncr_subject_objects(const struct ncr_subject *subject, ncr_object_visitor *visit, void *arg);
 
-/* ---- candidates.c: the order of trial; torch.c, python.c, system.c, ldcache.c, program.c: where each looks ---- */
+/*
+ * ---- candidates.c: the order of trial; torch.c, python.c, system.c, program.c: where each looks; folders.c,
+ * ld_search.c, ldcache.c: how the dynamic loader does ----
+ */
 
 enum ncr_method { NCR_BY_TORCH, NCR_BY_SYSTEM, NCR_BY_PROGRAM, NCR_BY_PATH };
 
@@ -229,6 +236,7 @@ struct ncr_candidate {
     enum ncr_method method;
     const char *origin; /* what led there: "LD_LIBRARY_PATH", "torch in VIRTUAL_ENV", … */
     const char *path;
+    const char *refusal; /* why it is none, where the search knows; else NULL */
 };
 
 /* Returns true to stop the search. */
@@ -255,8 +263,10 @@ const char *ncr_method_name(enum ncr_method method);
 typedef bool ncr_folder_visitor(void *arg, const char *origin, const char *folder);
 bool ncr_python_folders(const struct ncr_subject *subject, ncr_folder_visitor *visit, void *arg);
 bool ncr_split_path(const char *list, const char *origin, ncr_folder_visitor *visit, void *arg);
+bool ncr_split_absolute(const char *list, const char *origin, ncr_folder_visitor *visit, void *arg);
 char *ncr_expand_origin(const char *folder, const char *object_path);
 bool ncr_ldcache(const char *soname, ncr_folder_visitor *visit, void *arg);
+char *ncr_ld_find(const char *name);
 
 /* ---- judge.c: may this file be opened? ---- */
 
@@ -293,8 +303,8 @@ enum ncr_outcome {
     NCR_FIT      /* it may be opened */
 };
 
-enum ncr_outcome ncr_consider(struct ncr_seen *seen, const char *path, const struct ncr_config *config,
-                              struct ncr_verdict *verdict);
+enum ncr_outcome ncr_consider(struct ncr_seen *seen, const struct ncr_candidate *candidate,
+                              const struct ncr_config *config, struct ncr_verdict *verdict);
 
 /* ---- open.c: the decision ---- */
 

@@ -10,14 +10,14 @@ struct choosing {
     const struct ncr_config *config;
     ncr_dlopen *open;
     struct ncr_text absent;      /* candidates that do not exist */
-    struct ncr_text named_fault; /* why VLLM_NCCL_SO_PATH was refused */
+    struct ncr_text named_fault; /* why the file of config->system_variable was refused */
     struct ncr_seen seen;
     dev_t device; /* of the backend */
     ino_t inode;
 };
 
-static bool is_system_path(const struct ncr_candidate *candidate) {
-    return strcmp(candidate->origin, "VLLM_NCCL_SO_PATH") == 0;
+static bool is_system_path(const struct choosing *choosing, const struct ncr_candidate *candidate) {
+    return candidate->origin == choosing->config->system_variable;
 }
 
 static void note_refusal(struct choosing *choosing, const struct ncr_candidate *candidate, const char *why) {
@@ -26,13 +26,13 @@ static void note_refusal(struct choosing *choosing, const struct ncr_candidate *
                  ncr_method_name(candidate->method), candidate->origin, why);
     ncr_log(NCR_INFO, "passed over: %s (%s, from %s) %s", candidate->path, ncr_method_name(candidate->method),
             candidate->origin, why);
-    if (is_system_path(candidate))
+    if (is_system_path(choosing, candidate))
         ncr_text_add(&choosing->named_fault, "%s", why);
 }
 
 /* What the user named is always reported; a place that was merely searched, only together with the other empty ones. */
 static void note_absence(struct choosing *choosing, const struct ncr_candidate *candidate) {
-    if (candidate->method == NCR_BY_PATH || is_system_path(candidate)) {
+    if (candidate->method == NCR_BY_PATH || is_system_path(choosing, candidate)) {
         char *target = ncr_file_link(candidate->path);
         char *why = target ? ncr_path("is a link to %s, which does not exist", target) : strdup("does not exist");
         note_refusal(choosing, candidate, why ? why : "does not exist");
@@ -102,13 +102,13 @@ static bool try_candidate(void *arg, const struct ncr_candidate *candidate) {
     struct choosing *choosing = arg;
     struct ncr_verdict verdict;
     bool opened = false;
-    switch (ncr_consider(&choosing->seen, candidate->path, choosing->config, &verdict)) {
+    switch (ncr_consider(&choosing->seen, candidate, choosing->config, &verdict)) {
     case NCR_ABSENT:
         note_absence(choosing, candidate);
         break;
     case NCR_SEEN:
         ncr_log(NCR_DEBUG, "seen before: %s", candidate->path);
-        if (is_system_path(candidate) && !verdict.shim)
+        if (is_system_path(choosing, candidate) && !verdict.shim)
             ncr_text_add(&choosing->named_fault, "was tried before, by torch's method, and could not be used");
         break;
     case NCR_REFUSED:
@@ -122,10 +122,15 @@ static bool try_candidate(void *arg, const struct ncr_candidate *candidate) {
     return opened;
 }
 
-/* Is VLLM_NCCL_SO_PATH the backend by another way, or this shim? Then nothing that it asks for is missing. */
+/* Is the named file the backend by another way, or this shim? Then nothing that it asks for is missing. */
 static bool system_path_is_met(const struct choosing *choosing) {
+    const char *named = choosing->config->system_path;
     struct ncr_verdict verdict;
-    ncr_judge(choosing->config->system_path, choosing->config, &verdict);
+    char *path = strchr(named, '/') ? strdup(named) : ncr_ld_find(named);
+    if (!path)
+        return false;
+    ncr_judge(path, choosing->config, &verdict);
+    free(path);
     bool same = verdict.inode && verdict.inode == choosing->inode && verdict.device == choosing->device;
     bool met = same || verdict.shim;
     ncr_verdict_free(&verdict);
@@ -153,13 +158,14 @@ static void report_unmet(const struct choosing *choosing) {
                 "serves instead: %s",
                 config->torch, version, backend->path);
     if (choosing->named_fault.length)
-        ncr_log(NCR_WARN, "VLLM_NCCL_SO_PATH is not used: \"%s\" %s. NCCL %s serves instead: %s", config->system_path,
-                choosing->named_fault.data, version, backend->path);
-    else if (config->system_path && strcmp(backend->origin, "VLLM_NCCL_SO_PATH") != 0 && !system_path_is_met(choosing))
+        ncr_log(NCR_WARN, "%s is not used: \"%s\" %s. NCCL %s serves instead: %s", config->system_variable,
+                config->system_path, choosing->named_fault.data, version, backend->path);
+    else if (config->system_path && strcmp(backend->origin, config->system_variable) != 0 &&
+             !system_path_is_met(choosing))
         ncr_log(NCR_WARN,
-                "VLLM_NCCL_SO_PATH=%s is not used: %s decides, and NCCL %s (%s) serves. "
+                "%s=%s is not used: %s decides, and NCCL %s (%s) serves. "
                 "NCCL_REDIRECT=system would use it",
-                config->system_path, config->decided_by, version, backend->path);
+                config->system_variable, config->system_path, config->decided_by, version, backend->path);
 }
 
 /** Say which library serves from now on. */

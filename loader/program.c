@@ -48,11 +48,23 @@ static bool offer_in(void *arg, const char *origin, const char *folder) {
     return stop;
 }
 
+/*
+ * A relative path is meant from the current folder, also without us: the program itself says so at this very moment, no
+ * variable that came from elsewhere.
+ */
+static bool offer_requested(struct ncr_search *search) {
+    const char *requested = search->requested;
+    if (!requested || !strchr(requested, '/'))
+        return false;
+    char *path = ncr_file_absolute(requested, ".");
+    bool stop = path && ncr_offer(search, NCR_BY_PROGRAM, "the file that the program opens", path);
+    free(path);
+    return stop;
+}
+
 /** Offer what the program itself points to. */
 bool ncr_program(struct ncr_search *search) {
-    const char *requested = search->requested;
-    if (requested && strchr(requested, '/') &&
-        ncr_offer(search, NCR_BY_PROGRAM, "the file that the program opens", requested))
+    if (offer_requested(search))
         return true;
 
     struct consumers all = {.subject = search->subject};

@@ -36,15 +36,6 @@ static bool leads_to(const char *path, const char *real) {
     return same;
 }
 
-/* An absolute name for a file that was started by a relative one, so that the folders above it can be told. */
-static char *absolute(const char *name) {
-    char *folder = *name == '/' ? NULL : ncr_parent(name, 1), *real = folder ? ncr_file_real(folder) : NULL;
-    char *path = *name == '/' ? strdup(name) : real ? ncr_path("%s/%s", real, ncr_basename(name)) : NULL;
-    free(real);
-    free(folder);
-    return path;
-}
-
 /* The path by which the running interpreter was started, or NULL if this is no Python. */
 static char *running_interpreter(const struct ncr_subject *subject) {
     char *real = ncr_subject_path(subject);
@@ -54,11 +45,14 @@ static char *running_interpreter(const struct ncr_subject *subject) {
     }
     const char *names[2];
     ncr_subject_names(subject, names);
+    const char *start = ncr_subject_start_folder(); /* the current folder may be any other now */
     for (int i = 0; i < 2; i++) {
-        if (!names[i] || !strchr(names[i], '/') || strcmp(names[i], real) == 0 || !leads_to(names[i], real))
-            continue;
-        free(real);
-        return absolute(names[i]);
+        char *name = names[i] && strchr(names[i], '/') ? ncr_file_absolute(names[i], start) : NULL;
+        if (name && strcmp(name, real) != 0 && leads_to(name, real)) {
+            free(real);
+            return name;
+        }
+        free(name);
     }
     return real;
 }
@@ -125,8 +119,9 @@ static bool describe(struct python *python, char *executable, const char *origin
     return python->version;
 }
 
+/* A relative folder (of HOME=., say) would be another one in every folder. */
 static bool visit_format(ncr_folder_visitor *visit, void *arg, const char *origin, char *folder) {
-    bool stop = folder && visit(arg, origin, folder);
+    bool stop = folder && *folder == '/' && visit(arg, origin, folder);
     free(folder);
     return stop;
 }
@@ -209,22 +204,25 @@ static bool visit_if_python(void *arg, const char *origin, const char *folder) {
 
 static char *python_on_path(void) {
     char *found = NULL;
-    ncr_split_path(ncr_environment("PATH"), "PATH", visit_if_python, &found);
+    ncr_split_absolute(ncr_environment("PATH"), "PATH", visit_if_python, &found);
     return found;
 }
 
-/** Visit the package folders of the Python that the subject is or would start. Returns whether a visit stopped it. */
+/**
+ * Visit the package folders of the Python that the subject is or would start, the relative ones left out. Returns
+ * whether a visit stopped it.
+ */
 bool ncr_python_folders(const struct ncr_subject *subject, ncr_folder_visitor *visit, void *arg) {
-    if (ncr_split_path(ncr_environment("PYTHONPATH"), "PYTHONPATH", visit, arg))
+    if (ncr_split_absolute(ncr_environment("PYTHONPATH"), "PYTHONPATH", visit, arg))
         return true;
     char *running = running_interpreter(subject);
     if (running)
         return visit_executable(running, "the running Python", visit, arg);
 
     const char *venv = ncr_environment("VIRTUAL_ENV"), *conda = ncr_environment("CONDA_PREFIX");
-    if (venv && visit_executable(ncr_path("%s/bin/python3", venv), "VIRTUAL_ENV", visit, arg))
+    if (venv && *venv == '/' && visit_executable(ncr_path("%s/bin/python3", venv), "VIRTUAL_ENV", visit, arg))
         return true;
-    if (conda && visit_executable(ncr_path("%s/bin/python3", conda), "CONDA_PREFIX", visit, arg))
+    if (conda && *conda == '/' && visit_executable(ncr_path("%s/bin/python3", conda), "CONDA_PREFIX", visit, arg))
         return true;
     return visit_executable(python_on_path(), "the python3 on PATH", visit, arg);
 }

@@ -8,6 +8,31 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <unistd.h>
+
+/* The current folder at the start, if the program was started as a Python by a relative path. Written once, by the
+ * constructor. */
+static char *start_folder;
+
+static bool is_relative_python(const char *name) {
+    return name && *name != '/' && strchr(name, '/') && strncmp(ncr_basename(name), "python", 6) == 0;
+}
+
+/**
+ * For the constructor: note what a running Python's path is relative to. Later the current folder is any other one,
+ * where anybody may have put a bin/python3 and a pyvenv.cfg.
+ */
+void ncr_subject_note_start(void) {
+    const char *names[2];
+    ncr_subject_names(NULL, names);
+    if (is_relative_python(names[0]) || is_relative_python(names[1]))
+        start_folder = getcwd(NULL, 0);
+}
+
+/** The folder that the names of a start are relative to, or NULL if it is not known. */
+const char *ncr_subject_start_folder(void) {
+    return start_folder;
+}
 
 /** The file that the subject runs, links resolved, as a fresh string. */
 char *ncr_subject_path(const struct ncr_subject *subject) {

@@ -67,14 +67,19 @@ static bool offer_usual(struct pass *pass) {
     return offer_hpc_sdk(pass);
 }
 
+/* A bare name is what it is to dlopen, where the program takes it: the first file of that name which the loader finds. */
 static bool offer_named(struct ncr_search *search) {
-    const char *named = search->config->system_path;
+    const char *named = search->config->system_path, *variable = search->config->system_variable;
     if (!named)
         return false;
-    /* Without a slash dlopen would search for the name, and find this shim. */
-    char *path = strchr(named, '/') ? strdup(named) : ncr_path("./%s", named);
-    bool stop = path && ncr_offer(search, NCR_BY_SYSTEM, "VLLM_NCCL_SO_PATH", path);
-    free(path);
+    if (strchr(named, '/'))
+        return ncr_offer(search, NCR_BY_SYSTEM, variable, named);
+    char *found = ncr_ld_find(named);
+    const struct ncr_candidate candidate = {
+        NCR_BY_SYSTEM, variable, found ? found : named,
+        found ? NULL : "is not found in LD_LIBRARY_PATH, /etc/ld.so.cache and the loader's default folders"};
+    bool stop = search->visit(search->arg, &candidate);
+    free(found);
     return stop;
 }
 

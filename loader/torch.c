@@ -171,7 +171,12 @@ static bool offer_named(struct torch *torch, const char *named) {
     char *folder = ncr_parent(named, 0);
     char *inside = folder ? ncr_path("%s/torch/lib", folder) : NULL, *own = folder ? ncr_path("%s/lib", folder) : NULL;
     bool stop = false;
-    if (inside && ncr_file_exists(inside))
+    if (*named != '/')
+        ncr_text_add(&torch->search->notes,
+                     "; NCCL_REDIRECT_TORCH=\"%s\" is a relative path, which is another folder "
+                     "in every folder: use an absolute path",
+                     named);
+    else if (inside && ncr_file_exists(inside))
         stop = offer_torch(torch, "NCCL_REDIRECT_TORCH", inside);
     else if (own && ncr_file_exists(own))
         stop = offer_torch(torch, "NCCL_REDIRECT_TORCH", own);
@@ -197,7 +202,8 @@ static bool visit_library_folder(void *arg, const char *origin, const char *fold
 
 static bool visit_root(struct visit *visit, const char *variable, unsigned levels) {
     const char *value = ncr_environment(variable);
-    char *root = value ? ncr_parent(value, levels) : NULL, *folder = root ? ncr_path("%s/lib", root) : NULL;
+    char *root = value && *value == '/' ? ncr_parent(value, levels) : NULL,
+         *folder = root ? ncr_path("%s/lib", root) : NULL;
     bool found = folder && visit_library_folder(visit, variable, folder);
     free(folder);
     free(root);
@@ -213,7 +219,7 @@ static bool visit_program_folder(void *arg, const char *origin, const char *fold
     const struct visit *visit = arg;
     char *program = ncr_subject_path(visit->torch->search->subject);
     char *expanded = program ? ncr_expand_origin(folder, program) : NULL;
-    bool stop = expanded && visit_library_folder(arg, origin, expanded);
+    bool stop = expanded && *expanded == '/' && visit_library_folder(arg, origin, expanded);
     free(expanded);
     free(program);
     return stop;
@@ -223,7 +229,7 @@ static void visit_libtorch(struct visit *visit) {
     const char *runpath = NULL;
     ncr_subject_objects(visit->torch->search->subject, find_runpath, &runpath);
     if (ncr_split_path(runpath, "the program's RUNPATH", visit_program_folder, visit) ||
-        ncr_split_path(ncr_environment("LD_LIBRARY_PATH"), "LD_LIBRARY_PATH", visit_library_folder, visit) ||
+        ncr_split_absolute(ncr_environment("LD_LIBRARY_PATH"), "LD_LIBRARY_PATH", visit_library_folder, visit) ||
         visit_root(visit, "Torch_DIR", 3) /* TORCH/share/cmake/Torch */ || visit_root(visit, "LIBTORCH", 0))
         return;
     visit_root(visit, "CONDA_PREFIX", 0); /* conda's libtorch, which needs no Python */

@@ -40,7 +40,7 @@ struct trial {
 static bool judge(void *arg, const struct ncr_candidate *candidate) {
     struct trial *trial = arg;
     struct ncr_verdict verdict;
-    enum ncr_outcome outcome = ncr_consider(&trial->seen, candidate->path, trial->config, &verdict);
+    enum ncr_outcome outcome = ncr_consider(&trial->seen, candidate, trial->config, &verdict);
     if (outcome == NCR_FIT)
         trial->accepted = strdup(candidate->path);
     else if (outcome == NCR_REFUSED || candidate->method == NCR_BY_PATH)

@@ -71,11 +71,6 @@ static void the_path_is_the_systems_file(void **state) {
         assert_string_equal(result.err, "");
         result_free(&result);
     }
-    /* A name without a slash is a file of the current folder, never one that the loader searches for. */
-    const char *const here = text("VLLM_NCCL_SO_PATH=libnccl.so.2"), *folder = folder_with("libnccl.so.2", NAMED_NCCL);
-    assert_serves(ENV(here, system_here, "NCCL_REDIRECT=system"),
-                  CMD("/bin/sh", "-c", text("cd %s && exec %s libnccl.so.2", folder, program("open_nccl"))),
-                  NAMED_VERSION);
     /* Under auto and torch the system's file comes after torch's. */
     assert_serves(ENV(no_torch, no_python, system_here, named), C_PROGRAM, NAMED_VERSION);
     assert_serves(ENV(no_torch, no_python, system_here, named, "NCCL_REDIRECT=torch"), C_PROGRAM, NAMED_VERSION);

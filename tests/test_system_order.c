@@ -22,7 +22,9 @@ static bool collect(void *arg, const struct ncr_candidate *candidate) {
 
 static const char *listed(bool rccl_first) {
     struct ncr_text list = {0};
-    struct ncr_config config = {.choice = NCR_CHOOSE_SYSTEM, .system_path = getenv("VLLM_NCCL_SO_PATH")};
+    struct ncr_config config = {.choice = NCR_CHOOSE_SYSTEM,
+                                .system_path = getenv("VLLM_NCCL_SO_PATH"),
+                                .system_variable = "VLLM_NCCL_SO_PATH"};
     struct ncr_search search = {.config = &config, .rccl_first = rccl_first, .visit = collect, .arg = &list};
     assert_false(ncr_system(&search));
     return ncr_text_get(&list);
@@ -44,7 +46,7 @@ static const char *listed(bool rccl_first) {
     "the distribution /usr/local/lib/" name "\n"
 #define NAMED(name)                                                                                                    \
     "LD_LIBRARY_PATH /a/" name "\n"                                                                                    \
-    "LD_LIBRARY_PATH ./" name "\n"                                                                                     \
+    "LD_LIBRARY_PATH ./" name "\n" /* refused if it is there: relative */                                              \
     "LD_LIBRARY_PATH /b/" name "\n"                                                                                    \
     "NCCL_HOME /nccl/lib/" name "\n"                                                                                   \
     "NCCL_HOME /nccl/lib64/" name "\n"                                                                                 \
@@ -61,7 +63,7 @@ static void every_place_in_order(void **state) {
     setenv("NCCL_HOME", "/nccl", 1);
     setenv("CUDA_HOME", "/cuda", 1);
     setenv("VLLM_NCCL_SO_PATH", "my.so", 1);
-    assert_string_equal(listed(false), "VLLM_NCCL_SO_PATH ./my.so\n" NAMED("libnccl.so.2") USUAL("libnccl.so.2")
+    assert_string_equal(listed(false), "VLLM_NCCL_SO_PATH my.so\n" NAMED("libnccl.so.2") USUAL("libnccl.so.2")
                                            NAMED("librccl.so.1") USUAL("librccl.so.1"));
 }
 

@@ -36,7 +36,7 @@ static void debians_python(void **state) {
                                               "/usr/lib64/python3.11/site-packages\n");
     setenv("PYTHONPATH", "/a::/b", 1);
     setenv("PYTHONNOUSERSITE", "1", 1);
-    assert_contains(folders_of(&subject), "/a\n.\n/b\n/usr/local/lib/python3.11/dist-packages\n");
+    assert_contains(folders_of(&subject), "/a\n/b\n/usr/local/lib/python3.11/dist-packages\n");
 }
 
 static void a_python_of_its_own_prefix(void **state) {
