@@ -19,7 +19,7 @@ CPU := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 
 # initial-exec: a preloaded library has its thread-local storage from the start, and need not ask the loader for it.
 OUR_CFLAGS := -std=gnu11 -fPIC -fvisibility=hidden -ftls-model=initial-exec -Wall -Wextra -Wshadow -Wstrict-prototypes \
-              -Wmissing-prototypes -D_GNU_SOURCE $(addprefix -I,$(LOADER) $(SHIM) $(TOOL) include) -MMD -MP
+              -Wmissing-prototypes -D_GNU_SOURCE -I. $(addprefix -I,$(LOADER) $(SHIM) $(TOOL) include) -MMD -MP
 SHIM_LDFLAGS := -shared -Wl,--version-script=shim/exports.map -Wl,-z,defs -Wl,-z,relro -Wl,--hash-style=gnu -Wl,-O1
 
 # $(call objects,FOLDERS): the object file of each source in them.

@@ -9,7 +9,7 @@
 static const char *const names[] = {
 #define XX(name, since, result, role) #name, "p" #name,
 #define XX_SOLO(name, since, result, role) #name,
-#include "nccl_api.def"
+#include "abi/nccl_api.def"
 };
 
 int main(int argc, char **argv) {

@@ -9,6 +9,9 @@
 #ifndef NCR_LOADER_H
 #define NCR_LOADER_H
 
+#include "abi/functions.h"
+#include "abi/version.h"
+
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -32,53 +35,6 @@ void ncr_text_add_list(struct ncr_text *text, const char *format, va_list list) 
 void ncr_text_add_visible(struct ncr_text *text, const char *bytes, size_t length);
 void ncr_text_free(struct ncr_text *text);
 const char *ncr_text_get(const struct ncr_text *text); /* "" when empty */
-
-/* ---- api.c: the table of functions as C data ---- */
-
-enum ncr_result { NCR_CODE, NCR_TEXT, NCR_NONE, NCR_NUMBER, NCR_TEAM };
-enum ncr_route {
-    NCR_COMM0, /* NCR_COMM0 + n: the communicator is argument n */
-    NCR_COMM1,
-    NCR_COMM2,
-    NCR_COMM4 = NCR_COMM0 + 4,
-    NCR_COMM5,
-    NCR_COMM6,
-    NCR_COMM7,
-    NCR_COMM9 = NCR_COMM0 + 9,
-    NCR_COMM12 = NCR_COMM0 + 12,
-    NCR_WINDOW = 32,
-    NCR_CREATE,
-    NCR_THREAD,
-    NCR_MEMORY,
-    NCR_GROUP,
-    NCR_ALL,
-    NCR_WHY
-};
-
-struct ncr_function {
-    const char *name; /* without the p of the twin */
-    int since;        /* major * 10000 + minor * 100 + patch */
-    enum ncr_result result;
-    enum ncr_route route;
-    bool rccl; /* exists in RCCL only */
-    bool twin; /* p<name> exists too */
-};
-
-#define NCR_CORE_SINCE 20400
-
-enum {
-    NCR_ROWS = 0
-#define XX(name, since, result, route) +1
-#include "nccl_api.def"
-};
-
-extern const struct ncr_function ncr_functions[NCR_ROWS];
-
-int ncr_row(const char *name);
-bool ncr_is_api_name(const char *symbol);
-int ncr_version_from_nccl(int code);
-void ncr_version_text(int version, char text[16]);
-bool ncr_version_parse(const char *text, int *version, const char **end);
 
 /* ---- config.c: the environment, read once ---- */
 

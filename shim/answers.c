@@ -2,12 +2,10 @@
  * Calls that no backend can take: NCCL is disabled, or the library lacks the function. Each is answered in the kind of
  * its result, and ncclGetLastError tells why.
  */
+#include "abi/types.h"
 #include "shim.h"
 
 #include <errno.h>
-
-/* NCCL's result codes (nccl.h, the same in every version). */
-enum { SYSTEM_ERROR = 2, INVALID_USAGE = 5 };
 
 static void describe_lacking(struct ncr_text *text, const struct ncr_backend *backend, const struct ncr_function *f) {
     char since[16], present[16];
@@ -90,10 +88,10 @@ static struct ncr_answer in_kind(enum ncr_result result, uint64_t code) {
 struct ncr_answer ncr_answer(unsigned slot) {
     struct ncr_library *library = ncr_last_library();
     int error = errno;
-    uint64_t code = SYSTEM_ERROR;
+    uint64_t code = NCR_SYSTEM_ERROR;
     if (ncr_state() != NCR_UNBOUND && library->backend.handle) {
         refuse_row(library, slot / 2);
-        code = INVALID_USAGE;
+        code = NCR_INVALID_USAGE;
     } else {
         bool disabled = ncr_state() == NCR_DISABLED;
         ncr_set_error(library, disabled ? ncr_tell_disabled() : "NCCL was called while it was being opened");

@@ -25,7 +25,7 @@ ncr_trampolines_start:
     .endm
 #define XX(name, since, result, route) trampoline name; trampoline p##name;
 #define XX_SOLO(name, since, result, route) trampoline name; .set slot, slot + 1;
-#include "nccl_api.def"
+#include "abi/nccl_api.def"
 
 /* ---- where a slot points until the backend has an address for it: the slot's number in x17, go to `unbound` ---- */
     .set slot, 0
@@ -37,7 +37,7 @@ ncr_trampolines_start:
     .endm
 #define XX(name, since, result, route) unbound_stub name; unbound_stub p##name;
 #define XX_SOLO(name, since, result, route) unbound_stub name; .set slot, slot + 1;
-#include "nccl_api.def"
+#include "abi/nccl_api.def"
     .globl ncr_unbound_end
     .hidden ncr_unbound_end
 ncr_unbound_end:
@@ -100,7 +100,7 @@ ncr_routed_start:
     .set slot, slot + 1
     .endm
 #define XX(name, since, result, route) routed_stub; routed_stub;
-#include "nccl_api.def"
+#include "abi/nccl_api.def"
 
 /*
  * Ask ncr_route() for the address in the library that this call belongs to. No NCCL function has an argument in a
@@ -188,7 +188,7 @@ ncr_slots:
     .endm
 #define XX(name, since, result, route) slot_of name route; slot_of p##name route;
 #define XX_SOLO(name, since, result, route) slot_of name route; .quad 0;
-#include "nccl_api.def"
+#include "abi/nccl_api.def"
     .size ncr_slots, . - ncr_slots
 #endif
 

@@ -3,11 +3,10 @@
  * nothing. NCCL's own last error is one text per library, whichever thread failed; the shim's stands beside it, and the
  * newer one is told.
  */
+#include "abi/types.h"
 #include "shim.h"
 
 #include <string.h>
-
-enum { INVALID_USAGE = 5 }; /* ncclInvalidUsage, the same in every version */
 
 /* The shim's newest error, kept for ever (a program may hold the pointer), and the library that it is about. */
 static _Atomic(const char *) own_error;
@@ -119,7 +118,7 @@ static int refuse(const struct ncr_library *library, struct ncr_text *text) {
     ncr_poison_group(library);
     ncr_set_last_library(library);
     set_new_error(library, text);
-    return INVALID_USAGE;
+    return NCR_INVALID_USAGE;
 }
 
 /** Refuse a call with ncclInvalidUsage and a text; the open group, if there is one, launches nothing. */

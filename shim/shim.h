@@ -30,12 +30,6 @@ struct ncr_library {
 void ncr_library_fill(struct ncr_library *library);
 void *ncr_library_function(void *handle, unsigned slot);
 
-/* The rows of the table by name. */
-enum {
-#define XX(name, since, result, route) NCR_ROW_##name,
-#include "nccl_api.def"
-};
-
 /* ---- lock.c ---- */
 
 typedef void ncr_locked(const void *arg);

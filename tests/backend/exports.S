@@ -54,12 +54,12 @@
 #ifndef HOSTMEM_RCCL
 #define RCCL_XX(name, since, result, route)
 #endif
-#include "../../shim/nccl_api.def"
+#include "../../abi/nccl_api.def"
 
 #ifndef HOSTMEM_NO_PNCCL
 #define XX(name, since, result, route) twin name
 #define XX_SOLO(name, since, result, route)
-#include "../../shim/nccl_api.def"
+#include "../../abi/nccl_api.def"
 #endif
 
     /* The version is a number to the preprocessor; only the assembler can turn its parts into text. */

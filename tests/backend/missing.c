@@ -34,4 +34,4 @@ static ncclResult_t not_implemented(const char *name) {
         ncclResult_t code = not_implemented(#name);                                                                    \
         ANSWER_##result;                                                                                               \
     }
-#include "../../shim/nccl_api.def"
+#include "../../abi/nccl_api.def"

@@ -316,4 +316,4 @@ static int checked(const char *function, const char *kind, word handle) {
 #define ROW(special, name, route) ROW_(special, name, route)
 #define XX(name, since, result, route) ROW(IS_SPECIAL(SPECIAL_##name), name, route)
 #define RCCL_XX(name, since, result, route)
-#include "../../shim/nccl_api.def"
+#include "../../abi/nccl_api.def"

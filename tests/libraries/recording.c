@@ -10,7 +10,7 @@
 enum {
     ROWS = 0
 #define XX(name, since, result, route) +1
-#include "../../shim/nccl_api.def"
+#include "../../abi/nccl_api.def"
 };
 
 static char texts[2 * ROWS][16];
@@ -137,4 +137,4 @@ __asm__(".set row, 0");
     __asm__("function " #name ", 2*row\nfunction p" #name ", 2*row+1\n.set row, row + 1");
 #endif
 #define XX_SOLO(name, since, result, route) __asm__("function " #name ", 2*row\n.set row, row + 1");
-#include "../../shim/nccl_api.def"
+#include "../../abi/nccl_api.def"

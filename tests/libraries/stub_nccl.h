@@ -26,6 +26,6 @@ int stub_answer(void) {
 #define XX(name, since, result, route) STUB_IF(IS_OWN(OWN_##name), #name) STUB_IF(IS_OWN(OWN_p##name), "p" #name)
 #define XX_SOLO(name, since, result, route) STUB_IF(IS_OWN(OWN_##name), #name)
 #define RCCL_XX(name, since, result, route)
-#include "../../shim/nccl_api.def"
+#include "../../abi/nccl_api.def"
 
 #endif

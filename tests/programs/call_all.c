@@ -63,7 +63,7 @@ static void list_names(bool twins) {
     unsigned row = 0;
 #define XX(name, since, result, role) add_both(#name, "p" #name, row++, strcmp(#role, "WHY") == 0, twins);
 #define XX_SOLO(name, since, result, role) add(#name, 2 * row++, false);
-#include "../../shim/nccl_api.def"
+#include "../../abi/nccl_api.def"
 }
 
 /*

@@ -264,7 +264,7 @@ static int rows(struct step s) {
     } functions[] = {
 #define XX(name, since, result, route) {#name, route}, {"p" #name, route},
 #define RCCL_XX(name, since, result, route)
-#include "../../shim/nccl_api.def"
+#include "../../abi/nccl_api.def"
     };
     int calls = 0;
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {

@@ -12,7 +12,7 @@
 static const char *const names[] = {
 #define XX(name, since, result, role) #name, "p" #name,
 #define XX_SOLO(name, since, result, role) #name,
-#include "../../shim/nccl_api.def"
+#include "../../abi/nccl_api.def"
 };
 
 #if defined(__x86_64__)

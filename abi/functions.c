@@ -1,0 +1,32 @@
+/* The table of functions as C data. */
+#include "abi/functions.h"
+
+#include <string.h>
+
+const struct ncr_function ncr_functions[NCR_ROWS] = {
+#define XX(name, since, result, route) {#name, since, NCR_##result, NCR_##route, false, true},
+#define XX_SOLO(name, since, result, route) {#name, since, NCR_##result, NCR_##route, false, false},
+#define RCCL_XX(name, since, result, route) {#name, since, NCR_##result, NCR_##route, true, true},
+#include "abi/nccl_api.def"
+};
+
+/** The row of a function, by its name without the p of a twin, or -1. Asked for every export of every candidate. */
+int ncr_row(const char *name) {
+    static const unsigned char lengths[NCR_ROWS] = {
+#define XX(name, since, result, route) sizeof #name - 1,
+#include "abi/nccl_api.def"
+    };
+    size_t length = strlen(name);
+    const unsigned char *at = lengths, *end = lengths + NCR_ROWS;
+    for (; length < 256 && (at = memchr(at, (int)length, (size_t)(end - at))); at++)
+        if (memcmp(ncr_functions[at - lengths].name, name, length) == 0)
+            return (int)(at - lengths);
+    return -1;
+}
+
+/** Is this exported symbol a row of the table, or the twin of one? */
+bool ncr_is_api_name(const char *symbol) {
+    bool twin = *symbol == 'p';
+    int row = ncr_row(symbol + twin);
+    return row >= 0 && (!twin || ncr_functions[row].twin);
+}
