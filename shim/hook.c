@@ -95,9 +95,9 @@ void *ncr_open_self(int mode) {
 static void *fail(const char *file, const char *why) {
     struct ncr_text name = {0}, text = {0};
     ncr_text_add(&text, "%s: %s", file, why);
-    ncr_text_add(&name, "/proc/self/nccl-redirect/");
+    ncr_text_add(&name, "/proc/self/nccl-redirect: ");
     ncr_text_add_visible(&name, ncr_text_get(&text), text.length);
-    void *handle = ncr_real_dlopen()(name.data ? name.data : "/proc/self/nccl-redirect/out of memory", RTLD_LAZY);
+    void *handle = ncr_real_dlopen()(name.data ? name.data : "/proc/self/nccl-redirect: out of memory", RTLD_LAZY);
     ncr_text_free(&name);
     ncr_text_free(&text);
     return handle;

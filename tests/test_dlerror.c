@@ -36,7 +36,7 @@ static void assert_paths_cannot_exist(const char *calls) {
         const char *start = at;
         while (start > calls && *start != '"' && *start != '\n')
             start--;
-        if (strncmp(start, "\"/proc/self/nccl-redirect/", 26) != 0)
+        if (strncmp(start, "\"/proc/self/nccl-redirect: ", 27) != 0)
             fail_msg("a path that can be prepared is opened: %.200s", start);
     }
     assert_true(found > 0); /* else this shows nothing */

@@ -73,7 +73,8 @@ static void a_good_file_binds_later(void **state) {
     const char *const *command = CMD(program("open_nccl"), "libnccl.so.2", broken, good, "libnccl.so.2");
     struct result result = run(WITH_SHIM, ENV(places, torch, NO_OTHER), command);
     assert_contains(result.out, "libnccl.so.2: dlerror=");
-    assert_contains(result.out, text("%s: dlerror=%s: NCCL is disabled by nccl-redirect: ", broken, broken));
+    assert_contains(result.out, text("%s: dlerror=/proc/self/nccl-redirect: %s: NCCL is disabled by nccl-redirect: ",
+                                     broken, broken));
     assert_contains(result.out, text("%s: version=21803 code=0\nlibnccl.so.2: version=21803 code=0\n", good));
     assert_int_equal(result.status, 0);
     result_free(&result);
