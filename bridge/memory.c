@@ -130,15 +130,22 @@ static struct {
     void *buffer;
 } * windows;
 static size_t window_count, window_room;
-static atomic_flag busy = ATOMIC_FLAG_INIT;
+static struct ncr_mutex busy;
 
-static void enter(void) {
-    while (atomic_flag_test_and_set_explicit(&busy, memory_order_acquire))
-        ;
+static void before_fork(void) {
+    ncr_mutex_lock(&busy);
 }
 
 static void leave(void) {
-    atomic_flag_clear_explicit(&busy, memory_order_release);
+    ncr_mutex_unlock(&busy);
+}
+
+/* A fork must not copy the lock while another thread holds it. */
+static void enter(void) {
+    static atomic_flag registered = ATOMIC_FLAG_INIT;
+    if (!atomic_flag_test_and_set(&registered))
+        ncr_at_fork(before_fork, leave);
+    ncr_mutex_lock(&busy);
 }
 
 static void remember(ncr_window window, void *buffer) {

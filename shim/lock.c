@@ -13,9 +13,31 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* ---- our lock: a futex, because pthread's mutex is not in libc before glibc 2.34 ---- */
+/* ---- a lock whose waiters sleep: a futex, because pthread's mutex is not in libc before glibc 2.34 ---- */
 
-static _Atomic int word;         /* 0 free, 1 held, 2 held and waited for */
+/**
+ * Nobody spins: a thread of real-time priority that did, on the processor of a holder of lower priority, would keep it
+ * from ever leaving. Keeps errno. Not to be taken twice by one thread.
+ */
+void ncr_mutex_lock(struct ncr_mutex *mutex) {
+    int error = errno, expected = 0;
+    if (!atomic_compare_exchange_strong(&mutex->word, &expected, 1))
+        while (atomic_exchange(&mutex->word, 2) != 0)
+            syscall(SYS_futex, &mutex->word, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0);
+    errno = error;
+}
+
+/** By the thread that has locked it; in a forked child, by the child of that thread. Keeps errno. */
+void ncr_mutex_unlock(struct ncr_mutex *mutex) {
+    int error = errno;
+    if (atomic_exchange(&mutex->word, 0) == 2)
+        syscall(SYS_futex, &mutex->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    errno = error;
+}
+
+/* ---- our lock ---- */
+
+static struct ncr_mutex binding;
 static _Atomic pthread_t holder; /* 0 while nobody holds it; the same thread has the same value in a forked child */
 
 /** Does this very thread bind? Then a constructor of the library that is being opened came back to us. */
@@ -24,18 +46,13 @@ bool ncr_lock_is_mine(void) {
 }
 
 static void lock(void) {
-    int error = errno, expected = 0;
-    if (!atomic_compare_exchange_strong(&word, &expected, 1))
-        while (atomic_exchange(&word, 2) != 0)
-            syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0);
+    ncr_mutex_lock(&binding);
     atomic_store(&holder, pthread_self());
-    errno = error;
 }
 
 static void unlock(void) {
     atomic_store(&holder, 0);
-    if (atomic_exchange(&word, 0) == 2)
-        syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    ncr_mutex_unlock(&binding);
 }
 
 /* ---- forks: registered before the first use; two threads may both do so, then the handlers run twice ---- */

@@ -36,6 +36,12 @@ typedef void ncr_locked(const void *arg);
 
 typedef void ncr_fork_handler(void);
 
+struct ncr_mutex {
+    _Atomic int word; /* 0 free, 1 held, 2 held and waited for */
+};
+
+void ncr_mutex_lock(struct ncr_mutex *mutex);
+void ncr_mutex_unlock(struct ncr_mutex *mutex);
 bool ncr_lock_is_mine(void);
 void ncr_at_fork(ncr_fork_handler *before, ncr_fork_handler *after);
 void ncr_locked_run(ncr_locked *code, const void *arg);
