@@ -4,16 +4,16 @@
 #include <string.h>
 
 const struct ncr_function ncr_functions[NCR_ROWS] = {
-#define XX(name, since, result, route) {#name, since, NCR_##result, NCR_##route, false, true},
-#define XX_SOLO(name, since, result, route) {#name, since, NCR_##result, NCR_##route, false, false},
-#define RCCL_XX(name, since, result, route) {#name, since, NCR_##result, NCR_##route, true, true},
+#define XX(name, since, result, route, makes) {#name, since, NCR_##result, NCR_##route, NCR_##makes, false, true},
+#define XX_SOLO(name, since, result, route, makes) {#name, since, NCR_##result, NCR_##route, NCR_##makes, false, false},
+#define RCCL_XX(name, since, result, route, makes) {#name, since, NCR_##result, NCR_##route, NCR_##makes, true, true},
 #include "abi/nccl_api.def"
 };
 
-/** The row of a function, by its name without the p of a twin, or -1. Asked for every export of every candidate. */
+/** The row of a function, by its name without the p of a profiling alias, or -1. Asked for every export of every candidate. */
 int ncr_row(const char *name) {
     static const unsigned char lengths[NCR_ROWS] = {
-#define XX(name, since, result, route) sizeof #name - 1,
+#define XX(name, since, result, route, makes) sizeof #name - 1,
 #include "abi/nccl_api.def"
     };
     size_t length = strlen(name);
@@ -24,7 +24,7 @@ int ncr_row(const char *name) {
     return -1;
 }
 
-/** Is this exported symbol a row of the table, or the twin of one? */
+/** Is this exported symbol a row of the table, or the profiling alias of one? */
 bool ncr_is_api_name(const char *symbol) {
     bool twin = *symbol == 'p';
     int row = ncr_row(symbol + twin);

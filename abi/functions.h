@@ -8,17 +8,13 @@
 #include <stdbool.h>
 
 enum ncr_result { NCR_CODE, NCR_TEXT, NCR_NONE, NCR_NUMBER, NCR_TEAM };
+/* Arguments 0 to 15 of a column. */
+#define NCR_16(name)                                                                                                   \
+    name##0, name##1, name##2, name##3, name##4, name##5, name##6, name##7, name##8, name##9, name##10, name##11,      \
+        name##12, name##13, name##14, name##15
 enum ncr_route {
-    NCR_COMM0, /* NCR_COMM0 + n: the communicator is argument n */
-    NCR_COMM1,
-    NCR_COMM2,
-    NCR_COMM4 = NCR_COMM0 + 4,
-    NCR_COMM5,
-    NCR_COMM6,
-    NCR_COMM7,
-    NCR_COMM9 = NCR_COMM0 + 9,
-    NCR_COMM12 = NCR_COMM0 + 12,
-    NCR_WINDOW = 32,
+    NCR_16(NCR_COMM), /* NCR_COMM0 + n: the communicator is argument n */
+    NCR_WINDOW,
     NCR_CREATE,
     NCR_THREAD,
     NCR_MEMORY,
@@ -26,21 +22,29 @@ enum ncr_route {
     NCR_ALL,
     NCR_WHY
 };
+enum ncr_makes {
+    NCR_NOTHING,
+    NCR_BEFORE_NEW = 15, /* from 16 on the low four bits are the argument's number */
+    NCR_16(NCR_NEW_COMM),
+    NCR_16(NCR_NEW_WINDOW),
+    NCR_16(NCR_NEW_MEMORY)
+};
 
 struct ncr_function {
-    const char *name; /* without the p of the twin */
+    const char *name; /* without the p of the profiling alias */
     int since;        /* major * 10000 + minor * 100 + patch */
     enum ncr_result result;
     enum ncr_route route;
+    enum ncr_makes makes;
     bool rccl; /* exists in RCCL only */
-    bool twin; /* p<name> exists too */
+    bool twin; /* the profiling alias p<name> exists too */
 };
 
 #define NCR_CORE_SINCE 20400
 
 /* The rows of the table by name, and their number. */
 enum {
-#define XX(name, since, result, route) NCR_ROW_##name,
+#define XX(name, since, result, route, makes) NCR_ROW_##name,
 #include "abi/nccl_api.def"
     NCR_ROWS
 };

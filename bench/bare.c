@@ -7,8 +7,8 @@
 #include <stdio.h>
 
 static const char *const names[] = {
-#define XX(name, since, result, role) #name, "p" #name,
-#define XX_SOLO(name, since, result, role) #name,
+#define XX(name, since, result, route, makes) #name, "p" #name,
+#define XX_SOLO(name, since, result, route, makes) #name,
 #include "abi/nccl_api.def"
 };
 

@@ -19,21 +19,19 @@ int ncr_comm_init_rank(ncr_comm *comm, int ranks, struct ncr_id id, int rank) {
     int code = library ? take_id(library, false, &id) : NCR_SYSTEM_ERROR;
     if (code)
         return code;
-    ncr_expect(comm);
-    return ncr_made(library, NCR_COMMUNICATORS, comm, NCR_OWN(library, ncclCommInitRank)(comm, ranks, id, rank));
+    struct ncr_making making = {.library = library};
+    ncr_comm *place = ncr_expect(&making, comm);
+    return ncr_made(&making, NCR_OWN(library, ncclCommInitRank)(place, ranks, id, rank));
 }
 
 /** ncclCommInitAll. */
 int ncr_comm_init_all(ncr_comm *comms, int devices, const int *list) {
     struct ncr_library *library = ncr_library_to_create(__builtin_return_address(0), NULL, NULL);
-    int code = NCR_SYSTEM_ERROR;
-    for (int i = 0; library && comms && i < devices; i++)
-        ncr_expect(&comms[i]);
-    if (library)
-        code = NCR_OWN(library, ncclCommInitAll)(comms, devices, list);
-    for (int i = 0; library && comms && i < devices; i++)
-        ncr_made(library, NCR_COMMUNICATORS, &comms[i], code);
-    return code;
+    struct ncr_making making = {.library = library};
+    if (!library)
+        return NCR_SYSTEM_ERROR;
+    ncr_comm *place = ncr_expect_several(&making, comms, devices);
+    return ncr_made(&making, NCR_OWN(library, ncclCommInitAll)(place, devices, list));
 }
 
 /* ncclCommInitRankConfig before 2.14: a communicator with all defaults is the same thing; a non-blocking one is not. */
@@ -45,10 +43,11 @@ static int init_rank_config(struct ncr_library *library, ncr_comm *comm, int ran
         int blocking;
     } first = {.blocking = 1};
     void *fitted = ncr_config_fit(library, config, &copy);
-    ncr_expect(comm);
-    if (library->targets[2 * NCR_ROW_ncclCommInitRankConfig])
-        return ncr_made(library, NCR_COMMUNICATORS, comm,
-                        NCR_OWN(library, ncclCommInitRankConfig)(comm, ranks, id, rank, fitted));
+    struct ncr_making making = {.library = library};
+    if (library->targets[2 * NCR_ROW_ncclCommInitRankConfig]) {
+        ncr_comm *place = ncr_expect(&making, comm);
+        return ncr_made(&making, NCR_OWN(library, ncclCommInitRankConfig)(place, ranks, id, rank, fitted));
+    }
     if (config)
         memcpy(&first.head.size, config, sizeof first.head.size);
     if (config && first.head.size >= sizeof first)
@@ -58,7 +57,8 @@ static int init_rank_config(struct ncr_library *library, ncr_comm *comm, int ran
                                     "NCCL_CONFIG_INITIALIZER");
     if (first.blocking == 0)
         return ncr_refuse_lacking(library, "ncclCommInitRankConfig", " of a non-blocking communicator", 21403);
-    return ncr_made(library, NCR_COMMUNICATORS, comm, NCR_OWN(library, ncclCommInitRank)(comm, ranks, id, rank));
+    ncr_comm *place = ncr_expect(&making, comm);
+    return ncr_made(&making, NCR_OWN(library, ncclCommInitRank)(place, ranks, id, rank));
 }
 
 /** ncclCommInitRankConfig. */
@@ -73,11 +73,12 @@ int ncr_comm_init_rank_config(ncr_comm *comm, int ranks, struct ncr_id id, int r
 static int init_rank_scalable(struct ncr_library *library, ncr_comm *comm, int ranks, int rank, int id_count,
                               struct ncr_id *ids, void *config) {
     struct ncr_config_copy copy;
-    ncr_expect(comm);
-    if (library->targets[2 * NCR_ROW_ncclCommInitRankScalable])
-        return ncr_made(library, NCR_COMMUNICATORS, comm,
-                        NCR_OWN(library, ncclCommInitRankScalable)(comm, ranks, rank, id_count, ids,
-                                                                   ncr_config_fit(library, config, &copy)));
+    if (library->targets[2 * NCR_ROW_ncclCommInitRankScalable]) {
+        struct ncr_making making = {.library = library};
+        void *fitted = ncr_config_fit(library, config, &copy);
+        ncr_comm *place = ncr_expect(&making, comm);
+        return ncr_made(&making, NCR_OWN(library, ncclCommInitRankScalable)(place, ranks, rank, id_count, ids, fitted));
+    }
     if (!ids || id_count < 1)
         return ncr_invalid(library, "ncclCommInitRankScalable: there is no unique id");
     if (id_count > 1)
@@ -103,14 +104,14 @@ int ncr_comm_init_rank_scalable(ncr_comm *comm, int ranks, int rank, int id_coun
     return code;
 }
 
-/** ncclCommSplit. */
+/** ncclCommSplit. Without a color it makes nothing, also where it answers that it is in progress. */
 int ncr_comm_split(ncr_comm comm, int color, int key, ncr_comm *new_comm, void *config) {
     struct ncr_library *library = ncr_library_of(comm);
     struct ncr_config_copy copy;
     void *fitted = ncr_config_fit(library, config, &copy);
-    ncr_expect(new_comm);
-    return ncr_made(library, NCR_COMMUNICATORS, new_comm,
-                    NCR_OWN(library, ncclCommSplit)(comm, color, key, new_comm, fitted));
+    struct ncr_making making = {.library = library, .parent = comm};
+    ncr_comm *place = color < 0 ? new_comm : ncr_expect(&making, new_comm);
+    return ncr_made(&making, NCR_OWN(library, ncclCommSplit)(comm, color, key, place, fitted));
 }
 
 /** ncclCommShrink. */
@@ -118,9 +119,9 @@ int ncr_comm_shrink(ncr_comm comm, int *excluded, int count, ncr_comm *new_comm,
     struct ncr_library *library = ncr_library_of(comm);
     struct ncr_config_copy copy;
     void *fitted = ncr_config_fit(library, config, &copy);
-    ncr_expect(new_comm);
-    return ncr_made(library, NCR_COMMUNICATORS, new_comm,
-                    NCR_OWN(library, ncclCommShrink)(comm, excluded, count, new_comm, fitted, flags));
+    struct ncr_making making = {.library = library, .parent = comm};
+    ncr_comm *place = ncr_expect(&making, new_comm);
+    return ncr_made(&making, NCR_OWN(library, ncclCommShrink)(comm, excluded, count, place, fitted, flags));
 }
 
 /** ncclCommGrow; on a joining rank there is no communicator yet, and the id decides whether it may join. */
@@ -136,9 +137,9 @@ int ncr_comm_grow(ncr_comm comm, int ranks, const struct ncr_id *id, int rank, n
     void *fitted = ncr_config_fit(library, config, &copy);
     if (code)
         return code;
-    ncr_expect(new_comm);
-    return ncr_made(library, NCR_COMMUNICATORS, new_comm,
-                    NCR_OWN(library, ncclCommGrow)(comm, ranks, id, rank, new_comm, fitted));
+    struct ncr_making making = {.library = library, .parent = comm};
+    ncr_comm *place = ncr_expect(&making, new_comm);
+    return ncr_made(&making, NCR_OWN(library, ncclCommGrow)(comm, ranks, id, rank, place, fitted));
 }
 
 /** ncclCommFinalize before 2.14: ncclCommDestroy does the work there. NULL is allowed (v2.14.3:init.cc:1378). */

@@ -192,11 +192,12 @@ int ncr_window_register(ncr_comm comm, void *buffer, size_t size, ncr_window *wi
     bool tells = library->targets[2 * NCR_ROW_ncclWinGetUserPtr] != NULL;
     if (window && !tells)
         *window = NULL; /* in a group NCCL writes it later, and this one stays unknown */
-    ncr_expect(window);
-    int code = NCR_OWN(library, ncclCommWindowRegister)(comm, buffer, size, window, flags);
+    struct ncr_making making = {.library = library, .kind = NCR_WINDOWS, .parent = comm};
+    ncr_window *place = ncr_expect(&making, window);
+    int code = ncr_made(&making, NCR_OWN(library, ncclCommWindowRegister)(comm, buffer, size, place, flags));
     if (code == NCR_SUCCESS && !tells && window && *window)
         remember(*window, buffer);
-    return ncr_made(library, NCR_WINDOWS, window, code);
+    return code;
 }
 
 /** ncclCommWindowDeregister, likewise. */

@@ -67,24 +67,3 @@ struct ncr_library *ncr_library_to_create(const void *caller, const void *config
         ncr_enter(library);
     return library;
 }
-
-/** Before a call that makes a handle: what is there is not it. */
-void ncr_expect(void **handle) {
-    if (!ncr_routing() || !handle)
-        return;
-    ncr_forget_later(handle);
-    *handle = NULL;
-}
-
-/** After that call: the handle is the library's, now or when NCCL writes it. Returns `code`, the call's result. */
-int ncr_made(struct ncr_library *library, enum ncr_kind kind, void **handle, int code) {
-    if (!ncr_routing() || !handle || (code != NCR_SUCCESS && code != NCR_IN_PROGRESS))
-        return code;
-    void *made = __atomic_load_n(handle, __ATOMIC_ACQUIRE);
-    const void *group = ncr_group_of_thread();
-    if (made)
-        ncr_own(kind, made, library);
-    else if (group || code == NCR_IN_PROGRESS)
-        ncr_own_later(kind, handle, library, group);
-    return code;
-}

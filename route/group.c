@@ -51,6 +51,11 @@ void ncr_group_settle(bool all) {
         atomic_store(&all_settled, true);
 }
 
+/** This thread may be in a group that began before routing. */
+bool ncr_group_may_be_older(void) {
+    return ncr_group.depth == 0 && !ncr_group.settled && !atomic_load(&all_settled);
+}
+
 /* The same on all ranks: versions and files are, indices need not be. */
 static bool ends_before(struct ncr_library *a, struct ncr_library *b) {
     if (a->backend.version != b->backend.version)
@@ -74,9 +79,11 @@ static bool is_error(int code) {
 }
 
 /*
- * The first real error, else ncclInProgress, else success. The library that failed is the one whose error is asked for.
+ * A library's part of the group has ended. The first real error, else ncclInProgress, else success; the library that
+ * failed is the one whose error is asked for.
  */
 static void join_code(int *code, int more, const struct ncr_library *library) {
+    ncr_pending_group_ended(&ncr_group, library, more);
     if (is_error(*code) || more == NCR_SUCCESS)
         return;
     *code = more;
@@ -90,8 +97,7 @@ static void join_code(int *code, int more, const struct ncr_library *library) {
 static bool may_be_older(const char *function) {
     struct ncr_library *library = ncr_library_at(0);
     ncr_set_last_library(library);
-    if (!ncr_group.settled && !atomic_load(&all_settled) && library->backend.handle &&
-        library->backend.version >= 20703)
+    if (ncr_group_may_be_older() && library->backend.handle && library->backend.version >= 20703)
         return true;
     ncr_fail(NCR_INVALID_USAGE, "%s: this thread is in no group; nccl_redirect_use() is not allowed in one", function);
     return false;
@@ -99,6 +105,7 @@ static bool may_be_older(const char *function) {
 
 static int settle(int code) {
     ncr_group.settled = is_error(code);
+    ncr_pending_look();
     return code;
 }
 
@@ -115,7 +122,6 @@ int ncr_group_end(void) {
         join_code(&code, call(library, NCR_ROW_ncclGroupEnd), library);
     }
     ncr_group.spoilt = false;
-    ncr_settle_group(&ncr_group, code);
     return code;
 }
 
@@ -155,6 +161,5 @@ int ncr_group_simulate_end(void *info) {
     if (given && code == NCR_SUCCESS)
         given->seconds = largest;
     ncr_group.spoilt = false;
-    ncr_settle_group(&ncr_group, NCR_INVALID_USAGE); /* nothing was made */
     return code;
 }

@@ -1,7 +1,8 @@
 /*
  * Which library made a handle: asked on every routed call, without a lock. Open addressing in a table that is replaced
  * when it is full and never freed, because a reader may be in it. Written under a lock, when something is created or
- * destroyed (owners.c).
+ * destroyed (owners.c). A handle is in the table before the program gets it (pending.c), so one that is not is older
+ * than routing.
  */
 #ifndef NCR_OWNERS_H
 #define NCR_OWNERS_H
@@ -49,7 +50,15 @@ __attribute__((always_inline)) static inline struct ncr_library *ncr_owner(enum 
     struct ncr_owner *known = ncr_owner_find(atomic_load_explicit(&ncr_owners[kind], memory_order_acquire), handle);
     if (known && handle)
         return atomic_load_explicit(&known->library, memory_order_relaxed);
-    return ncr_owner_of_unknown(kind, handle);
+    return ncr_library_at(0);
 }
+
+/* ---- owners.c: the lock of the tables, which also guards what is pending; and what runs under it ---- */
+
+void ncr_owners_lock(void);
+void ncr_owners_unlock(void);
+void ncr_own_locked(enum ncr_kind kind, const void *handle, struct ncr_library *library);
+void ncr_disown_locked(enum ncr_kind kind, const void *handle);
+bool ncr_is_pending_locked(void);
 
 #endif

@@ -4,12 +4,6 @@
  */
 #include "owners.h"
 
-#if defined(__x86_64__)
-#define ARGUMENT_REGISTERS 6
-#elif defined(__aarch64__)
-#define ARGUMENT_REGISTERS 8
-#endif
-
 /* One stub per slot, 16 bytes each (shim/entry_*.S). */
 extern const char ncr_routed_start[];
 
@@ -33,25 +27,52 @@ void ncr_set_last_library(const struct ncr_library *library) {
 }
 
 static const void *argument(unsigned n, const uintptr_t *registers, const uintptr_t *stack) {
-    return (const void *)(n < ARGUMENT_REGISTERS ? registers[n] : stack[n - ARGUMENT_REGISTERS]);
+    return (const void *)(n < NCR_ARGUMENT_REGISTERS ? registers[n] : stack[n - NCR_ARGUMENT_REGISTERS]);
+}
+
+/* Where the program's call returns to, as routed (entry_*.S) leaves it. */
+static const void *return_address(const uintptr_t *registers, const uintptr_t *stack) {
+#if defined(__x86_64__)
+    (void)registers;
+    return (const void *)stack[-1];
+#else
+    (void)stack;
+    return (const void *)registers[-1];
+#endif
+}
+
+/* A row that makes something and has no function of its own. */
+static void *make(unsigned slot, struct ncr_library *library, const uintptr_t *registers, const uintptr_t *stack) {
+    enum ncr_route route = ncr_functions[slot / 2].route;
+    if (route == NCR_CREATE)
+        library = ncr_library_to_create(return_address(registers, stack), NULL, NULL);
+    if (!library)
+        return ncr_answer_with(NCR_SYSTEM_ERROR);
+    return ncr_call_maker(slot, library, route <= NCR_COMM15 ? argument(route - NCR_COMM0, registers, stack) : NULL,
+                          registers, stack);
 }
 
 /**
  * Called from entry_*.S for a routed slot: where this call goes, or NULL if its library lacks the function. `registers`
- * are the argument registers, `stack` the arguments behind them. Takes no lock.
+ * are the argument registers, `stack` the arguments behind them. Takes no lock, unless the call makes something.
  */
 void *ncr_route(unsigned slot, const uintptr_t *registers, const uintptr_t *stack) {
-    enum ncr_route route = ncr_functions[slot / 2].route;
+    const struct ncr_function *f = &ncr_functions[slot / 2];
     struct ncr_library *library;
-    if (route < NCR_WINDOW)
-        library = ncr_owner(NCR_COMMUNICATORS, argument(route - NCR_COMM0, registers, stack));
-    else if (route == NCR_WINDOW)
+    if (f->route <= NCR_COMM15)
+        library = ncr_owner(NCR_COMMUNICATORS, argument(f->route - NCR_COMM0, registers, stack));
+    else if (f->route == NCR_WINDOW)
         library = ncr_owner(NCR_WINDOWS, (const void *)registers[0]);
+    else if (f->route == NCR_MEMORY)
+        library = ncr_owner(NCR_MEMORIES, (const void *)registers[0]);
     else
         library = ncr_chosen_library();
     last = library;
-    if (ncr_group.depth > 0 && route <= NCR_WINDOW)
+    if (ncr_group.depth > 0 && f->route <= NCR_WINDOW)
         ncr_group_join(library);
+    /* Another function than the library's own is ours, and remembers by itself (bridge/create.c). */
+    if (f->makes != NCR_NOTHING && library->entries[slot] == library->targets[slot])
+        return make(slot, library, registers, stack);
     return library->entries[slot];
 }
 
@@ -109,12 +130,28 @@ static void reset_debug_internal(void) {
     reset_all(NCR_ROW_ncclResetDebugInitInternal);
 }
 
+/* What NCCL tells here, the program knows of what is pending; so it gets the handles first. */
+static int get_async_error(void *communicator, int *state) {
+    typedef int get(void *, int *);
+    struct ncr_library *library = ncr_owner(NCR_COMMUNICATORS, communicator);
+    plain_function *entry = function_of(library, NCR_ROW_ncclCommGetAsyncError);
+    ncr_enter(library);
+    if (!entry)
+        return lacks(library, NCR_ROW_ncclCommGetAsyncError);
+    int code = ((get *)entry)(communicator, state);
+    if (code == NCR_SUCCESS && state)
+        ncr_pending_reported(communicator, *state);
+    return code;
+}
+
 /* ---- what destroys: the handle is forgotten first, because its address may be used again at once ---- */
 
 /* A call that has failed has destroyed nothing. */
 static int destroyed(enum ncr_kind kind, const void *handle, struct ncr_library *library, int code) {
     if (code != NCR_SUCCESS && code != NCR_IN_PROGRESS)
         ncr_own_again(kind, handle, library);
+    else if (code == NCR_SUCCESS)
+        ncr_pending_destroyed(kind, handle);
     return code;
 }
 
@@ -157,10 +194,9 @@ static int mem_alloc(void **pointer, size_t size) {
     last = library;
     if (!entry)
         return lacks(library, NCR_ROW_ncclMemAlloc);
-    int code = ((alloc *)entry)(pointer, size);
-    if (code == NCR_SUCCESS)
-        ncr_own(NCR_MEMORIES, *pointer, library);
-    return code;
+    struct ncr_making making = {.library = library, .kind = NCR_MEMORIES};
+    void **place = ncr_expect(&making, pointer);
+    return ncr_made(&making, ((alloc *)entry)(place, size));
 }
 
 static int mem_free(void *pointer) {
@@ -184,48 +220,50 @@ static void *address_of(plain_function *function) {
     return code.address;
 }
 
-/* Rows that are not served by a jump from ncr_route(). */
-static plain_function *function_instead(unsigned row) {
-    switch (row) {
-    case NCR_ROW_ncclGetVersion:
-        return (plain_function *)get_version;
-    case NCR_ROW_ncclGetErrorString:
-        return (plain_function *)get_error_string;
-    case NCR_ROW_ncclGroupStart:
-        return (plain_function *)ncr_group_start;
-    case NCR_ROW_ncclGroupEnd:
-        return (plain_function *)ncr_group_end;
-    case NCR_ROW_ncclGroupSimulateEnd:
-        return (plain_function *)ncr_group_simulate_end;
-    case NCR_ROW_ncclResetDebugInit:
-        return reset_debug;
-    case NCR_ROW_ncclResetDebugInitInternal:
-        return reset_debug_internal;
-    case NCR_ROW_ncclSetEncryption:
-        return (plain_function *)ncr_set_encryption;
-    case NCR_ROW_ncclCommDestroy:
-        return (plain_function *)destroy;
-    case NCR_ROW_ncclCommAbort:
-        return (plain_function *)abort_communicator;
-    case NCR_ROW_ncclCommWindowDeregister:
-        return (plain_function *)deregister_window;
-    case NCR_ROW_ncclMemAlloc:
-        return (plain_function *)mem_alloc;
-    case NCR_ROW_ncclMemFree:
-        return (plain_function *)mem_free;
-    default:
-        return NULL;
-    }
-}
+/*
+ * Rows with a function of their own, instead of a jump by ncr_route(). A macro for each, so that the table can be
+ * compared with them while it is compiled: the words "~, function" are two where a name that is no macro is one.
+ */
+#define INSTEAD_ncclGetVersion ~, get_version
+#define INSTEAD_ncclGetErrorString ~, get_error_string
+#define INSTEAD_ncclGroupStart ~, ncr_group_start
+#define INSTEAD_ncclGroupEnd ~, ncr_group_end
+#define INSTEAD_ncclGroupSimulateEnd ~, ncr_group_simulate_end
+#define INSTEAD_ncclResetDebugInit ~, reset_debug
+#define INSTEAD_ncclResetDebugInitInternal ~, reset_debug_internal
+#define INSTEAD_ncclSetEncryption ~, ncr_set_encryption
+#define INSTEAD_ncclCommGetAsyncError ~, get_async_error
+#define INSTEAD_ncclCommDestroy ~, destroy
+#define INSTEAD_ncclCommAbort ~, abort_communicator
+#define INSTEAD_ncclCommWindowDeregister ~, deregister_window
+#define INSTEAD_ncclMemAlloc ~, mem_alloc
+#define INSTEAD_ncclMemFree ~, mem_free
+
+#define SECOND(a, b, ...) b
+#define THIRD(a, b, c, ...) c
+#define FUNCTION(...) SECOND(__VA_ARGS__, NULL, NULL)
+#define HAS_FUNCTION(...) THIRD(__VA_ARGS__, true, false, false)
+
+static plain_function *const instead[NCR_ROWS] = {
+#define XX(name, since, result, route, makes) (plain_function *)FUNCTION(INSTEAD_##name),
+#include "abi/nccl_api.def"
+};
+
+#define XX(name, since, result, route, makes)                                                                          \
+    _Static_assert((NCR_##route != NCR_GROUP && NCR_##route != NCR_ALL) || HAS_FUNCTION(INSTEAD_##name),               \
+                   #name ": a row of the route " #route " needs a function in route/route.c");                         \
+    _Static_assert(NCR_##route != NCR_WHY || NCR_ROW_##name == NCR_ROW_ncclGetLastError,                               \
+                   #name ": the route WHY is that of ncclGetLastError alone");                                         \
+    _Static_assert(NCR_##makes == NCR_NOTHING || NCR_##result == NCR_CODE,                                             \
+                   #name ": only a function with a result code can make something");
+#include "abi/nccl_api.def"
 
 /* The functions that create communicators choose the library themselves (bridge/create.c). */
 static void *routed_address(unsigned slot) {
-    plain_function *function = function_instead(slot / 2);
-    if (function)
-        return address_of(function);
-    if (ncr_functions[slot / 2].route == NCR_CREATE)
-        return ncr_create_bridge(slot / 2);
-    return (void *)(uintptr_t)(ncr_routed_start + 16 * (size_t)slot);
+    void *address = address_of(instead[slot / 2]);
+    if (!address && ncr_functions[slot / 2].route == NCR_CREATE)
+        address = ncr_create_bridge(slot / 2);
+    return address ? address : (void *)(uintptr_t)(ncr_routed_start + 16 * (size_t)slot);
 }
 
 /**

@@ -11,14 +11,20 @@
 
 /* ---- owners.c: which library made this handle; owners.h has the question ---- */
 
-void ncr_own(enum ncr_kind kind, const void *handle, struct ncr_library *library);
 void ncr_own_again(enum ncr_kind kind, const void *handle, struct ncr_library *library);
 void ncr_disown(enum ncr_kind kind, const void *handle);
-struct ncr_library *ncr_owner_of_unknown(enum ncr_kind kind, const void *handle);
-void ncr_own_later(enum ncr_kind kind, void **where, struct ncr_library *library, const void *group);
-void ncr_settle_later(void);
-void ncr_settle_group(const void *group, int code);
-void ncr_forget_later(void **where);
+
+/* ---- pending.c: handles that NCCL writes, now or later ---- */
+
+/* ncr_expect() and ncr_made() are in shim.h. */
+void ncr_pending_look(void);
+void ncr_pending_reported(const void *communicator, int state);
+void ncr_pending_destroyed(enum ncr_kind kind, const void *handle);
+void ncr_pending_group_ended(const void *group, const struct ncr_library *library, int code);
+
+/* ---- watch.c ---- */
+
+void ncr_watch_pending(void);
 
 /* ---- libraries.c: the opened libraries; build_id.c ---- */
 
@@ -62,6 +68,19 @@ int ncr_group_simulate_end(void *info);
 void ncr_group_join(struct ncr_library *library);
 void ncr_group_settle(bool all);
 const void *ncr_group_of_thread(void);
+bool ncr_group_may_be_older(void);
+
+/* ---- maker.c: rows that make something and have no function of their own ---- */
+
+#if defined(__x86_64__)
+enum { NCR_ARGUMENT_REGISTERS = 6 };
+#elif defined(__aarch64__)
+enum { NCR_ARGUMENT_REGISTERS = 8 };
+#endif
+
+void *ncr_call_maker(unsigned slot, struct ncr_library *library, const void *parent, const uintptr_t *registers,
+                     const uintptr_t *stack);
+void *ncr_answer_with(int code);
 
 /* ---- route.c: where a call goes ---- */
 

@@ -23,8 +23,8 @@ ncr_trampolines_start:
     .size \name, . - \name
     .set slot, slot + 1
     .endm
-#define XX(name, since, result, route) trampoline name; trampoline p##name;
-#define XX_SOLO(name, since, result, route) trampoline name; .set slot, slot + 1;
+#define XX(name, since, result, route, makes) trampoline name; trampoline p##name;
+#define XX_SOLO(name, since, result, route, makes) trampoline name; .set slot, slot + 1;
 #include "abi/nccl_api.def"
 
 /* ---- where a slot points until the backend has an address for it: the slot's number in x17, go to `unbound` ---- */
@@ -35,8 +35,8 @@ ncr_trampolines_start:
     b unbound
     .set slot, slot + 1
     .endm
-#define XX(name, since, result, route) unbound_stub name; unbound_stub p##name;
-#define XX_SOLO(name, since, result, route) unbound_stub name; .set slot, slot + 1;
+#define XX(name, since, result, route, makes) unbound_stub name; unbound_stub p##name;
+#define XX_SOLO(name, since, result, route, makes) unbound_stub name; .set slot, slot + 1;
 #include "abi/nccl_api.def"
     .globl ncr_unbound_end
     .hidden ncr_unbound_end
@@ -99,7 +99,7 @@ ncr_routed_start:
     b routed
     .set slot, slot + 1
     .endm
-#define XX(name, since, result, route) routed_stub; routed_stub;
+#define XX(name, since, result, route, makes) routed_stub; routed_stub;
 #include "abi/nccl_api.def"
 
 /*
@@ -186,8 +186,8 @@ ncr_slots:
     .quad .Lunbound_\name
     .endif
     .endm
-#define XX(name, since, result, route) slot_of name route; slot_of p##name route;
-#define XX_SOLO(name, since, result, route) slot_of name route; .quad 0;
+#define XX(name, since, result, route, makes) slot_of name route; slot_of p##name route;
+#define XX_SOLO(name, since, result, route, makes) slot_of name route; .quad 0;
 #include "abi/nccl_api.def"
     .size ncr_slots, . - ncr_slots
 #endif

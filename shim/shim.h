@@ -77,8 +77,20 @@ struct ncr_library *ncr_last_library(void);
 unsigned ncr_library_count(void);
 void ncr_set_last_library(const struct ncr_library *library);
 bool ncr_library_wanted_for_file(const char *file, struct ncr_library **library);
-void ncr_expect(void **handle);
-int ncr_made(struct ncr_library *library, enum ncr_kind kind, void **handle, int code);
+
+/* A call that makes a handle, while it runs: route/pending.c. */
+struct ncr_making {
+    struct ncr_library *library;
+    enum ncr_kind kind;
+    const void *parent;          /* the communicator that it is made of, or NULL */
+    struct ncr_pending *pending; /* NULL: NCCL writes it to the program's variable */
+    void **direct;               /* that variable, if the handle is remembered when the call returns */
+};
+
+void **ncr_expect(struct ncr_making *making, void **handle);
+void **ncr_expect_several(struct ncr_making *making, void **handles, int count);
+int ncr_made(struct ncr_making *making, int code);
+
 bool ncr_routing(void);
 void ncr_route_all(bool at_first);
 bool ncr_rules_about_communicators(void);

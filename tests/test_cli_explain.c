@@ -134,7 +134,7 @@ static void what_does_not_open_is_passed_over(void **state) {
     (void)state;
     struct scene scene = scene_make("healthy");
     write_file(text("%s/bad/bad.c", scene.root),
-               text("#define XX(name, since, result, role) int name(void) { return 0; }\n"
+               text("#define XX(name, since, result, route, makes) int name(void) { return 0; }\n"
                     "#include \"%s/abi/nccl_api.def\"\n",
                     getcwd(NULL, 0)));
     const char *build = "PATH=/usr/bin:/bin; LD_PRELOAD=; cd bad && gcc -shared -fPIC -x c "

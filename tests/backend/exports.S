@@ -49,16 +49,16 @@
     .endif
     .endm
 
-#define XX(name, since, result, route) export name, since, BINDING
-#define XX_SOLO(name, since, result, route) export name, since, .globl
+#define XX(name, since, result, route, makes) export name, since, BINDING
+#define XX_SOLO(name, since, result, route, makes) export name, since, .globl
 #ifndef HOSTMEM_RCCL
-#define RCCL_XX(name, since, result, route)
+#define RCCL_XX(name, since, result, route, makes)
 #endif
 #include "../../abi/nccl_api.def"
 
 #ifndef HOSTMEM_NO_PNCCL
-#define XX(name, since, result, route) twin name
-#define XX_SOLO(name, since, result, route)
+#define XX(name, since, result, route, makes) twin name
+#define XX_SOLO(name, since, result, route, makes)
 #include "../../abi/nccl_api.def"
 #endif
 

@@ -28,7 +28,7 @@ static ncclResult_t not_implemented(const char *name) {
         0, 0, 0                                                                                                        \
     }
 
-#define XX(name, since, result, route)                                                                                 \
+#define XX(name, since, result, route, makes)                                                                          \
     TYPE_##result hostmem_##name(void);                                                                                \
     __attribute__((weak)) TYPE_##result hostmem_##name(void) {                                                         \
         ncclResult_t code = not_implemented(#name);                                                                    \

@@ -135,6 +135,7 @@ static int release(const char *function, const char *kind, void *handle) {
 #define SPECIAL_ncclGroupStart ~, 1
 #define SPECIAL_ncclGroupEnd ~, 1
 #define SPECIAL_ncclGroupSimulateEnd ~, 1
+#define SPECIAL_ncclFooInit ~, 1
 
 int ncclGetVersion(int *version) {
     *version = atoi(own_name);
@@ -183,6 +184,16 @@ int ncclCommInitRankScalable(void **comm, int ranks, int rank, int count, id *id
     (void)ranks, (void)rank, (void)config;
     return join("CommInitRankScalable", comm, &ids[count - 1]);
 }
+
+#ifdef OWNED_FOO
+/* Of no NCCL: for a row that tests/test_abi_rows adds. Arguments in registers and on the stack around an id by value. */
+int ncclFooInit(void **comm, int two, id given, int three, int four, int five, int six, int seven, int eight,
+                int nine) {
+    if (two != 2 || three != 3 || four != 4 || five != 5 || six != 6 || seven != 7 || eight != 8 || nine != 9)
+        return fails("FooInit", INVALID_ARGUMENT);
+    return join("FooInit", comm, &given);
+}
+#endif
 
 int ncclCommInitAll(void **comms, int count, const int *devices) {
     int code = called("CommInitAll");
@@ -275,45 +286,40 @@ int ncclGroupSimulateEnd(void *info) {
     return end("GroupSimulateEnd");
 }
 
-/* ---- the others check the communicator, or the window, and nothing else ---- */
+/* ---- the others, by their rows: check the communicator, window or memory, make what they make ---- */
 
 typedef uintptr_t word;
 
-#define PARAMETERS                                                                                                     \
-    word a0, word a1, word a2, word a3, word a4, word a5, word a6, word a7, word a8, word a9, word a10, word a11,      \
-        word a12
-#define UNUSED                                                                                                         \
-    (void)a0, (void)a1, (void)a2, (void)a3, (void)a4, (void)a5, (void)a6, (void)a7, (void)a8, (void)a9, (void)a10,     \
-        (void)a11, (void)a12
+#define SIXTEEN(name)                                                                                                  \
+    name##0, name##1, name##2, name##3, name##4, name##5, name##6, name##7, name##8, name##9, name##10, name##11,      \
+        name##12, name##13, name##14, name##15
 
-static int checked(const char *function, const char *kind, word handle) {
-    int code = called(function + 4);
-    return code ? code : check(function + 4, kind, (void *)handle);
+enum route { SIXTEEN(COMM), WINDOW, MEMORY, CREATE, THREAD, ALL };
+enum makes { NOTHING, BEFORE_NEW = 15, SIXTEEN(NEW_COMM), SIXTEEN(NEW_WINDOW), SIXTEEN(NEW_MEMORY) };
+
+static int by_row(const char *function, enum route route, enum makes makes, const word a[16]) {
+    static const char *const kinds[] = {"communicator", "window", "memory"};
+    int code = called(function);
+    if (!code && route <= COMM15)
+        code = check(function, "communicator", (void *)a[route]);
+    if (!code && (route == WINDOW || route == MEMORY))
+        code = check(function, route == WINDOW ? "window" : "memory", (void *)a[0]);
+    return code || makes == NOTHING ? code : make(kinds[makes / 16 - 1], (void **)a[makes % 16]);
 }
 
-#define DEFINE(name, body)                                                                                             \
-    int name(PARAMETERS);                                                                                              \
-    int name(PARAMETERS) {                                                                                             \
-        UNUSED;                                                                                                        \
-        return body;                                                                                                   \
+#define DEFINE(name, route, makes)                                                                                     \
+    int name(word, word, word, word, word, word, word, word, word, word, word, word, word, word, word, word);          \
+    int name(word a0, word a1, word a2, word a3, word a4, word a5, word a6, word a7, word a8, word a9, word a10,       \
+             word a11, word a12, word a13, word a14, word a15) {                                                       \
+        return by_row(#name + 4, route, makes, (const word[]){SIXTEEN(a)});                                            \
     }
-#define COMM0(name) DEFINE(name, checked(#name, "communicator", a0))
-#define COMM1(name) DEFINE(name, checked(#name, "communicator", a1))
-#define COMM2(name) DEFINE(name, checked(#name, "communicator", a2))
-#define COMM4(name) DEFINE(name, checked(#name, "communicator", a4))
-#define COMM5(name) DEFINE(name, checked(#name, "communicator", a5))
-#define COMM6(name) DEFINE(name, checked(#name, "communicator", a6))
-#define COMM9(name) DEFINE(name, checked(#name, "communicator", a9))
-#define WINDOW(name) DEFINE(name, checked(#name, "window", a0))
-#define THREAD(name) DEFINE(name, called(#name + 4))
-#define ALL(name) DEFINE(name, called(#name + 4))
 
 #define SECOND(a, b, ...) b
 #define IS_SPECIAL(...) SECOND(__VA_ARGS__, 0, 0)
-#define ROW_0(name, route) route(name)
-#define ROW_1(name, route)
-#define ROW_(special, name, route) ROW_##special(name, route)
-#define ROW(special, name, route) ROW_(special, name, route)
-#define XX(name, since, result, route) ROW(IS_SPECIAL(SPECIAL_##name), name, route)
-#define RCCL_XX(name, since, result, route)
+#define ROW_0(name, route, makes) DEFINE(name, route, makes)
+#define ROW_1(name, route, makes)
+#define ROW_(special, name, route, makes) ROW_##special(name, route, makes)
+#define ROW(special, name, route, makes) ROW_(special, name, route, makes)
+#define XX(name, since, result, route, makes) ROW(IS_SPECIAL(SPECIAL_##name), name, route, makes)
+#define RCCL_XX(name, since, result, route, makes)
 #include "../../abi/nccl_api.def"

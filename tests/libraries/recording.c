@@ -9,7 +9,7 @@
 
 enum {
     ROWS = 0
-#define XX(name, since, result, route) +1
+#define XX(name, since, result, route, makes) +1
 #include "../../abi/nccl_api.def"
 };
 
@@ -131,10 +131,10 @@ _Static_assert(offsetof(struct call, integers) == 8 && offsetof(struct call, flo
 
 __asm__(".set row, 0");
 #ifdef RECORDING_NO_TWINS
-#define XX(name, since, result, route) __asm__("function " #name ", 2*row\n.set row, row + 1");
+#define XX(name, since, result, route, makes) __asm__("function " #name ", 2*row\n.set row, row + 1");
 #else
-#define XX(name, since, result, route)                                                                                 \
+#define XX(name, since, result, route, makes)                                                                          \
     __asm__("function " #name ", 2*row\nfunction p" #name ", 2*row+1\n.set row, row + 1");
 #endif
-#define XX_SOLO(name, since, result, route) __asm__("function " #name ", 2*row\n.set row, row + 1");
+#define XX_SOLO(name, since, result, route, makes) __asm__("function " #name ", 2*row\n.set row, row + 1");
 #include "../../abi/nccl_api.def"

@@ -23,9 +23,9 @@ int stub_answer(void) {
 #define STUB_IF(own, name) STUB_IF_1(own, name)
 #define STUB_IF_1(own, name) STUB_##own(name)
 
-#define XX(name, since, result, route) STUB_IF(IS_OWN(OWN_##name), #name) STUB_IF(IS_OWN(OWN_p##name), "p" #name)
-#define XX_SOLO(name, since, result, route) STUB_IF(IS_OWN(OWN_##name), #name)
-#define RCCL_XX(name, since, result, route)
+#define XX(name, since, result, route, makes) STUB_IF(IS_OWN(OWN_##name), #name) STUB_IF(IS_OWN(OWN_p##name), "p" #name)
+#define XX_SOLO(name, since, result, route, makes) STUB_IF(IS_OWN(OWN_##name), #name)
+#define RCCL_XX(name, since, result, route, makes)
 #include "../../abi/nccl_api.def"
 
 #endif

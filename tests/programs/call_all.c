@@ -61,8 +61,8 @@ static void add_both(const char *name, const char *twin, unsigned row, bool why,
 
 static void list_names(bool twins) {
     unsigned row = 0;
-#define XX(name, since, result, role) add_both(#name, "p" #name, row++, strcmp(#role, "WHY") == 0, twins);
-#define XX_SOLO(name, since, result, role) add(#name, 2 * row++, false);
+#define XX(name, since, result, route, makes) add_both(#name, "p" #name, row++, strcmp(#route, "WHY") == 0, twins);
+#define XX_SOLO(name, since, result, route, makes) add(#name, 2 * row++, false);
 #include "../../abi/nccl_api.def"
 }
 

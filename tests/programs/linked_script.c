@@ -254,32 +254,33 @@ static int release_otherwise(struct step s) {
 
 /* Calls all functions of the table that take a communicator (not those that make or destroy), by both names. */
 static int rows(struct step s) {
-    enum { COMM0, COMM1, COMM2, COMM4 = 4, COMM5, COMM6, COMM9 = 9, OTHER = 13 };
-    enum { WINDOW = OTHER, CREATE, THREAD, MEMORY, GROUP, ALL, WHY };
+    enum { COMM0, COMM1, COMM2, COMM3, COMM4, COMM5, COMM6, COMM7, COMM8, COMM9, COMM10, COMM11, COMM12 };
+    enum { COMM13 = COMM12 + 1, COMM14, COMM15, OTHER, WINDOW = OTHER, CREATE, THREAD, MEMORY, GROUP, ALL, WHY };
     static const char *const left_out =
         " ncclCommSplit ncclCommShrink ncclCommDestroy ncclCommAbort ncclCommGetUniqueId ";
     static const struct {
         const char *name;
         int at;
     } functions[] = {
-#define XX(name, since, result, route) {#name, route}, {"p" #name, route},
-#define RCCL_XX(name, since, result, route)
+#define XX(name, since, result, route, makes) {#name, route}, {"p" #name, route},
+#define RCCL_XX(name, since, result, route, makes)
 #include "../../abi/nccl_api.def"
     };
     int calls = 0;
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
         char word[64];
         snprintf(word, sizeof word, " %s ", functions[i].name + (functions[i].name[0] == 'p'));
-        uintptr_t a[13] = {0};
+        uintptr_t a[16] = {0};
         union {
             void *symbol;
             int (*function)(uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t,
-                            uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t);
+                            uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t);
         } call = {dlsym(RTLD_DEFAULT, functions[i].name)};
         if (functions[i].at >= OTHER || strstr(left_out, word) || !call.symbol)
             continue;
         a[functions[i].at] = (uintptr_t)of(s.first);
-        call.function(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12]);
+        call.function(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12], a[13], a[14],
+                      a[15]);
         calls++;
     }
     return calls;

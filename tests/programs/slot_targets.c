@@ -10,8 +10,8 @@
 #include <string.h>
 
 static const char *const names[] = {
-#define XX(name, since, result, role) #name, "p" #name,
-#define XX_SOLO(name, since, result, role) #name,
+#define XX(name, since, result, route, makes) #name, "p" #name,
+#define XX_SOLO(name, since, result, route, makes) #name,
 #include "../../abi/nccl_api.def"
 };
 
