@@ -1,5 +1,11 @@
-/* The order in which candidates are tried. docs/selection.md is this file in prose. */
+/*
+ * The order in which candidates are tried, and the one loop that tries them: for the preload library, which opens the
+ * first that can be, for a program that asks, and for the tool, which explains. docs/selection.md is this file in prose.
+ */
 #include "loader.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 /** "torch", "system", … as messages and the tool write it. */
 const char *ncr_method_name(enum ncr_method method) {
@@ -29,4 +35,99 @@ bool ncr_candidates(struct ncr_search *search) {
         break;
     }
     return false;
+}
+
+/* ---- the loop ---- */
+
+/* Was this very file named by the user? Then its absence is always told. */
+static bool is_named(const struct ncr_selection *selection, const struct ncr_candidate *candidate) {
+    return candidate->method == NCR_BY_PATH || candidate->origin == selection->search.config->system_variable;
+}
+
+static void note_refusal(struct ncr_selection *selection, const struct ncr_candidate *candidate, const char *reason) {
+    struct ncr_text *texts[] = {&selection->refused, &selection->refused_of[candidate->method]};
+    for (int i = 0; i < 2; i++)
+        ncr_text_add(texts[i], "%s%s (%s, from %s) %s", texts[i]->length ? "; " : "", candidate->path,
+                     ncr_method_name(candidate->method), candidate->origin, reason);
+}
+
+/* What the user named is always told; of a place that was merely searched only that nothing is there. */
+static void note_absence(struct ncr_selection *selection, struct ncr_considered *one) {
+    const struct ncr_candidate *candidate = one->candidate;
+    if (!is_named(selection, candidate)) {
+        ncr_text_add(&selection->absent, "%s%s", selection->absent.length ? ", " : "", candidate->path);
+        return;
+    }
+    char *target = ncr_file_link(candidate->path);
+    char *reason = target ? ncr_path("is a link to %s, which does not exist", target) : NULL;
+    free(target);
+    free(one->validation->refusal);
+    one->validation->refusal = reason ? reason : strdup("does not exist");
+    one->outcome = NCR_REFUSED;
+}
+
+static void open_accepted(struct ncr_selection *selection, struct ncr_considered *one) {
+    struct ncr_text reason = {0};
+    bool opened = !selection->open || selection->open(selection->arg, one, &reason);
+    one->outcome = opened ? NCR_OPENED : NCR_REFUSED;
+    if (!opened)
+        one->validation->refusal = strdup(ncr_text_get(&reason));
+    selection->opened |= opened;
+    ncr_text_free(&reason);
+}
+
+static bool consider(void *arg, const struct ncr_candidate *candidate) {
+    struct ncr_selection *selection = arg;
+    struct ncr_verdict validation;
+    struct ncr_considered one = {.candidate = candidate, .validation = &validation};
+    one.outcome = ncr_consider(&selection->seen, candidate, selection->search.config, &validation);
+    if (one.outcome == NCR_ABSENT)
+        note_absence(selection, &one);
+    if (one.outcome == NCR_FIT && !selection->opened)
+        open_accepted(selection, &one);
+    if (one.outcome == NCR_REFUSED)
+        note_refusal(selection, candidate, validation.refusal ? validation.refusal : "cannot be used");
+    if (selection->observe)
+        selection->observe(selection->arg, &one);
+    ncr_verdict_free(&validation);
+    return selection->opened && !selection->all;
+}
+
+/**
+ * Try the candidates in order until one opens (with selection->all, list the rest too). Returns whether one did. Set
+ * search, open, observe, arg and all before; free with ncr_selection_free().
+ */
+bool ncr_select(struct ncr_selection *selection) {
+    selection->search.visit = consider;
+    selection->search.arg = selection;
+    ncr_candidates(&selection->search);
+    return selection->opened;
+}
+
+/** Add why no candidate could be used: each that was refused, what a method did not find, where nothing is. */
+void ncr_selection_failure(const struct ncr_selection *selection, struct ncr_text *text) {
+    const struct ncr_text *notes = &selection->search.notes;
+    size_t start = text->length;
+    ncr_text_add(text, "%s", ncr_text_get(&selection->refused));
+    if (notes->length)
+        ncr_text_add(text, "%s", notes->data + (text->length > start ? 0 : 2));
+    if (selection->absent.length)
+        ncr_text_add(text, "%snot there: %s", text->length > start ? "; " : "", selection->absent.data);
+}
+
+/** Add why the candidates of one method could not be used. */
+void ncr_selection_failure_of(const struct ncr_selection *selection, enum ncr_method method, struct ncr_text *text) {
+    const struct ncr_text *notes = &selection->search.notes, *refused = &selection->refused_of[method];
+    ncr_text_add(text, "%s", ncr_text_get(refused));
+    if (notes->length && method != NCR_BY_SYSTEM)
+        ncr_text_add(text, "%s", notes->data + (refused->length ? 0 : 2));
+}
+
+void ncr_selection_free(struct ncr_selection *selection) {
+    ncr_text_free(&selection->search.notes);
+    ncr_text_free(&selection->search.torch);
+    ncr_text_free(&selection->refused);
+    ncr_text_free(&selection->absent);
+    for (int i = 0; i < NCR_METHODS; i++)
+        ncr_text_free(&selection->refused_of[i]);
 }

@@ -79,23 +79,13 @@ static void warn_of_unknown_names(struct ncr_config *config) {
 
 static void read_choice(struct ncr_config *config) {
     const char *value = ncr_environment("NCCL_REDIRECT");
-    if (strcasecmp(value, "auto") == 0) {
-        config->choice = NCR_CHOOSE_AUTO;
-    } else if (strcasecmp(value, "torch") == 0) {
-        config->choice = NCR_CHOOSE_TORCH;
-    } else if (strcasecmp(value, "system") == 0) {
-        config->choice = NCR_CHOOSE_SYSTEM;
-    } else if (value[0] == '/') {
-        config->choice = NCR_CHOOSE_PATH;
-        config->path = copy(value);
-    } else {
+    if (!ncr_choice_read(value, &config->choice)) {
         config->choice = NCR_CHOOSE_NOTHING;
-        ncr_text_add(&config->problem,
-                     "NCCL_REDIRECT=\"%s\" is %s; use auto, torch, system or the absolute path of "
-                     "a libnccl.so.2",
-                     value,
-                     strchr(value, '/') ? "a relative path, which is another file in every folder" : "not a backend");
+        ncr_text_add(&config->problem, "NCCL_REDIRECT=\"%s\" is %s; use auto, %s", value,
+                     strchr(value, '/') ? "a relative path, which is another file in every folder" : "not a backend",
+                     ncr_choice_values);
     }
+    config->path = config->choice == NCR_CHOOSE_PATH ? copy(value) : NULL;
     config->decided_by = ncr_path("NCCL_REDIRECT=%s", value);
 }
 

@@ -36,9 +36,16 @@ void ncr_text_add_visible(struct ncr_text *text, const char *bytes, size_t lengt
 void ncr_text_free(struct ncr_text *text);
 const char *ncr_text_get(const struct ncr_text *text); /* "" when empty */
 
-/* ---- config.c: the environment, read once ---- */
+/* ---- choice.c: what a value may name ---- */
 
 enum ncr_choice { NCR_CHOOSE_AUTO, NCR_CHOOSE_TORCH, NCR_CHOOSE_SYSTEM, NCR_CHOOSE_PATH, NCR_CHOOSE_NOTHING };
+
+extern const char ncr_choice_values[]; /* for messages; without "auto" */
+bool ncr_choice_read(const char *text, enum ncr_choice *choice);
+bool ncr_choice_read_one(const char *text, enum ncr_choice *choice);
+
+/* ---- config.c: the environment, read once ---- */
+
 enum ncr_bind { NCR_BIND_AUTO, NCR_BIND_START, NCR_BIND_FIRST_USE };
 /* NCR_ANNOUNCE is no setting: a line of this level is always written, except with "off". */
 enum ncr_level { NCR_OFF, NCR_ERROR, NCR_WARN, NCR_INFO, NCR_DEBUG, NCR_ANNOUNCE };
@@ -186,7 +193,7 @@ bool ncr_subject_objects(const struct ncr_subject *subject, ncr_object_visitor *
  * ld_search.c, ldcache.c: how the dynamic loader does ----
  */
 
-enum ncr_method { NCR_BY_TORCH, NCR_BY_SYSTEM, NCR_BY_PROGRAM, NCR_BY_PATH };
+enum ncr_method { NCR_BY_TORCH, NCR_BY_SYSTEM, NCR_BY_PROGRAM, NCR_BY_PATH, NCR_METHODS };
 
 struct ncr_candidate {
     enum ncr_method method;
@@ -255,12 +262,42 @@ struct ncr_seen {
 enum ncr_outcome {
     NCR_ABSENT,
     NCR_SEEN,    /* the same file came under another name before */
-    NCR_REFUSED, /* verdict.refusal says why */
-    NCR_FIT      /* it may be opened */
+    NCR_REFUSED, /* validation->refusal says why */
+    NCR_FIT,     /* it may be opened */
+    NCR_OPENED   /* it was */
 };
 
 enum ncr_outcome ncr_consider(struct ncr_seen *seen, const struct ncr_candidate *candidate,
                               const struct ncr_config *config, struct ncr_verdict *verdict);
+
+/* ---- candidates.c: the loop that tries the candidates ---- */
+
+/* What one candidate came to. */
+struct ncr_considered {
+    const struct ncr_candidate *candidate;
+    enum ncr_outcome outcome;
+    struct ncr_verdict *validation;
+};
+
+typedef bool ncr_opener(void *arg, const struct ncr_considered *one, struct ncr_text *reason);
+typedef void ncr_observer(void *arg, const struct ncr_considered *one);
+
+struct ncr_selection {
+    struct ncr_search search;
+    ncr_opener *open; /* opens the candidate, or says why it cannot be; NULL: what may be opened counts as opened */
+    ncr_observer *observe; /* is told of each candidate; or NULL */
+    void *arg;             /* of both */
+    bool all;              /* go on behind the one that was opened */
+    /* the rest is the loop's */
+    bool opened;
+    struct ncr_seen seen;
+    struct ncr_text refused, absent, refused_of[NCR_METHODS];
+};
+
+bool ncr_select(struct ncr_selection *selection);
+void ncr_selection_failure(const struct ncr_selection *selection, struct ncr_text *text);
+void ncr_selection_failure_of(const struct ncr_selection *selection, enum ncr_method method, struct ncr_text *text);
+void ncr_selection_free(struct ncr_selection *selection);
 
 /* ---- open.c: the decision ---- */
 

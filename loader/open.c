@@ -9,49 +9,11 @@ struct choosing {
     struct ncr_backend *backend;
     const struct ncr_config *config;
     ncr_dlopen *open;
-    struct ncr_text absent;      /* candidates that do not exist */
+    struct ncr_selection selection;
     struct ncr_text named_fault; /* why the file of config->system_variable was refused */
-    struct ncr_seen seen;
-    dev_t device; /* of the backend */
+    dev_t device;                /* of the backend */
     ino_t inode;
 };
-
-static bool is_system_path(const struct choosing *choosing, const struct ncr_candidate *candidate) {
-    return candidate->origin == choosing->config->system_variable;
-}
-
-static void note_refusal(struct choosing *choosing, const struct ncr_candidate *candidate, const char *why) {
-    struct ncr_text *text = &choosing->backend->why;
-    ncr_text_add(text, "%s%s (%s, from %s) %s", text->length ? "; " : "", candidate->path,
-                 ncr_method_name(candidate->method), candidate->origin, why);
-    ncr_log(NCR_INFO, "passed over: %s (%s, from %s) %s", candidate->path, ncr_method_name(candidate->method),
-            candidate->origin, why);
-    if (is_system_path(choosing, candidate))
-        ncr_text_add(&choosing->named_fault, "%s", why);
-}
-
-/* What the user named is always reported; a place that was merely searched, only together with the other empty ones. */
-static void note_absence(struct choosing *choosing, const struct ncr_candidate *candidate) {
-    if (candidate->method == NCR_BY_PATH || is_system_path(choosing, candidate)) {
-        char *target = ncr_file_link(candidate->path);
-        char *why = target ? ncr_path("is a link to %s, which does not exist", target) : strdup("does not exist");
-        note_refusal(choosing, candidate, why ? why : "does not exist");
-        free(why);
-        free(target);
-        return;
-    }
-    ncr_text_add(&choosing->absent, "%s%s", choosing->absent.length ? ", " : "", candidate->path);
-    ncr_log(NCR_DEBUG, "not there: %s (%s, from %s)", candidate->path, ncr_method_name(candidate->method),
-            candidate->origin);
-}
-
-static void note_refused_file(struct choosing *choosing, const struct ncr_candidate *candidate,
-                              const struct ncr_verdict *verdict) {
-    note_refusal(choosing, candidate, verdict->refusal);
-    /* vLLM users point that variable at this shim: then it is skipped, and that is no fault. */
-    if (verdict->shim)
-        ncr_text_free(&choosing->named_fault);
-}
 
 static int ask_version(void *handle) {
     union {
@@ -74,52 +36,46 @@ static int open_mode(const struct choosing *choosing, const struct ncr_candidate
     return RTLD_NOW | (global ? RTLD_GLOBAL : RTLD_LOCAL);
 }
 
-static bool open_candidate(struct choosing *choosing, const struct ncr_candidate *candidate,
-                           const struct ncr_verdict *verdict) {
+static bool open_candidate(void *arg, const struct ncr_considered *one, struct ncr_text *reason) {
+    struct choosing *choosing = arg;
     struct ncr_backend *backend = choosing->backend;
-    void *handle = choosing->open(candidate->path, open_mode(choosing, candidate, verdict));
+    const struct ncr_candidate *candidate = one->candidate;
+    void *handle = choosing->open(candidate->path, open_mode(choosing, candidate, one->validation));
     if (!handle) {
         const char *error = dlerror();
-        struct ncr_text why = {0};
-        ncr_text_add(&why, "cannot be opened (%s)", error ? error : "the loader does not say why");
-        note_refusal(choosing, candidate, ncr_text_get(&why));
-        ncr_text_free(&why);
+        ncr_text_add(reason, "cannot be opened (%s)", error ? error : "the loader does not say why");
         return false;
     }
     backend->handle = handle;
     backend->path = strdup(candidate->path);
     backend->origin = strdup(candidate->origin);
     backend->method = candidate->method;
-    backend->rccl = verdict->rccl;
-    backend->unknown = verdict->unknown;
+    backend->rccl = one->validation->rccl;
+    backend->unknown = one->validation->unknown;
     backend->version = ask_version(handle);
-    choosing->device = verdict->device;
-    choosing->inode = verdict->inode;
+    choosing->device = one->validation->device;
+    choosing->inode = one->validation->inode;
     return true;
 }
 
-static bool try_candidate(void *arg, const struct ncr_candidate *candidate) {
+static void observe(void *arg, const struct ncr_considered *one) {
     struct choosing *choosing = arg;
-    struct ncr_verdict verdict;
-    bool opened = false;
-    switch (ncr_consider(&choosing->seen, candidate, choosing->config, &verdict)) {
-    case NCR_ABSENT:
-        note_absence(choosing, candidate);
-        break;
-    case NCR_SEEN:
+    const struct ncr_candidate *candidate = one->candidate;
+    bool named = candidate->origin == choosing->config->system_variable;
+    const char *method = ncr_method_name(candidate->method);
+    if (one->outcome == NCR_ABSENT)
+        ncr_log(NCR_DEBUG, "not there: %s (%s, from %s)", candidate->path, method, candidate->origin);
+    if (one->outcome == NCR_SEEN)
         ncr_log(NCR_DEBUG, "seen before: %s", candidate->path);
-        if (is_system_path(choosing, candidate) && !verdict.shim)
-            ncr_text_add(&choosing->named_fault, "was tried before, by torch's method, and could not be used");
-        break;
-    case NCR_REFUSED:
-        note_refused_file(choosing, candidate, &verdict);
-        break;
-    case NCR_FIT:
-        opened = open_candidate(choosing, candidate, &verdict);
-        break;
-    }
-    ncr_verdict_free(&verdict);
-    return opened;
+    if (one->outcome == NCR_SEEN && named && !one->validation->shim)
+        ncr_text_add(&choosing->named_fault, "was tried before, by torch's method, and could not be used");
+    if (one->outcome != NCR_REFUSED)
+        return;
+    ncr_log(NCR_INFO, "passed over: %s (%s, from %s) %s", candidate->path, method, candidate->origin,
+            one->validation->refusal);
+    /* vLLM users point that variable at this shim: then it is skipped, and that is no fault. */
+    if (named && !one->validation->shim)
+        ncr_text_add(&choosing->named_fault, "%s", one->validation->refusal);
 }
 
 /* Is the named file the backend by another way, or this shim? Then nothing that it asks for is missing. */
@@ -137,26 +93,34 @@ static bool system_path_is_met(const struct choosing *choosing) {
     return met;
 }
 
+/* Torch was asked for, or named, and its NCCL cannot be used: the reason stands in the line itself. */
+static void report_torch_unmet(const struct choosing *choosing, const char *version) {
+    const struct ncr_config *config = choosing->config;
+    const struct ncr_backend *backend = choosing->backend;
+    struct ncr_text reason = {0};
+    ncr_selection_failure_of(&choosing->selection, NCR_BY_TORCH, &reason);
+    const char *why = reason.length ? reason.data : "no torch was found";
+    if (config->choice == NCR_CHOOSE_TORCH)
+        ncr_log(NCR_WARN,
+                "%s: no NCCL of torch can be used (%s); the system's NCCL %s is active instead: %s. Set "
+                "NCCL_REDIRECT_TORCH to torch's folder, or NCCL_REDIRECT_FALLBACK=0 to make this an error",
+                config->decided_by, why, version, backend->path);
+    else
+        ncr_log(NCR_WARN,
+                "NCCL_REDIRECT_TORCH=%s is not used: it leads to no usable NCCL (%s). NCCL %s is active instead: %s",
+                config->torch, why, version, backend->path);
+    ncr_text_free(&reason);
+}
+
 /* What the user set and did not get, one line each. */
 static void report_unmet(const struct choosing *choosing) {
     const struct ncr_config *config = choosing->config;
     const struct ncr_backend *backend = choosing->backend;
-    bool torch = backend->method == NCR_BY_TORCH;
     char version[16];
     ncr_version_text(backend->version, version);
-    if (config->choice == NCR_CHOOSE_TORCH && !torch)
-        ncr_log(NCR_WARN,
-                "%s, but no NCCL of torch can be used (NCCL_REDIRECT_LOG=info tells why); the "
-                "system's serves instead: "
-                "NCCL %s, %s. Set NCCL_REDIRECT_TORCH to torch's folder, or "
-                "NCCL_REDIRECT_FALLBACK=0 to make this an error",
-                config->decided_by, version, backend->path);
-    else if (config->choice == NCR_CHOOSE_AUTO && config->torch && !torch)
-        ncr_log(NCR_WARN,
-                "NCCL_REDIRECT_TORCH=%s is not used: it leads to no usable NCCL "
-                "(NCCL_REDIRECT_LOG=info tells why). NCCL %s "
-                "serves instead: %s",
-                config->torch, version, backend->path);
+    if (backend->method != NCR_BY_TORCH &&
+        (config->choice == NCR_CHOOSE_TORCH || (config->choice == NCR_CHOOSE_AUTO && config->torch)))
+        report_torch_unmet(choosing, version);
     if (choosing->named_fault.length)
         ncr_log(NCR_WARN, "%s is not used: \"%s\" %s. NCCL %s serves instead: %s", config->system_variable,
                 config->system_path, choosing->named_fault.data, version, backend->path);
@@ -198,13 +162,10 @@ static void report_success(const struct choosing *choosing) {
  * What the user asked for by name is missed at once. Else a program may only ask whether there is a NCCL, and the error
  * waits for the first call.
  */
-static void report_failure(struct choosing *choosing, const struct ncr_search *search) {
+static void report_failure(struct choosing *choosing) {
     const struct ncr_config *config = choosing->config;
     struct ncr_text *why = &choosing->backend->why;
-    if (search->notes.length)
-        ncr_text_add(why, "%s", ncr_text_get(&search->notes) + (why->length ? 0 : 2));
-    if (choosing->absent.length)
-        ncr_text_add(why, "%snot there: %s", why->length ? "; " : "", choosing->absent.data);
+    ncr_selection_failure(&choosing->selection, why);
     choosing->backend->reported = config->choice != NCR_CHOOSE_AUTO && !config->additional;
     if (choosing->backend->reported)
         ncr_log(NCR_ERROR,
@@ -231,16 +192,18 @@ void ncr_choose(struct ncr_backend *backend, const struct ncr_config *config, bo
                 ncr_dlopen *open) {
     *backend = (struct ncr_backend){0};
     struct choosing choosing = {.backend = backend, .config = config, .open = open};
-    struct ncr_search search = {
-        .config = config, .rccl_first = rccl_first, .requested = requested, .visit = try_candidate, .arg = &choosing};
+    choosing.selection = (struct ncr_selection){
+        .search = {.config = config, .rccl_first = rccl_first, .requested = requested},
+        .open = open_candidate,
+        .observe = observe,
+        .arg = &choosing,
+    };
     if (config->choice == NCR_CHOOSE_NOTHING)
         report_problem(backend, config);
-    else if (ncr_candidates(&search))
+    else if (ncr_select(&choosing.selection))
         report_success(&choosing);
     else
-        report_failure(&choosing, &search);
-    ncr_text_free(&search.notes);
-    ncr_text_free(&search.torch);
-    ncr_text_free(&choosing.absent);
+        report_failure(&choosing);
+    ncr_selection_free(&choosing.selection);
     ncr_text_free(&choosing.named_fault);
 }

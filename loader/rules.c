@@ -15,19 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool read_backend(struct ncr_rule *rule, const char *backend) {
-    if (strcmp(backend, "torch") == 0)
-        rule->choice = NCR_CHOOSE_TORCH;
-    else if (strcmp(backend, "system") == 0)
-        rule->choice = NCR_CHOOSE_SYSTEM;
-    else if (backend[0] == '/')
-        rule->choice = NCR_CHOOSE_PATH;
-    else
-        return false;
-    rule->path = rule->choice == NCR_CHOOSE_PATH ? strdup(backend) : NULL;
-    return true;
-}
-
 static void read_kind(struct ncr_rule *rule, const char **pattern) {
     static const struct {
         const char *prefix;
@@ -51,7 +38,8 @@ static bool read_rule(struct ncr_rule *rule, char *text) {
     *equals = '\0';
     read_kind(rule, &pattern);
     rule->pattern = strdup(pattern);
-    bool good = *pattern && read_backend(rule, equals + 1);
+    bool good = *pattern && ncr_choice_read_one(equals + 1, &rule->choice);
+    rule->path = good && rule->choice == NCR_CHOOSE_PATH ? strdup(equals + 1) : NULL;
     *equals = '=';
     return good;
 }
@@ -77,11 +65,9 @@ void ncr_rules_read(struct ncr_config *config, const char *value) {
             free(rule->pattern);
             config->choice = NCR_CHOOSE_NOTHING;
             ncr_text_add(&config->problem,
-                         "%sNCCL_REDIRECT_RULES: \"%s\" is not a rule; write PATTERN=BACKEND, "
-                         "name:PATTERN=BACKEND or "
-                         "open:PATTERN=BACKEND, where BACKEND is torch, system or an absolute "
-                         "path, and semicolons between rules",
-                         config->problem.length ? "; " : "", text);
+                         "%sNCCL_REDIRECT_RULES: \"%s\" is not a rule; write PATTERN=BACKEND, name:PATTERN=BACKEND or "
+                         "open:PATTERN=BACKEND, where BACKEND is %s, and semicolons between rules",
+                         config->problem.length ? "; " : "", text, ncr_choice_values);
         }
     }
     free(copy);

@@ -13,42 +13,7 @@ PUBLIC nccl_redirect_available_fn nccl_redirect_available;
 PUBLIC nccl_redirect_info_fn nccl_redirect_info;
 PUBLIC nccl_redirect_use_fn nccl_redirect_use;
 
-static const char allowed[] = "use torch, system or the absolute path of a libnccl.so";
-
-/* Returns false for what is no choice. */
-static bool read_choice(const char *backend, enum ncr_choice *choice) {
-    if (strcmp(backend, "torch") == 0)
-        *choice = NCR_CHOOSE_TORCH;
-    else if (strcmp(backend, "system") == 0)
-        *choice = NCR_CHOOSE_SYSTEM;
-    else if (backend[0] == '/')
-        *choice = NCR_CHOOSE_PATH;
-    else
-        return false;
-    return true;
-}
-
 /* ---- available ---- */
-
-struct trial {
-    struct ncr_seen seen;
-    struct ncr_text refusals;
-    char *accepted;
-    const struct ncr_config *config;
-};
-
-static bool judge(void *arg, const struct ncr_candidate *candidate) {
-    struct trial *trial = arg;
-    struct ncr_verdict verdict;
-    enum ncr_outcome outcome = ncr_consider(&trial->seen, candidate, trial->config, &verdict);
-    if (outcome == NCR_FIT)
-        trial->accepted = strdup(candidate->path);
-    else if (outcome == NCR_REFUSED || candidate->method == NCR_BY_PATH)
-        ncr_text_add(&trial->refusals, "%s%s %s", trial->refusals.length ? "; " : "", candidate->path,
-                     verdict.refusal ? verdict.refusal : "does not exist");
-    ncr_verdict_free(&verdict);
-    return outcome == NCR_FIT;
-}
 
 static void answer(char *reason, size_t size, const char *text) {
     if (reason && size > 0)
@@ -62,30 +27,35 @@ struct question {
     int available;
 };
 
+static void keep_path(void *arg, const struct ncr_considered *one) {
+    if (one->outcome == NCR_OPENED)
+        *(char **)arg = strdup(one->candidate->path);
+}
+
 static void look(const void *arg) {
     struct question *question = *(struct question *const *)arg;
     struct ncr_config config;
+    struct ncr_text why = {0};
+    char *accepted = NULL;
     ncr_config_read(&config);
-    struct trial trial = {.config = &config};
-    struct ncr_search search = {.config = &config, .rccl_first = ncr_for_rccl, .visit = judge, .arg = &trial};
-    if (!question->backend || !read_choice(question->backend, &config.choice)) {
-        answer(question->reason, question->size, allowed);
+    struct ncr_selection selection = {
+        .search = {.config = &config, .rccl_first = ncr_for_rccl}, .observe = keep_path, .arg = &accepted};
+    if (!question->backend || !ncr_choice_read_one(question->backend, &config.choice)) {
+        ncr_text_add(&why, "use %s", ncr_choice_values);
     } else {
         free(config.path);
         config.path = strdup(question->backend);
+        free(config.decided_by);
+        config.decided_by = strdup("nccl_redirect_available");
+        config.additional = true;
         config.fallback = false;
-        ncr_candidates(&search);
-        if (!trial.accepted && search.notes.length)
-            ncr_text_add(&trial.refusals, "%s", ncr_text_get(&search.notes) + (trial.refusals.length ? 0 : 2));
-        answer(question->reason, question->size,
-               trial.accepted              ? trial.accepted
-               : trial.refusals.length > 0 ? trial.refusals.data
-                                           : "no NCCL is where this method looks");
+        question->available = ncr_select(&selection);
+        ncr_selection_failure(&selection, &why);
     }
-    question->available = trial.accepted != NULL;
-    free(trial.accepted);
-    ncr_text_free(&trial.refusals);
-    ncr_text_free(&search.notes);
+    answer(question->reason, question->size, question->available ? accepted ? accepted : "" : ncr_text_get(&why));
+    free(accepted);
+    ncr_text_free(&why);
+    ncr_selection_free(&selection);
     ncr_config_free(&config);
 }
 
@@ -155,8 +125,9 @@ int nccl_redirect_use(const char *backend) {
         ncr_choose_library(NULL);
         return NCR_SUCCESS;
     }
-    if (!read_choice(backend, &choice))
-        return ncr_fail(NCR_INVALID_ARGUMENT, "nccl_redirect_use(\"%s\"): no such backend; %s", backend, allowed);
+    if (!ncr_choice_read_one(backend, &choice))
+        return ncr_fail(NCR_INVALID_ARGUMENT, "nccl_redirect_use(\"%s\"): no such backend; use %s", backend,
+                        ncr_choice_values);
     int error = errno;
     struct ncr_library *library = ncr_library_open(choice, backend, "nccl_redirect_use", &why);
     int code = NCR_SUCCESS;

@@ -76,8 +76,9 @@ static void torch_falls_back_to_the_system_with_one_line(void **state) {
     struct result result =
         run(WITH_SHIM, ENV(no_torch, no_python, system_here, "NCCL_REDIRECT=torch"), CMD(program("linked_version")));
     assert_contains(result.out, text("version=%d", SYSTEM_VERSION));
-    assert_contains(result.err, "warning: NCCL_REDIRECT=torch, but no NCCL of torch can be used");
-    assert_contains(result.err, "the system's serves instead: NCCL 2.32.3, /");
+    assert_contains(result.err, text("warning: NCCL_REDIRECT=torch: no NCCL of torch can be used (no torch in %s",
+                                     no_torch + sizeof "PYTHONPATH=" - 1));
+    assert_contains(result.err, "; the system's NCCL 2.32.3 is active instead: /");
     assert_contains(result.err, "NCCL_REDIRECT_FALLBACK=0");
     assert_one_line(result.err);
     result_free(&result);

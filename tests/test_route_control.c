@@ -67,8 +67,8 @@ static void from_python(void **state) {
     (void)state;
     const char *redirect = text("NCCL_REDIRECT=%s", owned("22809"));
     struct result result = run(WITH_SHIM, ENV(redirect), CMD(python, "-c", code, owned("23203")));
-    assert_string_equal(
-        result.out, text("0 use torch, system or the absolute path of a libnccl.so\n0\n0 23203 %s\n", owned("23203")));
+    assert_string_equal(result.out, text("0 use torch, system or the absolute path of a libnccl.so.2\n0\n0 23203 %s\n",
+                                         owned("23203")));
     result_free(&result);
     result = run(WITHOUT_SHIM, ENV(redirect), CMD(python, "-c", code, owned("23203")));
     assert_string_equal(result.err, "not preloaded\n");
@@ -91,11 +91,12 @@ static void the_reason_why_not(void **state) {
     write_file(garbage, "no library");
     const struct {
         const char *backend, *reason;
-    } cases[] = {{"/nowhere/libnccl.so.2", "reason=/nowhere/libnccl.so.2 does not exist little="},
-                 {"libnccl.so.2", "reason=use torch, system or the absolute path of a libnccl.so little="},
-                 {"", "reason=use torch, system or the absolute path of a libnccl.so little="},
-                 {"auto", "reason=use torch, system or the absolute path of a libnccl.so little="},
-                 {garbage, text("reason=%s is ", garbage)},
+    } cases[] = {{"/nowhere/libnccl.so.2",
+                  "reason=/nowhere/libnccl.so.2 (path, from nccl_redirect_available) does not exist little="},
+                 {"libnccl.so.2", "reason=use torch, system or the absolute path of a libnccl.so.2 little="},
+                 {"", "reason=use torch, system or the absolute path of a libnccl.so.2 little="},
+                 {"auto", "reason=use torch, system or the absolute path of a libnccl.so.2 little="},
+                 {garbage, text("reason=%s (path, from nccl_redirect_available) is ", garbage)},
                  {shim(), "is nccl-redirect itself"},
                  {"torch", "torch"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -106,6 +107,10 @@ static void the_reason_why_not(void **state) {
         assert_contains(result.out, i > 0 && i < 4 ? "use=4\n" : "use=2\n");
         result_free(&result);
     }
+    /* Words as in the variable: any case. */
+    struct result result = ask(WITH_SHIM, "ask", ENV("available=Torch"));
+    assert_lacks(result.out, "reason=use torch");
+    result_free(&result);
 }
 
 /* The torch of a folder, where the environment says that it is. */

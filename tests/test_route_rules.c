@@ -152,8 +152,8 @@ static void what_is_no_rule_is_told_with_the_grammar(void **state) {
         struct result result = owned_run(ENV(rules(wrong[i])), "version last use:$B last");
         const char *grammar = text("NCCL_REDIRECT_RULES: \"%s\" is not a rule; write "
                                    "PATTERN=BACKEND, name:PATTERN=BACKEND or "
-                                   "open:PATTERN=BACKEND, where BACKEND is torch, system or an "
-                                   "absolute path, and semicolons "
+                                   "open:PATTERN=BACKEND, where BACKEND is torch, system or the "
+                                   "absolute path of a libnccl.so.2, and semicolons "
                                    "between rules",
                                    bad);
         assert_contains(result.err, grammar);
@@ -161,6 +161,11 @@ static void what_is_no_rule_is_told_with_the_grammar(void **state) {
         assert_contains(result.out, "use:$B=2\nlast=nccl_redirect_use");
         result_free(&result);
     }
+    /* Words as in NCCL_REDIRECT: any case. */
+    struct result result = owned_run(ENV(rules("x=TORCH;y=System")), "version last");
+    assert_contains(result.out, "version=22809\n");
+    assert_lacks(result.err, "is not a rule");
+    result_free(&result);
 }
 
 static void a_backend_that_cannot_be_opened_is_never_replaced(void **state) {

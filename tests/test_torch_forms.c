@@ -142,7 +142,8 @@ static void named_and_not_there(void **state) {
     const char *const *environment = ENV(decoy, no_python, text("PYTHONPATH=%s", site), named);
     struct result result = run(WITH_SHIM, environment, C_PROGRAM);
     assert_contains(result.out, text("version=%d", SYSTEM_VERSION));
-    assert_contains(result.err, text("warning: %s is not used: it leads to no usable NCCL", named));
+    assert_contains(result.err, text("warning: %s is not used: it leads to no usable NCCL (no torch in %s)", named,
+                                     named + sizeof "NCCL_REDIRECT_TORCH=" - 1));
     assert_one_line(result.err);
     result_free(&result);
 }
