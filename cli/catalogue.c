@@ -33,11 +33,11 @@ static void read_file(struct nccl *nccl) {
     if (!elf.refusal)
         nccl->version = ncr_elf_nccl_version(&elf, text);
     ncr_elf_close(&elf);
-    nccl->version_text = *text ? make("%s", text) : NULL;
+    nccl->version_text = *text ? formatted("%s", text) : NULL;
     const char *cuda = strstr(text, "+cuda");
-    nccl->cuda = cuda ? make("%s", cuda + 5) : NULL;
+    nccl->cuda = cuda ? formatted("%s", cuda + 5) : NULL;
     elf_info_read(nccl->path, ELF_BASICS, &info);
-    nccl->build_id = *info.build_id ? make("%s", info.build_id) : NULL;
+    nccl->build_id = *info.build_id ? formatted("%s", info.build_id) : NULL;
 }
 
 /* The version in a wheel's name is the one that it installed; what lies there now may be another's. */
@@ -49,9 +49,9 @@ static void compare_with_owners(struct nccl *nccl) {
             writer = &owners->list[i];
     if (owners->count > 1) {
         remark(nccl,
-               make("%u packages own this one file; %s%s%s. Uninstalling one removes it for the others", owners->count,
-                    writer ? "it is the one of " : "it is the one that was installed last", writer ? writer->name : "",
-                    writer ? make(" %s", writer->version) : ""),
+               formatted("%u packages own this one file; %s%s%s. Uninstalling one removes it for the others",
+                         owners->count, writer ? "it is the one of " : "it is the one that was installed last",
+                         writer ? writer->name : "", writer ? formatted(" %s", writer->version) : ""),
                "uninstall all of them, then install the one that torch asks for");
         return;
     }
@@ -63,13 +63,13 @@ static void compare_with_owners(struct nccl *nccl) {
     if (strstr(owner->name, "nccl") && ncr_version_parse(owner->version, &version, &end) && nccl->version &&
         version != nccl->version)
         remark(nccl,
-               make("the wheel says %s, the file is %s: it was replaced after the wheel was installed", owner->version,
-                    version_text(nccl->version)),
+               formatted("the wheel says %s, the file is %s: it was replaced after the wheel was installed",
+                         owner->version, version_text(nccl->version)),
                "pip install --force-reinstall that wheel, if it is the one that you want");
     else if (owner->other_size)
         remark(nccl,
-               make("its size is not what %s %s installed: it was replaced, or copied in part", owner->name,
-                    owner->version),
+               formatted("its size is not what %s %s installed: it was replaced, or copied in part", owner->name,
+                         owner->version),
                "install that package again");
 }
 
@@ -79,23 +79,23 @@ static void take(struct gathering *gathering, const char *method, const char *or
     ncr_judge(path, &gathering->config, &verdict);
     struct nccl *known = verdict.inode ? known_file(catalogue, &verdict) : NULL;
     if (known && strcmp(known->path, path) != 0 && !names_have(&known->also, path))
-        names_add(&known->also, make("%s", path));
+        names_add(&known->also, formatted("%s", path));
     bool library_of_torch = strncmp(ncr_basename(path), "libtorch", 8) == 0 && verdict.refusal;
     if (!verdict.missing && !known && !library_of_torch) {
-        struct nccl one = {.path = make("%s", path),
+        struct nccl one = {.path = formatted("%s", path),
                            .real_path = realpath(path, NULL),
                            .method = method,
-                           .origin = make("%s", origin),
+                           .origin = formatted("%s", origin),
                            .rccl = verdict.rccl,
                            .device = verdict.device,
                            .inode = verdict.inode};
-        one.refusal = verdict.refusal ? make("%s", verdict.refusal) : NULL;
+        one.refusal = verdict.refusal ? formatted("%s", verdict.refusal) : NULL;
         one.real_path = one.real_path ? one.real_path : one.path;
         read_file(&one);
         owners_find(one.path, one.real_path, one.size, &one.owners);
         compare_with_owners(&one);
         catalogue->usable += !one.refusal;
-        catalogue->list = grow(catalogue->list, catalogue->count, sizeof *catalogue->list);
+        catalogue->list = list_grow(catalogue->list, catalogue->count, sizeof *catalogue->list);
         catalogue->list[catalogue->count++] = one;
     }
     ncr_verdict_free(&verdict);
@@ -107,7 +107,7 @@ static bool visit(void *arg, const struct ncr_candidate *candidate) {
 }
 
 static bool visit_packages(void *arg, const char *origin, const char *folder) {
-    const char *path = make("%s/nvidia/nccl/lib/libnccl.so.2", folder);
+    const char *path = formatted("%s/nvidia/nccl/lib/libnccl.so.2", folder);
     if (ncr_file_exists(path))
         take(arg, "none", origin, path);
     return false;
@@ -127,11 +127,11 @@ void catalogue_read(struct catalogue *catalogue, const struct ncr_config *config
         take(&gathering, "path", "NCCL_REDIRECT", config->path);
     ncr_python_folders(subject, visit_packages, &gathering);
     if (search.notes.length)
-        catalogue->notes = make("%s", search.notes.data + 2);
+        catalogue->notes = formatted("%s", search.notes.data + 2);
     for (unsigned i = 0; i < catalogue->count; i++)
         if (strcmp(catalogue->list[i].method, "none") == 0)
-            remark(&catalogue->list[i], make("no torch stands beside it, so neither torch nor system finds it"),
-                   make("name it: --use %s", catalogue->list[i].path));
+            remark(&catalogue->list[i], formatted("no torch stands beside it, so neither torch nor system finds it"),
+                   formatted("name it: --use %s", catalogue->list[i].path));
 }
 
 /* ---- functions ---- */
@@ -150,8 +150,8 @@ struct names lacking(const struct names *needs, const char *path) {
 static const char *since_text(const char *name) {
     for (unsigned i = 0; i < NCR_ROWS; i++)
         if (strcmp(ncr_functions[i].name, name) == 0)
-            return ncr_functions[i].rccl ? make("%s (RCCL)", name)
-                                         : make("%s (%s)", name, version_text(ncr_functions[i].since));
+            return ncr_functions[i].rccl ? formatted("%s (RCCL)", name)
+                                         : formatted("%s (%s)", name, version_text(ncr_functions[i].since));
     return name;
 }
 

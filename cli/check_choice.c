@@ -6,25 +6,25 @@
 
 /* "2.11.0+cu130" from the line `__version__ = '2.11.0+cu130'` of torch/version.py, or NULL. */
 static const char *torch_version(const char *folder) {
-    const char *text = ncr_file_text(make("%s/../version.py", folder), 8192);
+    const char *text = ncr_file_text(formatted("%s/../version.py", folder), 8192);
     const char *line = text ? strstr(text, "\n__version__") : NULL;
     const char *start = line ? line + 1 + strcspn(line + 1, "'\"\n") : "";
-    return *start && *start != '\n' ? make("%.*s", (int)strcspn(start + 1, "'\"\n"), start + 1) : NULL;
+    return *start && *start != '\n' ? formatted("%.*s", (int)strcspn(start + 1, "'\"\n"), start + 1) : NULL;
 }
 
 static const char *reach_of(const struct elf_info *info) {
     for (unsigned i = 0; i < info->needed.count; i++)
         if (ncr_is_nccl_name(info->needed.list[i]))
-            return make("linked with %s", info->needed.list[i]);
+            return formatted("linked with %s", info->needed.list[i]);
     return info->exported.count ? "NCCL linked into it" : NULL;
 }
 
 static void check_torch_in(struct doctor *doctor, const char *folder) {
     static const char *const libraries[][2] = {{"libtorch_cuda.so", "CUDA"}, {"libtorch_hip.so", "ROCm"}};
     const char *version = torch_version(folder);
-    const char *name = version ? make("torch %s", version) : "torch";
+    const char *name = version ? formatted("torch %s", version) : "torch";
     for (int i = 0; i < 2; i++) {
-        const char *path = make("%s/%s", folder, libraries[i][0]);
+        const char *path = formatted("%s/%s", folder, libraries[i][0]);
         struct elf_info info;
         if (!ncr_file_exists(path))
             continue;
@@ -68,7 +68,7 @@ static void check_method(struct doctor *doctor, enum ncr_choice choice) {
     bool asked = doctor->config.choice == choice;
     config.choice = choice;
     config.fallback = false;
-    config.decided_by = (char *)make("NCCL_REDIRECT=%s", name + 4);
+    config.decided_by = (char *)formatted("NCCL_REDIRECT=%s", name + 4);
     decide(&decision, &config, &doctor->command.subject);
     if (choice == NCR_CHOOSE_TORCH)
         check_torch(doctor, &decision);

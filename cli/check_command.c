@@ -140,7 +140,7 @@ static int run(struct doctor *doctor, const char *folder, const char *shim) {
         if (doctor->request->json) /* stdout is for our answer */
             dup2(STDERR_FILENO, STDOUT_FILENO);
         setenv("NCCL_REDIRECT_LOG", "info", 1);
-        setenv("NCCL_REDIRECT_LOG_FILE", make("%s/%%h.%%p", folder), 1);
+        setenv("NCCL_REDIRECT_LOG_FILE", formatted("%s/%%h.%%p", folder), 1);
         setenv("LD_PRELOAD", preload_with(getenv("LD_PRELOAD"), doctor->command.sanitizer, preload_entry(shim)), 1);
         execvp(doctor->command.file, doctor->command.argv);
         complain("%s cannot be executed: %s", doctor->command.file, strerror(errno));
@@ -173,8 +173,8 @@ static void take_event(struct events *events, enum level level, const char *text
             events->list[i].processes++;
             return;
         }
-    events->list = grow(events->list, events->count, sizeof *events->list);
-    events->list[events->count++] = (struct event){make("%s", text), level, 1};
+    events->list = list_grow(events->list, events->count, sizeof *events->list);
+    events->list[events->count++] = (struct event){formatted("%s", text), level, 1};
 }
 
 /* "nccl-redirect: HOST:PID: info: NCCL 2.28.9 serves this process: …"; other lines of level info are details. */
@@ -196,7 +196,7 @@ static void read_log(struct events *events, char *text) {
 static void read_logs(const char *folder, struct events *events) {
     DIR *logs = opendir(folder);
     for (struct dirent *entry; logs && (entry = readdir(logs));) {
-        const char *path = make("%s/%s", folder, entry->d_name);
+        const char *path = formatted("%s/%s", folder, entry->d_name);
         char *text = entry->d_name[0] == '.' ? NULL : ncr_file_text(path, 1 << 20);
         if (text) {
             read_log(events, text);
@@ -214,7 +214,7 @@ static void report_events(struct doctor *doctor, const struct events *events) {
         const struct event *event = &events->list[i];
         served += event->level == FINE;
         report(doctor, event->level, "served", NULL, "%s%s",
-               event->processes > 1 ? make("in %u processes: ", event->processes) : "", event->text);
+               event->processes > 1 ? formatted("in %u processes: ", event->processes) : "", event->text);
     }
     if (served > 1 && !doctor->config.rule_count)
         report(doctor, FAILURE, "served", "give all ranks the same environment and the same torch",
@@ -229,7 +229,7 @@ static void report_events(struct doctor *doctor, const struct events *events) {
 void check_run(struct doctor *doctor) {
     const char *problem, *shim = shim_path(doctor->decision.chosen && doctor->decision.chosen->rccl, &problem);
     char *folder =
-        (char *)make("%s/nccl-redirect-XXXXXX", ncr_environment("TMPDIR") ? ncr_environment("TMPDIR") : "/tmp");
+        (char *)formatted("%s/nccl-redirect-XXXXXX", ncr_environment("TMPDIR") ? ncr_environment("TMPDIR") : "/tmp");
     struct events events = {NULL, 0};
     if (!shim)
         return; /* the check of the preload has failed */

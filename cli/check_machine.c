@@ -30,7 +30,8 @@ void check_driver(struct doctor *doctor) {
                "fine on a login node; in a container, start it with the GPUs (--gpus all)",
                "libcuda.so.1 cannot be opened: no NVIDIA driver here, NCCL finds no GPU");
     else if (trial.version && major > trial.version / 1000)
-        report(doctor, FAILURE, "GPU driver", make("use a NCCL for CUDA %d, or a newer driver", trial.version / 1000),
+        report(doctor, FAILURE, "GPU driver",
+               formatted("use a NCCL for CUDA %d, or a newer driver", trial.version / 1000),
                "the driver is for CUDA up to %d.%d, the chosen NCCL is built for CUDA %s", trial.version / 1000,
                trial.version % 1000 / 10, cuda);
     else if (!trial.version)
@@ -38,7 +39,7 @@ void check_driver(struct doctor *doctor) {
                "libcuda.so.1 is there and does not answer: no GPU is visible");
     else
         report(doctor, FINE, "GPU driver", NULL, "CUDA up to %d.%d%s", trial.version / 1000, trial.version % 1000 / 10,
-               cuda ? make("; the chosen NCCL is built for CUDA %s", cuda) : "");
+               cuda ? formatted("; the chosen NCCL is built for CUDA %s", cuda) : "");
 }
 
 struct plugin {
@@ -48,7 +49,7 @@ struct plugin {
 
 static bool try_plugin_folder(void *arg, const char *origin, const char *folder) {
     struct plugin *plugin = arg;
-    const char *path = make("%s/%s", folder, plugin->name);
+    const char *path = formatted("%s/%s", folder, plugin->name);
     (void)origin;
     if (ncr_file_exists(path))
         plugin->path = path;
@@ -57,13 +58,13 @@ static bool try_plugin_folder(void *arg, const char *origin, const char *folder)
 
 static bool take_plugin(void *arg, const char *origin, const char *path) {
     (void)origin;
-    ((struct plugin *)arg)->path = make("%s", path);
+    ((struct plugin *)arg)->path = formatted("%s", path);
     return true;
 }
 
 /* As NCCL looks for it: NCCL_NET_PLUGIN is a file, or the end of libnccl-net-NAME.so; without it, libnccl-net.so. */
 static struct plugin find_plugin(const char *wanted) {
-    const char *const names[] = {wanted ? make("libnccl-net-%s.so", wanted) : "libnccl-net.so", wanted};
+    const char *const names[] = {wanted ? formatted("libnccl-net-%s.so", wanted) : "libnccl-net.so", wanted};
     struct plugin plugin = {names[0], NULL};
     for (int i = 0; i < 2 && names[i] && !plugin.path; i++) {
         plugin.name = names[i];
@@ -125,22 +126,17 @@ void check_plugin(struct doctor *doctor) {
                list_text(&nccl_info.plugins));
 }
 
-/* Ranks of one job on one host must have one NCCL: the versions that run, and how many processes have each. */
-static void check_versions(struct doctor *doctor, const struct processes *processes) {
-    const struct process *first = NULL;
-    for (unsigned i = 0; i < processes->count; i++) {
-        const struct process *process = &processes->list[i];
-        if (!process->shim || !process->nccls.count)
-            continue;
-        if (!first)
-            first = process;
-        else if (process->version != first->version && process->parent == first->parent)
-            report(doctor, FAILURE, "processes", "give all ranks the same environment; nccl-redirect ps shows all",
-                   "ranks of one launcher (process %d) have different NCCLs: %d has %s, %d has %s; "
-                   "their first collective fails or hangs",
-                   process->parent, first->pid, version_text(first->version), process->pid,
-                   version_text(process->version));
-    }
+static const char *counts_text(const struct processes *processes, unsigned served) {
+    struct ncr_text text = {0};
+    if (served)
+        ncr_text_add(&text, "%u running now use NCCL through the preload library, without a conflict", served);
+    else
+        ncr_text_add(&text, "none running now uses NCCL through the preload library");
+    if (processes->hidden)
+        ncr_text_add(&text, " (%u of other users cannot be read; root can)", processes->hidden);
+    if (processes->unread)
+        ncr_text_add(&text, " (stopped after %d s, %u not read)", WORKER_TIME_MS / 1000, processes->unread);
+    return ncr_text_get(&text);
 }
 
 void check_processes(struct doctor *doctor) {
@@ -149,15 +145,11 @@ void check_processes(struct doctor *doctor) {
     processes_read(&processes);
     for (unsigned i = 0; i < processes.count; i++) {
         const struct process *process = &processes.list[i];
-        served += process->shim && process->nccls.count;
+        served += process->shim && process->nccl_count;
         if (process->finding)
-            report(doctor, process->nccls.count ? FAILURE : WARNING, "processes", process->cure,
-                   "process %d (%.60s) %s", process->pid, process->command, process->finding);
+            report(doctor, process->nccl_count ? FAILURE : WARNING, "processes", process->fix, "process %d (%s) %s",
+                   process->pid, start_of(60, process->command), process->finding);
     }
-    check_versions(doctor, &processes);
     if (doctor->count == before)
-        report(doctor, FINE, "processes", NULL, "%s%s",
-               served ? make("%u running now are served through the preload, none is at odds", served)
-                      : "none running now uses NCCL through the preload",
-               processes.hidden ? make(" (%u of other users cannot be read; root can)", processes.hidden) : "");
+        report(doctor, FINE, "processes", NULL, "%s", counts_text(&processes, served));
 }

@@ -45,7 +45,8 @@ static void check_entry(struct doctor *doctor, const char *entry, const char *sh
         report(doctor, WARNING, "LD_PRELOAD", "list it once; nccl-redirect run and env do",
                "lists the shim more than once, the last time as %s", entry);
     else if (real && own && strcmp(real, own) != 0)
-        report(doctor, WARNING, "LD_PRELOAD", make("use one of them everywhere, for this one: LD_PRELOAD=%s", shim),
+        report(doctor, WARNING, "LD_PRELOAD",
+               formatted("use one of them everywhere, for this one: LD_PRELOAD=%s", shim),
                "lists another copy of the shim, %s, than this tool's %s: what is said here may not "
                "hold for it",
                entry, shim);
@@ -61,7 +62,7 @@ void check_list(struct doctor *doctor) {
         check_entry(doctor, entries.list[i], shim, &shims);
     if (foreign)
         report(doctor, FAILURE, "LD_PRELOAD",
-               make("remove it from LD_PRELOAD; to have it serve, choose it: NCCL_REDIRECT=%s", foreign),
+               formatted("remove it from LD_PRELOAD; to have it serve, choose it: NCCL_REDIRECT=%s", foreign),
                "lists a NCCL itself, %s: it serves instead of the chosen one, or beside it", foreign);
     if (!shims && !runs && (getenv("NCCL_REDIRECT") || getenv("NCCL_REDIRECT_REQUIRE")))
         report(doctor, WARNING, "LD_PRELOAD",
@@ -102,5 +103,5 @@ void check_variables(struct doctor *doctor) {
     if (doctor->count == before)
         report(doctor, FINE, "variables", NULL, "%s%s%s", config->decided_by,
                strcmp(config->decided_by, "the default") == 0 ? " holds: auto (torch, then system)" : " decides",
-               config->require_text ? make(", within %s", config->require_text) : "");
+               config->require_text ? formatted(", within %s", config->require_text) : "");
 }

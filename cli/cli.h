@@ -9,13 +9,13 @@
 
 #include "loader.h"
 
-#include <cjson/cJSON.h>
 #include <stdio.h>
 
 enum {
     EXIT_FINE = 0,
     EXIT_FINDING = 1, /* something is wrong, or differs */
     EXIT_USAGE = 2,
+    EXIT_OUTPUT = 74,      /* what was printed could not be written (EX_IOERR) */
     EXIT_UNMET = 78,       /* the choice cannot be met (EX_CONFIG) */
     EXIT_CANNOT_RUN = 126, /* the command is there and cannot be executed */
     EXIT_NOT_FOUND = 127
@@ -72,24 +72,44 @@ struct names {
     unsigned count;
 };
 
-/* ---- out.c: how it looks ---- */
+/* ---- out.c: how it looks. All text output goes through here, made visible: control characters never come out ---- */
 
 enum tone { PLAIN, GOOD, DOUBTFUL, BAD, FAINT, STRONG };
 
-#define WIDTH 100
-
-const char *make(const char *format, ...) NCR_PRINTF(1, 2); /* a fresh text; never NULL */
-void *grow(void *list, size_t count, size_t size);          /* room for one more behind `count` */
-const char *tinted(enum tone tone, const char *text);
-void put(unsigned indent, const char *format, ...) NCR_PRINTF(2, 3); /* wrapped; later lines have the same indent */
-void put_pair(unsigned width, const char *label, const char *format, ...) NCR_PRINTF(3, 4);
-void put_json(cJSON *json);
-void json_text(cJSON *object, const char *key, const char *value); /* null where value is NULL */
-cJSON *json_names(const struct names *names);
-cJSON *json_lines(const char *lines);                    /* each ends in \n */
+const char *formatted(const char *format, ...) NCR_PRINTF(1, 2); /* a fresh text; never NULL */
+void *list_grow(void *list, size_t count, size_t size);          /* room for one more behind `count` */
+void line_add(enum tone tone, const char *format, ...) NCR_PRINTF(2, 3);
+void line_end(unsigned indent, unsigned below);
+void line_print(unsigned indent, const char *format, ...) NCR_PRINTF(2, 3);
+void line_print_whole(const char *format, ...) NCR_PRINTF(1, 2);
+void pair_print(unsigned width, enum tone tone, const char *label, const char *format, ...) NCR_PRINTF(4, 5);
+void record_begin(void);
+void record_end(void);
+void gap_print(void);
+bool output_is_for_programs(void);
+const char *start_of(unsigned columns, const char *text);
 void complain(const char *format, ...) NCR_PRINTF(1, 2); /* "nccl-redirect: …" on stderr */
+void descriptors_reserve(void);
+int output_finish(int status);
 const char *size_text(uint64_t bytes);
 const char *version_text(int version);
+
+/* ---- json.c ---- */
+
+struct json;
+
+struct json *json_object(void);
+struct json *json_list(void);
+void json_add(struct json *to, const char *key, const struct json *value); /* `key` is NULL in a list; NULL is null */
+void json_add_text(struct json *to, const char *key, const char *value);
+void json_add_number(struct json *to, const char *key, long long value);
+void json_add_bool(struct json *to, const char *key, bool value);
+void json_add_names(struct json *to, const char *key, const struct names *names);
+void json_add_lines(struct json *to, const char *key, const char *lines);
+const char *json_quoted(const char *string);
+const char *json_text(const struct json *json);
+void json_print(const struct json *json);
+const char *json_member(const char *object, const char *key);
 
 /* ---- generate.c: what is made from the table ---- */
 
@@ -180,7 +200,7 @@ void decide(struct decision *decision, const struct ncr_config *config, const st
 int decision_status(const struct decision *decision);
 const char *decision_failure(const struct decision *decision); /* what and why */
 const char *decision_cure(const struct decision *decision);
-cJSON *considered_json(const struct considered *one);
+struct json *considered_json(const struct considered *one);
 const char *outcome_word(const struct considered *one);
 
 /* ---- owner.c: which package does a file belong to ---- */
@@ -255,32 +275,63 @@ struct reached {
 void reach_of_file(const char *path, bool with_dependencies, struct reached *reached);
 const char *reach_word(enum reach reach);
 
-/* ---- process.c: what runs, by /proc ---- */
+/* ---- worker.c: reading that may hang, in children ---- */
+
+#define WORKER_STALL_MS 2000 /* for one item */
+#define WORKER_TIME_MS 15000 /* for all */
+
+typedef void worker_item(void *arg, unsigned item);
+
+void *worker_memory(size_t size);
+const char *worker_text(const char *text);
+unsigned worker_run(unsigned count, worker_item *read, worker_item *stuck, void *arg);
+
+/* ---- process.c: what runs, by /proc; process_read.c: one process ---- */
+
+#define MOST_MAPPED 8
+
+struct mapped_nccl {
+    const char *path;     /* as in the map */
+    bool deleted;         /* the file was removed or replaced since */
+    int version;          /* as the mapped file says, 0 if unknown */
+    const char *build_id; /* or NULL */
+    const char *problem;  /* why it could not be read, or NULL */
+};
 
 struct process {
     int pid, parent;
     unsigned user;
-    bool readable; /* its maps and environment could be read */
+    bool running;      /* it is a process with a command line, and has not ended */
+    bool readable;     /* its maps and environment could be read */
+    bool unresponsive; /* reading it took too long */
+    bool partly;       /* its map or environment is larger than what is read of one */
+    long long age;     /* seconds since its start, -1 if unknown */
     const char *command;
-    const char *shim;     /* the mapped shim, or NULL */
-    struct names nccls;   /* real NCCLs that it maps */
-    bool listed;          /* the shim is in its LD_PRELOAD */
+    const char *shim; /* the mapped preload library, or NULL */
+    struct mapped_nccl nccls[MOST_MAPPED];
+    unsigned nccl_count;
+    const char *listed;   /* the preload library's entry in its LD_PRELOAD, or NULL */
+    bool listed_is_there; /* that file exists in the root folder of the process */
     const char *redirect; /* its NCCL_REDIRECT, or NULL */
     bool rules;           /* it has NCCL_REDIRECT_RULES: several NCCLs are meant */
-    bool lost;            /* a process above it has the shim, and it has not */
+    bool rank;            /* its environment says that it is one of a job */
     bool deaf;            /* statically linked, 32-bit or set-uid: a preload has no effect */
-    int version;          /* of the only or chosen NCCL that it maps */
+    bool lost;            /* a process above it has the preload library, and it has not */
     const char *finding;  /* what is wrong with it, or NULL */
-    const char *cure;
+    const char *fix;
+    const char *note; /* what is worth knowing, or NULL */
 };
 
 struct processes {
     struct process *list;
     unsigned count, hidden; /* hidden: processes of others that could not be read */
+    unsigned unread;        /* that there was no time for */
 };
 
 void processes_read(struct processes *processes);
+const struct process *process_of(const struct processes *processes, int pid);
 bool process_concerned(const struct process *process);
+void process_read(struct process *process, int pid);
 int nccl_version_of(const char *path);
 
 /* ---- doctor.c: the checks report here ---- */
@@ -322,6 +373,7 @@ void check_run(struct doctor *doctor);
 
 const char *shim_path(bool rccl, const char **problem); /* NULL with the problem */
 bool is_shim(const char *path);
+bool is_shim_name(const char *base);
 const char *preload_fault(const char *entry); /* NULL: it loads */
 const char *preload_entry(const char *shim);
 bool narrow_programs_run(void);

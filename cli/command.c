@@ -33,7 +33,7 @@ static bool try_folder(void *arg, const char *origin, const char *folder) {
     struct search *search = arg;
     struct stat status;
     (void)origin;
-    char *path = (char *)make("%s/%s", folder, search->name);
+    char *path = (char *)formatted("%s/%s", folder, search->name);
     if (stat(path, &status) != 0 || S_ISDIR(status.st_mode))
         return false;
     if (access(path, X_OK) == 0)
@@ -51,7 +51,7 @@ char *find_on_path(const char *name) {
         if (stat(name, &status) != 0)
             return NULL;
         errno = EACCES;
-        return !S_ISDIR(status.st_mode) && access(name, X_OK) == 0 ? (char *)make("%s", name) : NULL;
+        return !S_ISDIR(status.st_mode) && access(name, X_OK) == 0 ? (char *)formatted("%s", name) : NULL;
     }
     const char *path = getenv("PATH");
     ncr_split_path(path ? path : "/bin:/usr/bin", "PATH", try_folder, &search);
@@ -62,7 +62,8 @@ char *find_on_path(const char *name) {
 /* The interpreter of a script, and its argument, from the first line; NULL for anything else. */
 static char *interpreter_line(const char *file, char **argument) {
     char line[256] = "";
-    int descriptor = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat status;
+    int descriptor = ncr_file_open(file, &status);
     ssize_t length = descriptor >= 0 ? read(descriptor, line, sizeof line - 1) : -1;
     if (descriptor >= 0)
         close(descriptor);
@@ -72,8 +73,8 @@ static char *interpreter_line(const char *file, char **argument) {
     char *start = line + 2 + strspn(line + 2, " \t"), *rest = start + strcspn(start, " \t");
     if (*rest)
         *rest++ = '\0';
-    *argument = (char *)make("%s", rest + strspn(rest, " \t"));
-    return (char *)make("%s", start);
+    *argument = (char *)formatted("%s", rest + strspn(rest, " \t"));
+    return (char *)formatted("%s", start);
 }
 
 /* env takes assignments in front of the command; they decide for the command too. */
@@ -81,7 +82,7 @@ static bool assignment(const char *word) {
     const char *equals = strchr(word, '=');
     if (!equals || equals == word)
         return false;
-    setenv(make("%.*s", (int)(equals - word), word), equals + 1, 1);
+    setenv(formatted("%.*s", (int)(equals - word), word), equals + 1, 1);
     return true;
 }
 
@@ -151,11 +152,11 @@ void command_resolve(struct command *command, char **argv) {
     if (!command->file) {
         command->status = errno == EACCES ? EXIT_CANNOT_RUN : EXIT_NOT_FOUND;
         command->problem = errno == EACCES
-                               ? make("%s cannot be executed: no permission, or a folder; chmod +x, or name "
-                                      "its interpreter, as in `python %s`",
-                                      *argv, *argv)
-                           : strchr(*argv, '/') ? make("%s does not exist", *argv)
-                                                : make("%s is not found on PATH (%s)", *argv, getenv("PATH"));
+                               ? formatted("%s cannot be executed: no permission, or a folder; chmod +x, or name "
+                                           "its interpreter, as in `python %s`",
+                                           *argv, *argv)
+                           : strchr(*argv, '/') ? formatted("%s does not exist", *argv)
+                                                : formatted("%s is not found on PATH (%s)", *argv, getenv("PATH"));
         return;
     }
     command->started_as = command->file;
@@ -165,7 +166,8 @@ void command_resolve(struct command *command, char **argv) {
         char **inner = behind_launcher(ncr_basename(*at), at);
         if (!inner)
             break;
-        command->launcher = command->launcher ? make("%s %s", command->launcher, ncr_basename(*at)) : ncr_basename(*at);
+        command->launcher =
+            command->launcher ? formatted("%s %s", command->launcher, ncr_basename(*at)) : ncr_basename(*at);
         command->started_as = find_on_path(*inner);
         command->inner = at = inner;
     }

@@ -15,7 +15,7 @@ static void read_version(struct considered *one) {
     ncr_elf_open(&elf, one->candidate.path);
     if (!elf.refusal)
         one->version = ncr_elf_nccl_version(&elf, text);
-    one->version_text = *text ? make("%s", text) : NULL;
+    one->version_text = *text ? formatted("%s", text) : NULL;
     ncr_elf_close(&elf);
 }
 
@@ -33,7 +33,7 @@ static void try_first(struct considered *one) {
         one->version = trial.version ? ncr_version_from_nccl(trial.version) : one->version;
     } else {
         one->outcome = NCR_REFUSED;
-        one->why = make("cannot be opened (%s)", trial.error);
+        one->why = formatted("cannot be opened (%s)", trial.error);
     }
 }
 
@@ -42,10 +42,10 @@ static bool consider(void *arg, const struct ncr_candidate *candidate) {
     struct decision *decision = deciding->decision;
     struct ncr_verdict verdict;
     struct considered one = {.candidate = {.method = candidate->method,
-                                           .origin = make("%s", candidate->origin),
-                                           .path = make("%s", candidate->path)}};
+                                           .origin = formatted("%s", candidate->origin),
+                                           .path = formatted("%s", candidate->path)}};
     one.outcome = ncr_consider(&deciding->seen, candidate, &decision->config, &verdict);
-    one.why = verdict.refusal ? make("%s", verdict.refusal) : NULL;
+    one.why = verdict.refusal ? formatted("%s", verdict.refusal) : NULL;
     one.rccl = verdict.rccl;
     if (one.outcome != NCR_ABSENT)
         one.real_path = realpath(candidate->path, NULL);
@@ -58,7 +58,7 @@ static bool consider(void *arg, const struct ncr_candidate *candidate) {
             try_first(&one);
     }
     ncr_verdict_free(&verdict);
-    decision->list = grow(decision->list, decision->count, sizeof *decision->list);
+    decision->list = list_grow(decision->list, decision->count, sizeof *decision->list);
     decision->list[decision->count++] = one;
     return false;
 }
@@ -78,7 +78,7 @@ void decide(struct decision *decision, const struct ncr_config *config, const st
     if (search.torch.length)
         decision->torch = search.torch.data;
     if (search.notes.length)
-        decision->notes = make("%s", search.notes.data + 2);
+        decision->notes = formatted("%s", search.notes.data + 2);
 }
 
 /** The exit code that a decision stands for. */
@@ -120,10 +120,10 @@ static const char *cure_of_refusal(const struct decision *decision) {
             return "widen the range, or offer a NCCL inside it: install one, or name a file with "
                    "--use "
                    "/path/libnccl.so.2; `nccl-redirect list` shows what this machine has";
-        return make("repair %s (install its package again), or name another file: --use "
-                    "/path/libnccl.so.2; "
-                    "`nccl-redirect list` shows what this machine has",
-                    one->candidate.path);
+        return formatted("repair %s (install its package again), or name another file: --use "
+                         "/path/libnccl.so.2; "
+                         "`nccl-redirect list` shows what this machine has",
+                         one->candidate.path);
     }
     return NULL;
 }
@@ -163,16 +163,16 @@ const char *outcome_word(const struct considered *one) {
     return one->chosen ? "chosen" : words[one->outcome];
 }
 
-cJSON *considered_json(const struct considered *one) {
-    cJSON *object = cJSON_CreateObject();
-    cJSON_AddStringToObject(object, "outcome", outcome_word(one));
-    cJSON_AddStringToObject(object, "method", ncr_method_name(one->candidate.method));
-    cJSON_AddStringToObject(object, "origin", one->candidate.origin);
-    cJSON_AddStringToObject(object, "path", one->candidate.path);
-    json_text(object, "real_path", one->real_path);
-    json_text(object, "reason", one->why);
-    json_text(object, "version", one->version ? version_text(one->version) : NULL);
-    json_text(object, "version_text", one->version_text);
-    cJSON_AddBoolToObject(object, "rccl", one->rccl);
+struct json *considered_json(const struct considered *one) {
+    struct json *object = json_object();
+    json_add_text(object, "outcome", outcome_word(one));
+    json_add_text(object, "method", ncr_method_name(one->candidate.method));
+    json_add_text(object, "origin", one->candidate.origin);
+    json_add_text(object, "path", one->candidate.path);
+    json_add_text(object, "real_path", one->real_path);
+    json_add_text(object, "reason", one->why);
+    json_add_text(object, "version", one->version ? version_text(one->version) : NULL);
+    json_add_text(object, "version_text", one->version_text);
+    json_add_bool(object, "rccl", one->rccl);
     return object;
 }

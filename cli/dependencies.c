@@ -29,7 +29,7 @@ static bool try_folder(void *arg, const char *origin, const char *folder) {
     struct lookup *lookup = arg;
     (void)origin;
     char *expanded = ncr_expand_origin(folder, lookup->object_path);
-    const char *path = make("%s/%s", expanded ? expanded : folder, lookup->name);
+    const char *path = formatted("%s/%s", expanded ? expanded : folder, lookup->name);
     if (ncr_file_exists(path))
         lookup->found = path;
     return lookup->found != NULL;
@@ -37,14 +37,14 @@ static bool try_folder(void *arg, const char *origin, const char *folder) {
 
 static bool take_cached(void *arg, const char *origin, const char *path) {
     (void)origin;
-    ((struct lookup *)arg)->found = make("%s", path);
+    ((struct lookup *)arg)->found = formatted("%s", path);
     return true;
 }
 
 static const char *locate(const char *name, const char *object_path, const struct elf_info *info) {
     struct lookup lookup = {name, object_path, NULL};
     if (strchr(name, '/'))
-        return ncr_file_exists(name) ? make("%s", name) : NULL;
+        return ncr_file_exists(name) ? formatted("%s", name) : NULL;
     if ((!info->runpath && ncr_split_path(info->rpath, "RPATH", try_folder, &lookup)) ||
         ncr_split_path(ncr_environment("LD_LIBRARY_PATH"), "LD_LIBRARY_PATH", try_folder, &lookup) ||
         ncr_split_path(info->runpath, "RUNPATH", try_folder, &lookup) || ncr_ldcache(name, take_cached, &lookup) ||
@@ -65,7 +65,7 @@ static void add(struct walk *walk, const char *path, const struct elf_info *info
     for (unsigned i = 0; i < info->needed.count; i++)
         object.needs_nccl |= ncr_is_nccl_name(info->needed.list[i]);
     object.is_nccl = ncr_is_nccl_name(path) || (info->soname && ncr_is_nccl_name(info->soname));
-    walk->objects = grow(walk->objects, walk->count, sizeof *walk->objects);
+    walk->objects = list_grow(walk->objects, walk->count, sizeof *walk->objects);
     walk->objects[walk->count++] = object;
 }
 

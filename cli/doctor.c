@@ -16,7 +16,7 @@ void report(struct doctor *doctor, enum level level, const char *name, const cha
     if (vasprintf(&text, format, list) < 0)
         text = (char *)format;
     va_end(list);
-    doctor->checks = grow(doctor->checks, doctor->count, sizeof *doctor->checks);
+    doctor->checks = list_grow(doctor->checks, doctor->count, sizeof *doctor->checks);
     doctor->checks[doctor->count++] = (struct check){level, name, text, cure};
 }
 
@@ -32,10 +32,16 @@ static const char *const words[] = {"ok", "warning", "FAIL"};
 static void show(const struct check *check) {
     static const enum tone tones[] = {GOOD, DOUBTFUL, BAD};
     const char *word = words[check->level];
-    put_pair(22, make("%s%*s%s", tinted(tones[check->level], word), (int)(9 - strlen(word)), "", check->name), "%s",
-             check->text);
-    if (check->cure)
-        put_pair(22, make("%*s%s", 9, "", tinted(STRONG, "to do")), "%s", check->cure);
+    record_begin();
+    line_add(tones[check->level], "%-9s", word);
+    line_add(PLAIN, "%-13s%s", check->name, check->text);
+    line_end(2, 24);
+    if (check->cure) {
+        line_add(STRONG, "%-13s", "fix");
+        line_add(PLAIN, "%s", check->cure);
+        line_end(11, 24);
+    }
+    record_end();
 }
 
 static const struct check *worst(const struct doctor *doctor) {
@@ -50,31 +56,35 @@ static void show_verdict(const struct doctor *doctor) {
     unsigned failures = count_of(doctor, FAILURE), warnings = count_of(doctor, WARNING);
     const struct check *first = worst(doctor);
     const char *counts =
-        make("%u FAIL, %u warning%s, %u ok", failures, warnings, warnings == 1 ? "" : "s", count_of(doctor, FINE));
+        formatted("%u FAIL, %u warning%s, %u ok", failures, warnings, warnings == 1 ? "" : "s", count_of(doctor, FINE));
+    gap_print();
+    line_add(PLAIN, "result: ");
     if (failures)
-        put(0, "\nverdict: %s (%s). Begin with: %s", tinted(BAD, "something is wrong"), counts, first->name);
-    else if (warnings)
-        put(0, "\nverdict: %s (%s). Look at: %s", tinted(DOUBTFUL, "it can work"), counts, first->name);
+        line_add(BAD, "something is wrong");
     else
-        put(0, "\nverdict: %s (%s)", tinted(GOOD, "all is well"), counts);
+        line_add(warnings ? DOUBTFUL : GOOD, warnings ? "it can work" : "all is well");
+    line_add(PLAIN, " (%s)", counts);
+    if (first)
+        line_add(PLAIN, ". %s: %s", failures ? "Begin with" : "Look at", first->name);
+    line_end(0, 0);
 }
 
 static void show_json(const struct doctor *doctor, const char *host) {
-    cJSON *object = cJSON_CreateObject(), *list = cJSON_CreateArray();
+    struct json *object = json_object(), *list = json_list();
     const struct check *first = worst(doctor);
-    json_text(object, "host", host);
-    json_text(object, "version", NCR_VERSION);
-    json_text(object, "verdict", first ? words[first->level] : "ok");
+    json_add_text(object, "host", host);
+    json_add_text(object, "version", NCR_VERSION);
+    json_add_text(object, "verdict", first ? words[first->level] : "ok");
     for (unsigned i = 0; i < doctor->count; i++) {
-        cJSON *check = cJSON_CreateObject();
-        json_text(check, "level", words[doctor->checks[i].level]);
-        json_text(check, "check", doctor->checks[i].name);
-        json_text(check, "text", doctor->checks[i].text);
-        json_text(check, "cure", doctor->checks[i].cure);
-        cJSON_AddItemToArray(list, check);
+        struct json *check = json_object();
+        json_add_text(check, "level", words[doctor->checks[i].level]);
+        json_add_text(check, "check", doctor->checks[i].name);
+        json_add_text(check, "text", doctor->checks[i].text);
+        json_add_text(check, "cure", doctor->checks[i].cure);
+        json_add(list, NULL, check);
     }
-    cJSON_AddItemToObject(object, "checks", list);
-    put_json(object);
+    json_add(object, "checks", list);
+    json_print(object);
 }
 
 int verb_doctor(struct request *request) {
@@ -86,9 +96,11 @@ int verb_doctor(struct request *request) {
     decide(&doctor.decision, &doctor.config, &doctor.command.subject);
     catalogue_read(&doctor.catalogue, &doctor.config, &doctor.command.subject);
     uname(&host);
-    if (!request->json)
-        put(0, "nccl-redirect %s on %s: %s, glibc %s, %s\n", NCR_VERSION, host.nodename, host.machine,
-            gnu_get_libc_version(), host.release);
+    if (!request->json) {
+        line_print(0, "nccl-redirect %s on %s: %s, glibc %s, %s", NCR_VERSION, host.nodename, host.machine,
+                   gnu_get_libc_version(), host.release);
+        gap_print();
+    }
 
     check_preload(&doctor);
     check_list(&doctor);

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 void names_add(struct names *names, const char *name) {
-    names->list = grow(names->list, names->count, sizeof *names->list);
+    names->list = list_grow(names->list, names->count, sizeof *names->list);
     names->list[names->count++] = name;
 }
 
@@ -20,7 +20,7 @@ bool names_have(const struct names *names, const char *name) {
 
 static void add_once(struct names *names, const char *name) {
     if (!names_have(names, name))
-        names_add(names, make("%s", name));
+        names_add(names, formatted("%s", name));
 }
 
 /* The function that a symbol is or is the twin of (pncclSend is ncclSend), or NULL. */
@@ -41,13 +41,13 @@ static void read_dynamic(Elf *elf, Elf_Scn *section, const GElf_Shdr *header, st
         if (!text)
             continue;
         if (entry.d_tag == DT_NEEDED)
-            names_add(&info->needed, make("%s", text));
+            names_add(&info->needed, formatted("%s", text));
         else if (entry.d_tag == DT_SONAME)
-            info->soname = make("%s", text);
+            info->soname = formatted("%s", text);
         else if (entry.d_tag == DT_RUNPATH)
-            info->runpath = make("%s", text);
+            info->runpath = formatted("%s", text);
         else if (entry.d_tag == DT_RPATH)
-            info->rpath = make("%s", text);
+            info->rpath = formatted("%s", text);
     }
 }
 
@@ -78,7 +78,7 @@ static void read_text(const char *text, size_t length, struct elf_info *info) {
     if (function)
         add_once(&info->asked, function);
     else if (strncmp(text, "NCCL version 2.", 15) == 0 && strchr(text, '+') && !info->version_text)
-        info->version_text = make("%.*s", (int)strcspn(text + 13, " "), text + 13);
+        info->version_text = formatted("%.*s", (int)strcspn(text + 13, " "), text + 13);
     else if (strncmp(text, "ncclNetPlugin_v", 15) == 0)
         add_once(&info->plugins, text);
     else if (length < 512 && ncr_is_nccl_name(text) && !strchr(text, ' ') && !strchr(text, '%'))

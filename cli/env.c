@@ -39,7 +39,7 @@ static void print_sh(const struct plan *plan) {
 
 static void print_mpirun(const struct plan *plan) {
     for (unsigned i = 0; i < plan->count; i++)
-        printf("%s-x %s", i ? " " : "", quoted(make("%s=%s", plan->list[i].name, plan->list[i].value)));
+        printf("%s-x %s", i ? " " : "", quoted(formatted("%s=%s", plan->list[i].name, plan->list[i].value)));
     putchar('\n');
 }
 
@@ -61,70 +61,69 @@ static void print_srun(const struct plan *plan) {
 
 static void print_docker(const struct plan *plan) {
     for (unsigned i = 0; i < plan->count; i++)
-        printf("--env %s ", quoted(make("%s=%s", plan->list[i].name, plan->list[i].value)));
-    printf("--volume %s", quoted(make("%s:%s:ro", plan->folder, plan->folder)));
+        printf("--env %s ", quoted(formatted("%s=%s", plan->list[i].name, plan->list[i].value)));
+    printf("--volume %s", quoted(formatted("%s:%s:ro", plan->folder, plan->folder)));
     if (plan->backend_folder)
-        printf(" --volume %s", quoted(make("%s:%s:ro", plan->backend_folder, plan->backend_folder)));
+        printf(" --volume %s", quoted(formatted("%s:%s:ro", plan->backend_folder, plan->backend_folder)));
     putchar('\n');
-}
-
-static const char *yaml(const char *text) { /* a JSON text is one of YAML, too */
-    char *json = cJSON_PrintUnformatted(cJSON_CreateString(text));
-    return json ? json : "\"\"";
 }
 
 static void print_k8s(const struct plan *plan) {
     puts("# of a pod; CONTAINER is the name of the container that runs the job\nspec:\n  "
          "containers:\n    - name: CONTAINER\n      env:");
     for (unsigned i = 0; i < plan->count; i++)
-        printf("        - name: %s\n          value: %s\n", plan->list[i].name, yaml(plan->list[i].value));
+        printf("        - name: %s\n          value: %s\n", plan->list[i].name, json_quoted(plan->list[i].value));
     const struct setting mounts[] = {{"nccl-redirect", plan->folder}, {"nccl-backend", plan->backend_folder}};
     puts("      volumeMounts:");
     for (int i = 0; i < 2 && mounts[i].value; i++)
         printf("        - name: %s\n          mountPath: %s\n          readOnly: true\n", mounts[i].name,
-               yaml(mounts[i].value));
+               json_quoted(mounts[i].value));
     puts("  volumes:");
     for (int i = 0; i < 2 && mounts[i].value; i++)
         printf("    - name: %s\n      hostPath:\n        path: %s\n        type: Directory\n", mounts[i].name,
-               yaml(mounts[i].value));
+               json_quoted(mounts[i].value));
 }
 
-static cJSON *settings_json(const struct plan *plan) {
-    cJSON *object = cJSON_CreateObject();
+static struct json *settings_json(const struct plan *plan) {
+    struct json *object = json_object();
     for (unsigned i = 0; i < plan->count; i++)
-        json_text(object, plan->list[i].name, plan->list[i].value);
+        json_add_text(object, plan->list[i].name, plan->list[i].value);
     return object;
 }
 
 static void print_json(const struct plan *plan) {
-    put_json(settings_json(plan));
+    json_print(settings_json(plan));
 }
 
 /* Ray's runtime environment: ray.init(runtime_env=…), ray job submit --runtime-env-json. */
 static void print_ray(const struct plan *plan) {
-    cJSON *object = cJSON_CreateObject();
-    cJSON_AddItemToObject(object, "env_vars", settings_json(plan));
-    put_json(object);
+    struct json *object = json_object();
+    json_add(object, "env_vars", settings_json(plan));
+    json_print(object);
 }
 
-static cJSON *mount_json(const char *folder) {
+static struct json *mount_json(const char *folder) {
     static const char *const options[] = {"ro", "nosuid", "nodev", "bind"};
-    cJSON *mount = cJSON_CreateObject();
-    json_text(mount, "hostPath", folder);
-    json_text(mount, "containerPath", folder);
-    cJSON_AddItemToObject(mount, "options", cJSON_CreateStringArray(options, 4));
+    struct json *mount = json_object(), *list = json_list();
+    json_add_text(mount, "hostPath", folder);
+    json_add_text(mount, "containerPath", folder);
+    for (int i = 0; i < 4; i++)
+        json_add_text(list, NULL, options[i]);
+    json_add(mount, "options", list);
     return mount;
 }
 
-static void add_device(cJSON *devices, const char *name, const char *choice, const char *folder) {
-    const char *setting = make("NCCL_REDIRECT=%s", choice);
-    cJSON *device = cJSON_CreateObject();
-    json_text(device, "name", name);
-    cJSON *edits = cJSON_AddObjectToObject(device, "containerEdits");
-    cJSON_AddItemToObject(edits, "env", cJSON_CreateStringArray(&setting, 1));
-    if (folder)
-        cJSON_AddItemToArray(cJSON_AddArrayToObject(edits, "mounts"), mount_json(folder));
-    cJSON_AddItemToArray(devices, device);
+static void add_device(struct json *devices, const char *name, const char *choice, const char *folder) {
+    struct json *device = json_object(), *edits = json_object(), *env = json_list(), *mounts = json_list();
+    json_add_text(device, "name", name);
+    json_add_text(env, NULL, formatted("NCCL_REDIRECT=%s", choice));
+    json_add(edits, "env", env);
+    if (folder) {
+        json_add(mounts, NULL, mount_json(folder));
+        json_add(edits, "mounts", mounts);
+    }
+    json_add(device, "containerEdits", edits);
+    json_add(devices, NULL, device);
 }
 
 /*
@@ -132,25 +131,28 @@ static void add_device(cJSON *devices, const char *name, const char *choice, con
  * the common part.
  */
 static void print_cdi(const struct plan *plan) {
-    cJSON *spec = cJSON_CreateObject();
-    json_text(spec, "cdiVersion", "0.6.0");
-    json_text(spec, "kind", "nccl-redirect/nccl");
-    cJSON *edits = cJSON_AddObjectToObject(spec, "containerEdits"), *env = cJSON_AddArrayToObject(edits, "env");
+    struct json *spec = json_object(), *edits = json_object(), *env = json_list(), *mounts = json_list(),
+                *devices = json_list();
+    json_add_text(spec, "cdiVersion", "0.6.0");
+    json_add_text(spec, "kind", "nccl-redirect/nccl");
     const char *named = NULL;
     for (unsigned i = 0; i < plan->count; i++) {
         if (strcmp(plan->list[i].name, "NCCL_REDIRECT") == 0)
             named = plan->list[i].value;
         else
-            cJSON_AddItemToArray(env, cJSON_CreateString(make("%s=%s", plan->list[i].name, plan->list[i].value)));
+            json_add_text(env, NULL, formatted("%s=%s", plan->list[i].name, plan->list[i].value));
     }
-    cJSON_AddItemToArray(cJSON_AddArrayToObject(edits, "mounts"), mount_json(plan->folder));
-    cJSON *devices = cJSON_AddArrayToObject(spec, "devices");
+    json_add(mounts, NULL, mount_json(plan->folder));
+    json_add(edits, "env", env);
+    json_add(edits, "mounts", mounts);
+    json_add(spec, "containerEdits", edits);
     add_device(devices, "auto", "auto", NULL);
     add_device(devices, "torch", "torch", NULL);
     add_device(devices, "system", "system", NULL);
     if (named && *named == '/')
         add_device(devices, "path", named, plan->backend_folder);
-    put_json(spec);
+    json_add(spec, "devices", devices);
+    json_print(spec);
 }
 
 static const struct format {

@@ -47,35 +47,54 @@ static void show_choice(const struct command *command, const struct decision *de
     const struct considered *chosen = decision->chosen;
     const struct ncr_config *config = &decision->config;
     if (chosen) {
-        put(0, "%s would use %s %s", subject_text(command), chosen->rccl ? "RCCL" : "NCCL",
-            tinted(STRONG, version_text(chosen->version)));
-        put_pair(13, "file", "%s", chosen->candidate.path);
+        line_add(PLAIN, "%s would use %s ", subject_text(command), chosen->rccl ? "RCCL" : "NCCL");
+        line_add(STRONG, "%s", version_text(chosen->version));
+        line_end(0, 0);
+        pair_print(13, PLAIN, "file", "%s", chosen->candidate.path);
         if (chosen->real_path && strcmp(chosen->real_path, chosen->candidate.path) != 0)
-            put_pair(13, "real file", "%s", chosen->real_path);
-        put_pair(13, "found by", "%s, from %s", ncr_method_name(chosen->candidate.method), chosen->candidate.origin);
+            pair_print(13, PLAIN, "real file", "%s", chosen->real_path);
+        pair_print(13, PLAIN, "found by", "%s, from %s", ncr_method_name(chosen->candidate.method),
+                   chosen->candidate.origin);
     } else {
-        put(0, "%s would get %s", subject_text(command),
-            config->choice == NCR_CHOOSE_AUTO ? tinted(DOUBTFUL, "no NCCL but one that it brings itself")
-                                              : tinted(BAD, "no NCCL: its calls return ncclSystemError"));
-        put_pair(13, "because", "%s", decision_failure(decision));
-        put_pair(13, "to do", "%s", decision_cure(decision));
+        bool own = config->choice == NCR_CHOOSE_AUTO;
+        line_add(PLAIN, "%s would get ", subject_text(command));
+        line_add(own ? DOUBTFUL : BAD,
+                 own ? "no NCCL but one that it brings itself" : "no NCCL: its calls return ncclSystemError");
+        line_end(0, 0);
+        pair_print(13, PLAIN, "because", "%s", decision_failure(decision));
+        pair_print(13, PLAIN, "to do", "%s", decision_cure(decision));
     }
     if (command->program)
-        put_pair(13, "program", "%s%s", command->program,
-                 strcmp(command->program, command->started_as) == 0 ? ""
-                                                                    : make(", started as %s", command->started_as));
+        pair_print(13, PLAIN, "program", "%s%s", command->program,
+                   strcmp(command->program, command->started_as) == 0
+                       ? ""
+                       : formatted(", started as %s", command->started_as));
     if (command->launcher)
-        put_pair(13, "launcher", "%s: what it starts here decides for itself", command->launcher);
-    put_pair(13, "decided by", "%s", config->decided_by);
-    put_pair(13, "order", "%s", order_text(config));
+        pair_print(13, PLAIN, "launcher", "%s: what it starts here decides for itself", command->launcher);
+    pair_print(13, PLAIN, "decided by", "%s", config->decided_by);
+    pair_print(13, PLAIN, "order", "%s", order_text(config));
     if (config->require_text)
-        put_pair(13, "required", "%s", config->require_text);
+        pair_print(13, PLAIN, "required", "%s", config->require_text);
     if (chosen)
-        put_pair(13, "opened", "%s", opened_text(command, config));
+        pair_print(13, PLAIN, "opened", "%s", opened_text(command, config));
 }
 
 static enum tone outcome_tone(const struct considered *one) {
     return one->chosen ? GOOD : one->outcome == NCR_REFUSED ? BAD : one->outcome == NCR_FIT ? PLAIN : FAINT;
+}
+
+static void show_candidate(unsigned number, const struct considered *one) {
+    record_begin();
+    line_add(PLAIN, "%3u  ", number);
+    line_add(outcome_tone(one), "%-7s", outcome_word(one));
+    line_add(PLAIN, "  %-7s  ", ncr_method_name(one->candidate.method));
+    if (one->version)
+        line_add(PLAIN, "NCCL %s, ",
+                 one->version_text && !one->chosen ? one->version_text : version_text(one->version));
+    line_add(PLAIN, "from %s", one->candidate.origin);
+    line_end(0, 5);
+    line_print(5, "%s%s%s", one->candidate.path, one->why ? ": " : "", one->why ? one->why : "");
+    record_end();
 }
 
 static void show_candidates(const struct decision *decision, bool all) {
@@ -87,58 +106,60 @@ static void show_candidates(const struct decision *decision, bool all) {
             hidden++;
             continue;
         }
-        if (number == 0)
-            printf("\ncandidates in the order of trial\n");
-        const char *word = outcome_word(one);
-        printf("%3u  %s%*s  %-7s  ", ++number, tinted(outcome_tone(one), word), (int)(7 - strlen(word)), "",
-               ncr_method_name(one->candidate.method));
-        if (one->version)
-            printf("NCCL %s, ", one->version_text && !one->chosen ? one->version_text : version_text(one->version));
-        printf("from %s\n", one->candidate.origin);
-        put(5, "%s%s%s", one->candidate.path, one->why ? ": " : "", one->why ? one->why : "");
+        if (number == 0) {
+            gap_print();
+            line_print(0, "candidates in the order of trial");
+        }
+        show_candidate(++number, one);
     }
-    if (hidden)
-        printf("\n%u more places hold nothing, or a file named above (--all lists them)\n", hidden);
+    if (hidden) {
+        gap_print();
+        line_print(0, "%u more places hold nothing, or a file named above (--all lists them)", hidden);
+    }
 }
 
-static void show_lines(const char *word, const char *lines) {
-    for (const char *line = lines; *line; line += strcspn(line, "\n") + 1)
-        put(0, "%s: %.*s", word, (int)strcspn(line, "\n"), line);
+static void show_lines(enum tone tone, const char *word, const char *lines) {
+    for (const char *line = lines; *line; line += strcspn(line, "\n") + 1) {
+        line_add(tone, "%s", word);
+        line_add(PLAIN, ": %.*s", (int)strcspn(line, "\n"), line);
+        line_end(0, 0);
+    }
 }
 
 static void show_remarks(const struct command *command, const struct decision *decision) {
-    show_lines(tinted(BAD, "error"), ncr_text_get(&decision->config.errors));
-    show_lines(tinted(DOUBTFUL, "warning"), ncr_text_get(&decision->config.warnings));
+    show_lines(BAD, "error", ncr_text_get(&decision->config.errors));
+    show_lines(DOUBTFUL, "warning", ncr_text_get(&decision->config.warnings));
     if (*decision->notes && decision->chosen && decision->config.choice != NCR_CHOOSE_SYSTEM)
-        put(0, "note: %s", decision->notes);
+        line_print(0, "note: %s", decision->notes);
     if (command->is_static || command->set_uid || command->narrow)
-        put(0, "%s: %s is %s, so a preload has no effect on it", tinted(DOUBTFUL, "warning"), command->program,
-            command->is_static ? "linked statically"
-            : command->set_uid ? "a set-uid program"
-                               : "a 32-bit program");
+        show_lines(DOUBTFUL, "warning",
+                   formatted("%s is %s, so a preload has no effect on it", command->program,
+                             command->is_static ? "linked statically"
+                             : command->set_uid ? "a set-uid program"
+                                                : "a 32-bit program"));
 }
 
 static void show_json(const struct command *command, const struct decision *decision) {
     const struct ncr_config *config = &decision->config;
-    cJSON *object = cJSON_CreateObject(), *list = cJSON_CreateArray();
-    json_text(object, "program", command->program);
-    json_text(object, "started_as", command->started_as);
-    json_text(object, "launcher", command->launcher);
-    json_text(object, "decided_by", config->decided_by);
-    json_text(object, "required", config->require_text);
-    cJSON_AddBoolToObject(object, "fallback", config->fallback);
-    cJSON_AddItemToObject(object, "chosen", decision->chosen ? considered_json(decision->chosen) : cJSON_CreateNull());
-    json_text(object, "failure", decision->chosen ? NULL : decision_failure(decision));
-    json_text(object, "cure", decision->chosen ? NULL : decision_cure(decision));
-    json_text(object, "note", *decision->notes ? decision->notes : NULL);
-    cJSON_AddBoolToObject(object, "linked_with_nccl", linked_with_nccl(command));
-    cJSON_AddBoolToObject(object, "preload_has_effect", !command->is_static && !command->set_uid && !command->narrow);
-    cJSON_AddItemToObject(object, "errors", json_lines(ncr_text_get(&config->errors)));
-    cJSON_AddItemToObject(object, "warnings", json_lines(ncr_text_get(&config->warnings)));
+    struct json *object = json_object(), *list = json_list();
+    json_add_text(object, "program", command->program);
+    json_add_text(object, "started_as", command->started_as);
+    json_add_text(object, "launcher", command->launcher);
+    json_add_text(object, "decided_by", config->decided_by);
+    json_add_text(object, "required", config->require_text);
+    json_add_bool(object, "fallback", config->fallback);
+    json_add(object, "chosen", decision->chosen ? considered_json(decision->chosen) : NULL);
+    json_add_text(object, "failure", decision->chosen ? NULL : decision_failure(decision));
+    json_add_text(object, "cure", decision->chosen ? NULL : decision_cure(decision));
+    json_add_text(object, "note", *decision->notes ? decision->notes : NULL);
+    json_add_bool(object, "linked_with_nccl", linked_with_nccl(command));
+    json_add_bool(object, "preload_has_effect", !command->is_static && !command->set_uid && !command->narrow);
+    json_add_lines(object, "errors", ncr_text_get(&config->errors));
+    json_add_lines(object, "warnings", ncr_text_get(&config->warnings));
     for (unsigned i = 0; i < decision->count; i++)
-        cJSON_AddItemToArray(list, considered_json(&decision->list[i]));
-    cJSON_AddItemToObject(object, "candidates", list);
-    put_json(object);
+        json_add(list, NULL, considered_json(&decision->list[i]));
+    json_add(object, "candidates", list);
+    json_print(object);
 }
 
 int verb_explain(struct request *request) {

@@ -19,14 +19,14 @@ static int print_line(const struct request *request, const char *path, int versi
     }
     const char *number = path && version ? version_text(version) : path ? "?" : "none";
     if (request->json) {
-        cJSON *object = cJSON_CreateObject();
-        json_text(object, "version", path ? number : NULL);
-        json_text(object, "sha256", path ? sum : NULL);
-        json_text(object, "path", path);
-        json_text(object, "host", host_name());
-        put_json(object);
+        struct json *object = json_object();
+        json_add_text(object, "version", path ? number : NULL);
+        json_add_text(object, "sha256", path ? sum : NULL);
+        json_add_text(object, "path", path);
+        json_add_text(object, "host", host_name());
+        json_print(object);
     } else {
-        printf("%s %s %s %s\n", number, path ? sum : "-", path ? path : "-", host_name());
+        line_print_whole("%s %s %s %s", number, path ? sum : "-", path ? path : "-", host_name());
     }
     return EXIT_FINE;
 }
@@ -70,13 +70,14 @@ static bool take_line(struct groups *groups, char *line) {
         if (strcmp(groups->list[i].version, line) == 0 && strcmp(groups->list[i].sum, sum) == 0)
             group = &groups->list[i];
     if (!group) {
-        groups->list = grow(groups->list, groups->count, sizeof *groups->list);
+        groups->list = list_grow(groups->list, groups->count, sizeof *groups->list);
         group = &groups->list[groups->count++];
-        *group = (struct group){.version = make("%s", line), .sum = make("%s", sum), .path = make("%s", path)};
+        *group = (struct group){
+            .version = formatted("%s", line), .sum = formatted("%s", sum), .path = formatted("%s", path)};
     }
     group->paths_differ |= strcmp(group->path, path) != 0;
     if (!names_have(&group->hosts, host))
-        names_add(&group->hosts, make("%s", host));
+        names_add(&group->hosts, formatted("%s", host));
     return true;
 }
 
@@ -108,28 +109,47 @@ static void show(const struct group *group, enum tone tone) {
     for (unsigned i = 0; i < group->hosts.count; i++)
         ncr_text_add(&hosts, "%s%s", i ? " " : "", group->hosts.list[i]);
     bool none = strcmp(group->version, "none") == 0;
-    printf("%s  ", tinted(tone, make("%5u host%s", group->hosts.count, group->hosts.count == 1 ? " " : "s")));
-    puts(none ? "no NCCL that can be used"
-              : make("NCCL %s  %.16s  %s%s", group->version, group->sum, group->path,
-                     group->paths_differ ? " (elsewhere on some)" : ""));
-    put(13, "%s", ncr_text_get(&hosts));
+    record_begin();
+    line_add(tone, "%5u host%-3s", group->hosts.count, group->hosts.count == 1 ? "" : "s");
+    if (none)
+        line_add(PLAIN, "no NCCL that can be used");
+    else
+        line_add(PLAIN, "NCCL %s  %.16s  %s%s", group->version, group->sum, group->path,
+                 group->paths_differ ? " (elsewhere on some)" : "");
+    line_end(0, 13);
+    line_print(13, "%s", ncr_text_get(&hosts));
+    record_end();
 }
 
 static void show_json(const struct groups *groups) {
-    cJSON *object = cJSON_CreateObject(), *list = cJSON_CreateArray();
+    struct json *object = json_object(), *list = json_list();
     for (unsigned i = 0; i < groups->count; i++) {
-        cJSON *group = cJSON_CreateObject();
+        struct json *group = json_object();
         bool none = strcmp(groups->list[i].version, "none") == 0;
-        json_text(group, "version", none ? NULL : groups->list[i].version);
-        json_text(group, "sha256", none ? NULL : groups->list[i].sum);
-        json_text(group, "path", none ? NULL : groups->list[i].path);
-        cJSON_AddBoolToObject(group, "paths_differ", groups->list[i].paths_differ);
-        cJSON_AddItemToObject(group, "hosts", json_names(&groups->list[i].hosts));
-        cJSON_AddItemToArray(list, group);
+        json_add_text(group, "version", none ? NULL : groups->list[i].version);
+        json_add_text(group, "sha256", none ? NULL : groups->list[i].sum);
+        json_add_text(group, "path", none ? NULL : groups->list[i].path);
+        json_add_bool(group, "paths_differ", groups->list[i].paths_differ);
+        json_add_names(group, "hosts", &groups->list[i].hosts);
+        json_add(list, NULL, group);
     }
-    cJSON_AddBoolToObject(object, "same", groups->count == 1);
-    cJSON_AddItemToObject(object, "groups", list);
-    put_json(object);
+    json_add_bool(object, "same", groups->count == 1);
+    json_add(object, "groups", list);
+    json_print(object);
+}
+
+static void show_difference(unsigned count) {
+    line_add(BAD, "the hosts differ");
+    line_add(PLAIN,
+             ": %u different NCCLs. Ranks with different NCCLs fail or hang at the first collective. Fix: give all "
+             "hosts the NCCL of the first line, or choose one file that all can read: --use /shared/libnccl.so.2",
+             count);
+    line_end(0, 0);
+}
+
+static void show_agreement(void) {
+    line_add(GOOD, "all hosts have the same NCCL");
+    line_end(0, 0);
 }
 
 static int merge(const struct request *request) {
@@ -158,14 +178,9 @@ static int merge(const struct request *request) {
     for (unsigned i = 0; !request->json && i < groups.count; i++)
         show(&groups.list[i], groups.count == 1 ? GOOD : i == 0 ? PLAIN : BAD);
     if (!request->json && groups.count > 1)
-        put(0,
-            "%s: %u different ones. Ranks with different NCCLs fail or hang at the first "
-            "collective. To do: give all hosts the "
-            "NCCL of the first line, or choose one file that all can read: --use "
-            "/shared/libnccl.so.2",
-            tinted(BAD, "the hosts differ"), groups.count);
+        show_difference(groups.count);
     else if (!request->json)
-        put(0, "%s", tinted(GOOD, "all hosts have the same"));
+        show_agreement();
     return groups.count > 1 ? EXIT_FINDING : status;
 }
 

@@ -46,8 +46,8 @@ static void print_zsh_option(const struct option_row *row) {
     const char *values = words_of(row->key);
     printf("\n            '--%s%s[%s]%s'", option_name(row), row->argument ? "=" : "", for_zsh(row->meaning),
            !row->argument ? ""
-           : *values      ? make(":%s:(%s)", row->argument, values)
-                          : make(":%s:", row->argument));
+           : *values      ? formatted(":%s:(%s)", row->argument, values)
+                          : formatted(":%s:", row->argument));
 }
 
 static void print_zsh(void) {
@@ -87,14 +87,14 @@ static void print_verbs(void) {
     for (size_t i = 0; i < VERB_COUNT; i++) {
         const struct verb *verb = &verbs[i];
         printf(".SS \"%s %s%s\"\n", verb->name, strlen(verb->options) > 1 ? "[OPTION...] " : "", verb->arguments);
-        roff(make("%c%s.", verb->summary[0] - 'a' + 'A', verb->summary + 1));
+        roff(formatted("%c%s.", verb->summary[0] - 'a' + 'A', verb->summary + 1));
         roff(verb->text);
         for (size_t j = 0; j < OPTION_COUNT; j++) {
             const struct option_row *row = &option_rows[j];
             if (!verb_has_option(verb, row))
                 continue;
             printf(".TP\n.B ");
-            roff(make("--%s%s%s", option_name(row), row->argument ? "=" : "", row->argument ? row->argument : ""));
+            roff(formatted("--%s%s%s", option_name(row), row->argument ? "=" : "", row->argument ? row->argument : ""));
             roff(row->meaning);
         }
     }
@@ -107,8 +107,8 @@ static void print_variables(void) {
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         printf(".TP\n.B %s\n", rows[i][0]);
-        roff(make("%s.", rows[i][3]));
-        roff(make("Values: %s. Default: %s.", rows[i][1], rows[i][2]));
+        roff(formatted("%s.", rows[i][3]));
+        roff(formatted("Values: %s. Default: %s.", rows[i][1], rows[i][2]));
     }
 }
 

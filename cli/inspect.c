@@ -17,7 +17,7 @@ struct results {
 static struct results results; /* nftw passes no argument */
 
 static void add(const struct reached *reached) {
-    results.list = grow(results.list, results.count, sizeof *results.list);
+    results.list = list_grow(results.list, results.count, sizeof *results.list);
     results.list[results.count++] = *reached;
 }
 
@@ -38,7 +38,7 @@ static int visit(const char *path, const struct stat *status, int kind, struct F
     if (kind != FTW_F || !S_ISREG(status->st_mode) || (!python && !starts_elf(path)))
         return 0;
     struct reached reached;
-    reach_of_file(make("%s", path), false, &reached);
+    reach_of_file(formatted("%s", path), false, &reached);
     results.looked++;
     if (reached.reach != REACH_NONE)
         add(&reached);
@@ -64,11 +64,11 @@ static int inspect(const char *name) {
     results.looked++;
     reach_of_file(path, true, &reached);
     add(&reached);
-    char *argv[] = {(char *)make("%s%s", strchr(path, '/') ? "" : "./", path), NULL};
+    char *argv[] = {(char *)formatted("%s%s", strchr(path, '/') ? "" : "./", path), NULL};
     command_resolve(&command, argv);
     if (!command.status && command.script && command.program) {
         reach_of_file(command.program, true, &reached);
-        reached.how = make("(its interpreter) %s", reached.how);
+        reached.how = formatted("(its interpreter) %s", reached.how);
         add(&reached);
     }
     return EXIT_FINE;
@@ -89,52 +89,52 @@ static struct names all_needs(void) {
 
 static void show_file(const struct reached *reached, bool all) {
     static const enum tone tones[] = {FAINT, GOOD, GOOD, GOOD, DOUBTFUL, BAD, PLAIN, PLAIN, PLAIN};
-    printf("%s%*s %s\n", tinted(tones[reached->reach], reach_word(reached->reach)),
-           (int)(9 - strlen(reach_word(reached->reach))), "", reached->path);
-    put(10, "%s", reached->how);
-    if (!reached->needs.count)
-        return;
-    if (all) {
-        struct ncr_text text = {0};
+    record_begin();
+    line_add(tones[reached->reach], "%-9s ", reach_word(reached->reach));
+    line_add(PLAIN, "%s", reached->path);
+    line_end(0, 10);
+    line_print(10, "%s", reached->how);
+    if (reached->needs.count && all) {
+        line_add(PLAIN, "needs");
         for (unsigned i = 0; i < reached->needs.count; i++)
-            ncr_text_add(&text, " %s", reached->needs.list[i]);
-        put(10, "needs%s", ncr_text_get(&text));
-    } else {
-        put(10, "needs %u NCCL functions (--all names them)", reached->needs.count);
+            line_add(PLAIN, " %s", reached->needs.list[i]);
+        line_end(10, 10);
+    } else if (reached->needs.count) {
+        line_print(10, "needs %u NCCL functions (--all names them)", reached->needs.count);
     }
+    record_end();
 }
 
 static void show_library(const struct nccl *nccl, const struct names *needs, const struct names *lacks, bool all) {
-    const char *name = make("NCCL %s, %s, ", nccl->version ? version_text(nccl->version) : "?", nccl->path);
-    if (lacks->count)
-        put(2, "%s%s", name, make("%s %s", tinted(DOUBTFUL, "lacks"), functions_text(lacks, all)));
-    else
-        put(2, "%s%s", name, make("%s all %u", tinted(GOOD, "has"), needs->count));
+    line_add(PLAIN, "NCCL %s, %s, ", nccl->version ? version_text(nccl->version) : "?", nccl->path);
+    line_add(lacks->count ? DOUBTFUL : GOOD, lacks->count ? "lacks" : "has");
+    line_add(PLAIN, " %s", lacks->count ? functions_text(lacks, all) : formatted("all %u", needs->count));
+    line_end(2, 2);
 }
 
-static cJSON *file_json(const struct reached *reached) {
-    cJSON *object = cJSON_CreateObject();
-    json_text(object, "path", reached->path);
-    json_text(object, "reach", reach_word(reached->reach));
-    json_text(object, "how", reached->how);
-    json_text(object, "version_text", reached->version);
-    cJSON_AddItemToObject(object, "needs", json_names(&reached->needs));
-    cJSON_AddItemToObject(object, "via", json_names(&reached->via));
+static struct json *file_json(const struct reached *reached) {
+    struct json *object = json_object();
+    json_add_text(object, "path", reached->path);
+    json_add_text(object, "reach", reach_word(reached->reach));
+    json_add_text(object, "how", reached->how);
+    json_add_text(object, "version_text", reached->version);
+    json_add_names(object, "needs", &reached->needs);
+    json_add_names(object, "via", &reached->via);
     return object;
 }
 
-static cJSON *library_json(const struct nccl *nccl, const struct names *lacks) {
-    cJSON *object = cJSON_CreateObject();
-    json_text(object, "path", nccl->path);
-    json_text(object, "version", nccl->version ? version_text(nccl->version) : NULL);
-    cJSON_AddItemToObject(object, "lacks", json_names(lacks));
+static struct json *library_json(const struct nccl *nccl, const struct names *lacks) {
+    struct json *object = json_object();
+    json_add_text(object, "path", nccl->path);
+    json_add_text(object, "version", nccl->version ? version_text(nccl->version) : NULL);
+    json_add_names(object, "lacks", lacks);
     return object;
 }
 
 int verb_inspect(struct request *request) {
     struct ncr_config config;
     struct catalogue catalogue;
-    cJSON *files = cJSON_CreateArray(), *libraries = cJSON_CreateArray();
+    struct json *files = json_list(), *libraries = json_list();
     int status = EXIT_FINE;
     if (!request->rest_count) {
         complain("inspect: which file or folder? As in: nccl-redirect inspect ./all_reduce_perf");
@@ -149,34 +149,36 @@ int verb_inspect(struct request *request) {
         if (results.list[i].reach == REACH_STATIC)
             status = EXIT_FINDING;
         if (request->json)
-            cJSON_AddItemToArray(files, file_json(&results.list[i]));
+            json_add(files, NULL, file_json(&results.list[i]));
         else
             show_file(&results.list[i], request->all);
     }
     if (!results.count && !request->json)
-        put(0, "nothing in it reaches NCCL (%u programs, libraries and Python files looked at)", results.looked);
+        line_print(0, "nothing in it reaches NCCL (%u programs, libraries and Python files looked at)", results.looked);
 
     struct names needs = all_needs();
     if (needs.count && !request->json)
-        put(0, "\nof the %u NCCL functions that are needed:", needs.count);
+        gap_print();
+    if (needs.count && !request->json)
+        line_print(0, "of the %u NCCL functions that are needed:", needs.count);
     for (unsigned i = 0; i < catalogue.count; i++) {
         const struct nccl *nccl = &catalogue.list[i];
         struct names lacks = lacking(&needs, nccl->path);
         if (nccl->refusal)
             continue;
         if (request->json)
-            cJSON_AddItemToArray(libraries, library_json(nccl, &lacks));
+            json_add(libraries, NULL, library_json(nccl, &lacks));
         else if (needs.count)
             show_library(nccl, &needs, &lacks, request->all);
     }
     if (needs.count && !catalogue.usable && !request->json)
-        put(2, "there is no NCCL here that could have them (nccl-redirect list)");
+        line_print(2, "there is no NCCL here that could have them (nccl-redirect list)");
     if (request->json) {
-        cJSON *object = cJSON_CreateObject();
-        cJSON_AddItemToObject(object, "files", files);
-        cJSON_AddNumberToObject(object, "looked", results.looked);
-        cJSON_AddItemToObject(object, "libraries", libraries);
-        put_json(object);
+        struct json *object = json_object();
+        json_add(object, "files", files);
+        json_add_number(object, "looked", results.looked);
+        json_add(object, "libraries", libraries);
+        json_print(object);
     }
     return status;
 }

@@ -51,6 +51,8 @@ static int help(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+    descriptors_reserve();
+    ncr_file_check_first();
     if (argc < 2) {
         overview(stderr);
         return EXIT_USAGE;
@@ -73,5 +75,5 @@ int main(int argc, char **argv) {
         return unknown(word);
     struct request request;
     request_parse(verb, argc - 1, argv + 1, &request);
-    return verb->run(&request);
+    return output_finish(verb->run(&request));
 }

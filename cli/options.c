@@ -32,11 +32,11 @@ const struct verb *verb_named(const char *name) {
 }
 
 bool verb_has_option(const struct verb *verb, const struct option_row *option) {
-    return strstr(verb->options, make(" %s ", option->key)) != NULL;
+    return strstr(verb->options, formatted(" %s ", option->key)) != NULL;
 }
 
 const char *option_name(const struct option_row *option) {
-    char *name = (char *)make("%s", option->key);
+    char *name = (char *)formatted("%s", option->key);
     for (char *c = name; (c = strchr(c, '_'));)
         *c = '-';
     return name;
@@ -113,7 +113,7 @@ static void build(const struct verb *verb, struct argp *argp, struct argp_option
     *argp = (struct argp){.options = options,
                           .parser = take,
                           .args_doc = verb->arguments,
-                          .doc = make("nccl-redirect %s: %s\v%s", verb->name, verb->summary, verb->text)};
+                          .doc = formatted("nccl-redirect %s: %s\v%s", verb->name, verb->summary, verb->text)};
 }
 
 static void prepare_argp(void) {
@@ -130,7 +130,7 @@ void request_parse(const struct verb *verb, int argc, char **argv, struct reques
     prepare_argp();
     build(verb, &argp, options);
     *request = (struct request){.rest = none};
-    argv[0] = (char *)make("nccl-redirect %s", verb->name);
+    argv[0] = (char *)formatted("nccl-redirect %s", verb->name);
     /* In order: what follows the command's name belongs to the command. */
     argp_parse(&argp, argc, argv, verb->takes == COMMAND ? ARGP_IN_ORDER : 0, NULL, &parsing);
     unsetenv("ARGP_HELP_FMT"); /* the command would inherit it */
@@ -146,7 +146,7 @@ void verb_help(const struct verb *verb) {
 /* A relative path is meant from here, not from wherever the command will be. */
 static const char *absolute(const char *use) {
     char *here = use[0] != '/' && strchr(use, '/') ? getcwd(NULL, 0) : NULL;
-    return here ? make("%s/%s", here, use) : use;
+    return here ? formatted("%s/%s", here, use) : use;
 }
 
 /** Put the choice of the options in the place of the variables, from where the loader reads it. */

@@ -1,8 +1,18 @@
-/* How the tool's answers look: text of at most WIDTH columns, colour for people only, JSON for programs. */
+/*
+ * How the tool's answers look, and the one place where text becomes output. Paths, command lines, host names and values of
+ * variables come from other users too, and root reads them on a terminal: what is formatted here is made visible
+ * (ncr_text_add_visible) as a whole, and colour is put around it, never into it.
+ *
+ * For people: wrapped at the width of the terminal, with colour. For programs (standard output is no terminal): one
+ * record is one line, so that grep finds all of it; or JSON.
+ */
 #include "cli.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static _Noreturn void out_of_memory(void) {
@@ -17,7 +27,7 @@ static char *format_list(const char *format, va_list list) {
     return text;
 }
 
-const char *make(const char *format, ...) {
+const char *formatted(const char *format, ...) {
     va_list list;
     va_start(list, format);
     const char *text = format_list(format, list);
@@ -25,7 +35,7 @@ const char *make(const char *format, ...) {
     return text;
 }
 
-void *grow(void *list, size_t count, size_t size) {
+void *list_grow(void *list, size_t count, size_t size) {
     if (count & (count - 1)) /* room doubles at each power of two */
         return list;
     void *more = realloc(list, (count ? 2 * count : 1) * size);
@@ -34,22 +44,32 @@ void *grow(void *list, size_t count, size_t size) {
     return more;
 }
 
-static bool colour(void) {
-    static int known = -1;
-    if (known < 0) {
-        const char *no = getenv("NO_COLOR"), *terminal = getenv("TERM");
-        known = isatty(STDOUT_FILENO) && !(no && *no) && !(terminal && strcmp(terminal, "dumb") == 0);
-    }
-    return known;
+/* ---- the terminal ---- */
+
+static bool is_terminal(int file) {
+    static signed char known[3] = {-1, -1, -1};
+    if (known[file] < 0)
+        known[file] = isatty(file) != 0;
+    return known[file];
 }
 
-const char *tinted(enum tone tone, const char *text) {
-    static const char *const codes[] = {"0", "32", "33", "31;1", "2", "1"};
-    return tone != PLAIN && colour() ? make("\033[%sm%s\033[0m", codes[tone], text) : text;
+static bool has_colour(void) {
+    const char *no = getenv("NO_COLOR"), *terminal = getenv("TERM");
+    return is_terminal(STDOUT_FILENO) && !(no && *no) && !(terminal && strcmp(terminal, "dumb") == 0);
+}
+
+/* Columns of the terminal; below 40 wrapping helps nobody. */
+static unsigned terminal_width(int file) {
+    struct winsize size;
+    const char *columns = getenv("COLUMNS");
+    unsigned width = ioctl(file, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col
+                     : columns && atoi(columns) > 0                     ? (unsigned)atoi(columns)
+                                                                        : 80;
+    return width < 40 ? 40 : width;
 }
 
 /* Columns of a UTF-8 text, colour codes not counted. */
-static unsigned columns(const char *text, size_t length) {
+static unsigned columns_of(const char *text, size_t length) {
     unsigned count = 0;
     for (size_t i = 0; i < length; i++) {
         if (text[i] == '\033')
@@ -62,102 +82,191 @@ static unsigned columns(const char *text, size_t length) {
 }
 
 /*
- * Write words from column `at` on; a line that would pass WIDTH goes on below, at `indent`. A word is never cut: a path
+ * Write words from column `at` on; a line that would pass the width goes on below, at `indent`. A word is never cut: a path
  * that was cut could not be copied.
  */
-static void wrap_to(FILE *to, unsigned at, unsigned indent, const char *text) {
-    bool first = true;
-    while (*text) {
-        size_t length = strcspn(text, " \n");
-        unsigned width = columns(text, length);
-        if (!first && at + 1 + width > WIDTH) {
+static void wrap(FILE *to, unsigned width, unsigned at, unsigned indent, const char *text) {
+    for (bool first = true; *text; first = false) {
+        size_t blanks = strspn(text, " "), length = strcspn(text + blanks, " ");
+        unsigned columns = columns_of(text + blanks, length);
+        if (!first && length && at + blanks > indent && at + blanks + columns > width) {
             fprintf(to, "\n%*s", (int)indent, "");
             at = indent;
-        } else if (!first) {
-            putc(' ', to);
-            at++;
+        } else {
+            fprintf(to, "%*s", (int)blanks, "");
+            at += (unsigned)blanks;
         }
-        fwrite(text, 1, length, to);
-        at += width;
-        first = false;
-        text += length;
-        if (*text == '\n') {
-            fprintf(to, "\n%*s", (int)indent, "");
-            at = indent;
-            first = true;
-            text++;
-        }
-        text += strspn(text, " ");
+        fwrite(text + blanks, 1, length, to);
+        at += columns;
+        text += blanks + length;
     }
     putc('\n', to);
 }
 
-static void wrap(unsigned at, unsigned indent, const char *text) {
-    wrap_to(stdout, at, indent, text);
+/* ---- lines and records ---- */
+
+static struct ncr_text line; /* what line_add() has collected, visible, with colour codes */
+static bool in_record;
+static struct ncr_text record; /* the lines of one, where standard output is no terminal */
+
+static void add_visible(enum tone tone, const char *text) {
+    static const char *const codes[] = {"0", "32", "33", "31;1", "2", "1"};
+    bool tinted = tone != PLAIN && *text && has_colour();
+    if (tinted)
+        ncr_text_add(&line, "\033[%sm", codes[tone]);
+    ncr_text_add_visible(&line, text, strlen(text));
+    if (tinted)
+        ncr_text_add(&line, "\033[0m");
 }
 
-void put(unsigned indent, const char *format, ...) {
+/** Append a piece of text to the line. */
+void line_add(enum tone tone, const char *format, ...) {
     va_list list;
     va_start(list, format);
-    printf("%*s", (int)indent, "");
-    wrap(indent, indent, format_list(format, list));
+    char *text = format_list(format, list);
     va_end(list);
+    add_visible(tone, text);
+    free(text);
 }
 
-void put_pair(unsigned width, const char *label, const char *format, ...) {
+static void add_to_record(const char *text) {
+    ncr_text_add(&record, "%s%s", record.length ? "  " : "", record.length ? text + strspn(text, " ") : text);
+}
+
+/** Print the line: its start at column `indent`, what is wrapped below at column `below`. */
+void line_end(unsigned indent, unsigned below) {
+    const char *text = ncr_text_get(&line);
+    if (in_record && !is_terminal(STDOUT_FILENO)) {
+        add_to_record(text);
+    } else if (is_terminal(STDOUT_FILENO)) {
+        printf("%*s", (int)indent, "");
+        wrap(stdout, terminal_width(STDOUT_FILENO), indent, below, text);
+    } else {
+        printf("%*s%s\n", (int)indent, "", text);
+    }
+    ncr_text_free(&line);
+}
+
+void line_print(unsigned indent, const char *format, ...) {
     va_list list;
     va_start(list, format);
-    unsigned used = columns(label, strlen(label)), pad = width > used ? width - used : 1;
-    printf("  %s%*s", label, (int)pad, "");
-    wrap(2 + used + pad, 2 + width, format_list(format, list));
+    char *text = format_list(format, list);
     va_end(list);
+    add_visible(PLAIN, text);
+    line_end(indent, indent);
+    free(text);
 }
 
-void put_json(cJSON *json) {
-    char *text = cJSON_Print(json);
-    if (!text)
-        out_of_memory();
-    puts(text);
+/** A line for programs, which is never wrapped: it is copied and parsed. */
+void line_print_whole(const char *format, ...) {
+    struct ncr_text visible = {0};
+    va_list list;
+    va_start(list, format);
+    char *text = format_list(format, list);
+    va_end(list);
+    ncr_text_add_visible(&visible, text, strlen(text));
+    puts(ncr_text_get(&visible));
+    ncr_text_free(&visible);
+    free(text);
 }
 
-void json_text(cJSON *object, const char *key, const char *value) {
-    if (value)
-        cJSON_AddStringToObject(object, key, value);
-    else
-        cJSON_AddNullToObject(object, key);
+/** A label, padded to `width`, and a text beside it. */
+void pair_print(unsigned width, enum tone tone, const char *label, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    char *text = format_list(format, list);
+    va_end(list);
+    unsigned used = columns_of(label, strlen(label));
+    line_add(tone, "%s", label);
+    line_add(PLAIN, "%*s%s", width > used ? (int)(width - used) : 1, "", text);
+    line_end(2, 2 + width);
+    free(text);
 }
 
-cJSON *json_names(const struct names *names) {
-    return names->count ? cJSON_CreateStringArray(names->list, (int)names->count) : cJSON_CreateArray();
+/** What is printed up to record_end() is one line where standard output is no terminal. */
+void record_begin(void) {
+    in_record = true;
 }
 
-cJSON *json_lines(const char *lines) {
-    cJSON *list = cJSON_CreateArray();
-    for (const char *line = lines; *line; line += strcspn(line, "\n") + 1)
-        cJSON_AddItemToArray(list, cJSON_CreateString(make("%.*s", (int)strcspn(line, "\n"), line)));
-    return list;
+void record_end(void) {
+    if (record.length)
+        puts(ncr_text_get(&record));
+    ncr_text_free(&record);
+    in_record = false;
 }
 
+/** Is standard output read by a program, not by a person? */
+bool output_is_for_programs(void) {
+    return !is_terminal(STDOUT_FILENO);
+}
+
+/** An empty line between paragraphs, for people. */
+void gap_print(void) {
+    if (is_terminal(STDOUT_FILENO))
+        putchar('\n');
+}
+
+/** "nccl-redirect: …" on standard error: one line in logs, where lines of many ranks mix; wrapped for people. */
 void complain(const char *format, ...) {
+    struct ncr_text visible = {0};
     va_list list;
     va_start(list, format);
-    const char *text = format_list(format, list);
-    /* One line in logs, where lines of many ranks mix; wrapped for people. */
-    fputs("nccl-redirect: ", stderr);
-    if (isatty(STDERR_FILENO))
-        wrap_to(stderr, 15, 15, text);
-    else
-        fprintf(stderr, "%s\n", text);
+    char *text = format_list(format, list);
     va_end(list);
+    ncr_text_add_visible(&visible, text, strlen(text));
+    fputs("nccl-redirect: ", stderr);
+    if (is_terminal(STDERR_FILENO))
+        wrap(stderr, terminal_width(STDERR_FILENO), 15, 15, ncr_text_get(&visible));
+    else
+        fprintf(stderr, "%s\n", ncr_text_get(&visible));
+    ncr_text_free(&visible);
+    free(text);
+}
+
+/* ---- the descriptors ---- */
+
+/**
+ * Where standard input, output or error is closed, keep its place: what the tool opens (a library, a pipe) must not land
+ * there. Reading and writing still fail, and a command that the tool becomes finds them closed, as its caller wanted.
+ */
+void descriptors_reserve(void) {
+    for (int file = 0; file <= STDERR_FILENO; file++)
+        if (fcntl(file, F_GETFD) < 0 && open("/", O_PATH | O_CLOEXEC) < 0)
+            return;
+}
+
+/** The exit code: `status`, unless what was printed could not be written (a full disk, a closed descriptor). */
+int output_finish(int status) {
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    complain("standard output cannot be written: %s; what was printed is incomplete", strerror(errno));
+    return EXIT_OUTPUT;
+}
+
+/* ---- texts ---- */
+
+/** The start of a text of others: so many columns of it, made visible. */
+const char *start_of(unsigned columns, const char *text) {
+    struct ncr_text visible = {0};
+    ncr_text_add_visible(&visible, text, strlen(text));
+    const char *end = ncr_text_get(&visible);
+    for (unsigned count = 0; *end; end++) {
+        count += (*end & 0xc0) != 0x80;
+        if (count > columns)
+            break;
+    }
+    if (visible.data)
+        visible.data[end - visible.data] = '\0';
+    return ncr_text_get(&visible);
 }
 
 const char *size_text(uint64_t bytes) {
-    return bytes < 10 << 20 ? make("%llu KiB", (unsigned long long)(bytes + 1023) >> 10)
-                            : make("%llu MiB", (unsigned long long)(bytes + (1 << 19)) >> 20);
+    return bytes < 10 << 20 ? formatted("%llu KiB", (unsigned long long)(bytes + 1023) >> 10)
+                            : formatted("%llu MiB", (unsigned long long)(bytes + (1 << 19)) >> 20);
 }
 
 const char *version_text(int version) {
     char text[16];
     ncr_version_text(version, text);
-    return version ? make("%s", text) : "(version unknown)";
+    return version ? formatted("%s", text) : "(version unknown)";
 }

@@ -12,7 +12,7 @@
 #define MOST_RECORD (64u << 20)
 
 static void add(struct owners *owners, struct owner owner) {
-    owners->list = grow(owners->list, owners->count, sizeof *owners->list);
+    owners->list = list_grow(owners->list, owners->count, sizeof *owners->list);
     owners->list[owners->count++] = owner;
 }
 
@@ -55,12 +55,12 @@ static void each_record(const char *folder, const char *suffix, read_record *rea
 
 /* name-version.dist-info; the line is PATH,HASH,SIZE. */
 static void read_wheel(const char *folder, const char *name, const char *file, uint64_t size, struct owners *owners) {
-    char *text = ncr_file_text(make("%s/%s/RECORD", folder, name), MOST_RECORD);
-    const char *rest = text ? line_behind(text, make("%s,", file)) : NULL;
+    char *text = ncr_file_text(formatted("%s/%s/RECORD", folder, name), MOST_RECORD);
+    const char *rest = text ? line_behind(text, formatted("%s,", file)) : NULL;
     if (rest) {
         const char *comma = memchr(rest, ',', strcspn(rest, "\n"));
         unsigned long long recorded = comma ? strtoull(comma + 1, NULL, 10) : 0;
-        char *package = (char *)make("%.*s", (int)(strlen(name) - strlen(".dist-info")), name),
+        char *package = (char *)formatted("%.*s", (int)(strlen(name) - strlen(".dist-info")), name),
              *dash = strrchr(package, '-');
         if (dash)
             *dash++ = '\0';
@@ -76,7 +76,7 @@ static void find_wheels(const char *path, uint64_t size, struct owners *owners) 
     for (int i = 0; i < 2; i++) {
         const char *site = strstr(path, sites[i]);
         if (site)
-            each_record(make("%.*s", (int)(site - path + strlen(sites[i]) - 1), path), ".dist-info", read_wheel,
+            each_record(formatted("%.*s", (int)(site - path + strlen(sites[i]) - 1), path), ".dist-info", read_wheel,
                         site + strlen(sites[i]), size, owners);
     }
 }
@@ -87,19 +87,19 @@ static const char *debian_version(const char *package) {
         status = ncr_file_text("/var/lib/dpkg/status", MOST_RECORD);
     const char *colon = strchr(package, ':');
     int length = colon ? (int)(colon - package) : (int)strlen(package);
-    const char *paragraph = status ? line_behind(status, make("Package: %.*s\n", length, package)) : NULL;
+    const char *paragraph = status ? line_behind(status, formatted("Package: %.*s\n", length, package)) : NULL;
     const char *end = paragraph ? strstr(paragraph, "\n\n") : NULL;
     const char *version = paragraph ? line_behind(paragraph, "Version: ") : NULL;
-    return version && (!end || version < end) ? make("%.*s", (int)strcspn(version, "\n"), version) : "?";
+    return version && (!end || version < end) ? formatted("%.*s", (int)strcspn(version, "\n"), version) : "?";
 }
 
 static void read_debian(const char *folder, const char *name, const char *file, uint64_t size, struct owners *owners) {
     (void)size;
-    char *text = ncr_file_text(make("%s/%s", folder, name), MOST_RECORD);
+    char *text = ncr_file_text(formatted("%s/%s", folder, name), MOST_RECORD);
     /* Since /lib became a link to /usr/lib, a package may have recorded either. */
     const char *older = strncmp(file, "/usr/lib", 8) == 0 ? file + 4 : file;
-    if (text && (line_behind(text, make("%s\n", file)) || line_behind(text, make("%s\n", older)))) {
-        const char *package = make("%.*s", (int)(strlen(name) - strlen(".list")), name);
+    if (text && (line_behind(text, formatted("%s\n", file)) || line_behind(text, formatted("%s\n", older)))) {
+        const char *package = formatted("%.*s", (int)(strlen(name) - strlen(".list")), name);
         add(owners, (struct owner){"Debian package", package, debian_version(package), false});
     }
     free(text);
@@ -107,11 +107,9 @@ static void read_debian(const char *folder, const char *name, const char *file, 
 
 static void read_conda(const char *folder, const char *name, const char *file, uint64_t size, struct owners *owners) {
     (void)size;
-    char *text = ncr_file_text(make("%s/%s", folder, name), MOST_RECORD);
-    if (text && strstr(text, make("\"%s\"", file))) {
-        cJSON *meta = cJSON_Parse(text);
-        const char *package = cJSON_GetStringValue(cJSON_GetObjectItem(meta, "name"));
-        const char *version = cJSON_GetStringValue(cJSON_GetObjectItem(meta, "version"));
+    char *text = ncr_file_text(formatted("%s/%s", folder, name), MOST_RECORD);
+    if (text && strstr(text, formatted("\"%s\"", file))) {
+        const char *package = json_member(text, "name"), *version = json_member(text, "version");
         add(owners, (struct owner){"conda package", package ? package : name, version ? version : "?", false});
     }
     free(text);
@@ -121,7 +119,7 @@ static void read_conda(const char *folder, const char *name, const char *file, u
 static void find_conda(const char *path, uint64_t size, struct owners *owners) {
     char *prefix = ncr_parent(path, 1);
     for (; prefix && *prefix; prefix = ncr_parent(prefix, 1)) {
-        const char *meta = make("%s/conda-meta", prefix);
+        const char *meta = formatted("%s/conda-meta", prefix);
         if (!ncr_file_exists(meta))
             continue;
         each_record(meta, ".json", read_conda, path + strlen(prefix) + 1, size, owners);

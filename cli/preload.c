@@ -22,9 +22,11 @@ static const char *file_name(bool rccl) {
     return rccl ? "rccl_redirect.so" : "nccl_redirect.so";
 }
 
-static bool is_shim_name(const char *base) {
+/** Is this the name of a preload library or of a link to one, in a map perhaps with " (deleted)" behind it? */
+bool is_shim_name(const char *base) {
     base += strncmp(base, "lib", 3) == 0 ? 3 : 0;
-    return strcmp(base, file_name(false)) == 0 || strcmp(base, file_name(true)) == 0;
+    return strncmp(base, file_name(false), strlen(file_name(false))) == 0 ||
+           strncmp(base, file_name(true), strlen(file_name(true))) == 0;
 }
 
 /**
@@ -49,8 +51,8 @@ bool is_shim(const char *path) {
 /* The shim in this folder by the name that is written into LD_PRELOAD, or NULL. */
 static const char *shim_in(const char *folder, bool rccl) {
     char *real = realpath(folder, NULL);
-    const char *file = real ? make("%s/%s", real, file_name(rccl)) : NULL;
-    const char *link = real ? make("%s/lib%s", real, file_name(rccl)) : NULL;
+    const char *file = real ? formatted("%s/%s", real, file_name(rccl)) : NULL;
+    const char *link = real ? formatted("%s/lib%s", real, file_name(rccl)) : NULL;
     if (!real || access(link, F_OK) == 0)
         return link;
     return access(file, F_OK) == 0 ? file : NULL;
@@ -63,22 +65,23 @@ const char *shim_path(bool rccl, const char **problem) {
     char *self = realpath("/proc/self/exe", NULL), *folder = self ? ncr_parent(self, 1) : NULL;
     *problem = NULL;
     for (size_t i = 0; folder && i < sizeof places / sizeof *places; i++) {
-        const char *path = shim_in(make("%s%s", folder, places[i]), rccl);
+        const char *path = shim_in(formatted("%s%s", folder, places[i]), rccl);
         if (!path)
             continue;
         if (strpbrk(path, ": "))
-            *problem = make("%s: a colon or a space in the path cannot be written in LD_PRELOAD; "
-                            "install nccl-redirect in "
-                            "a folder without",
-                            path);
+            *problem = formatted("%s: a colon or a space in the path cannot be written in LD_PRELOAD; "
+                                 "install nccl-redirect in "
+                                 "a folder without",
+                                 path);
         else if (access(path, R_OK) != 0)
-            *problem = make("%s cannot be read; chmod a+r it and its folders", path);
+            *problem = formatted("%s cannot be read; chmod a+r it and its folders", path);
         else if (!is_shim(path))
-            *problem = make("%s is not the preload library (an interrupted copy?); install nccl-redirect again", path);
+            *problem =
+                formatted("%s is not the preload library (an interrupted copy?); install nccl-redirect again", path);
         return *problem ? NULL : path;
     }
-    *problem = make("lib%s is not beside %s and not in ../lib/nccl-redirect; install nccl-redirect again",
-                    file_name(rccl), self ? self : "this program");
+    *problem = formatted("lib%s is not beside %s and not in ../lib/nccl-redirect; install nccl-redirect again",
+                         file_name(rccl), self ? self : "this program");
     return NULL;
 }
 
@@ -88,9 +91,9 @@ const char *shim_path(bool rccl, const char **problem) {
  */
 const char *preload_fault(const char *entry) {
     int ends[2], status = 0;
-    char *said = (char *)make("%*s", 4096, "");
+    char *said = (char *)formatted("%*s", 4096, "");
     if (pipe2(ends, O_CLOEXEC) != 0)
-        return make("no pipe: %s", strerror(errno));
+        return formatted("no pipe: %s", strerror(errno));
     fflush(NULL);
     pid_t pid = fork();
     if (pid == 0) {
@@ -107,12 +110,12 @@ const char *preload_fault(const char *entry) {
     said[length] = '\0';
     said[strcspn(said, "\n")] = '\0';
     if (pid < 0 || waitpid(pid, &status, 0) != pid)
-        return make("no process can be started: %s", strerror(errno));
+        return formatted("no process can be started: %s", strerror(errno));
     if (*said)
         return said;
     if (WIFSIGNALED(status))
-        return make("a program preloaded with it ends by signal %d (%s)", WTERMSIG(status),
-                    strsignal(WTERMSIG(status)));
+        return formatted("a program preloaded with it ends by signal %d (%s)", WTERMSIG(status),
+                         strsignal(WTERMSIG(status)));
     return WEXITSTATUS(status) ? "the dynamic loader ignores it" : NULL;
 }
 
@@ -126,7 +129,7 @@ bool narrow_programs_run(void) {
  * library with nothing in it: their loader would print a line for each process.
  */
 const char *preload_entry(const char *shim) {
-    const char *entry = make("%s/$LIB/%s", ncr_parent(shim, 1), ncr_basename(shim));
+    const char *entry = formatted("%s/$LIB/%s", ncr_parent(shim, 1), ncr_basename(shim));
     bool installed = strcmp(ncr_basename(ncr_parent(shim, 1)), "nccl-redirect") == 0;
     return installed && narrow_programs_run() && !preload_fault(entry) ? entry : shim;
 }
@@ -138,7 +141,7 @@ struct names preload_entries(const char *list) {
         at += strspn(at, ": ");
         size_t length = strcspn(at, ": ");
         if (length)
-            names_add(&entries, make("%.*s", (int)length, at));
+            names_add(&entries, formatted("%.*s", (int)length, at));
         at += length;
     }
     return entries;

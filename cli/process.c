@@ -1,7 +1,4 @@
-/*
- * What runs on this host, by /proc: which processes have the shim, which NCCLs they map, and who lost the preload on
- * the way.
- */
+/* What runs on this host: which processes have the preload library, which NCCLs they use, and who lost the preload. */
 #include "cli.h"
 
 #include <ctype.h>
@@ -9,118 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_MAPS (32u << 20)
-#define MOST_ENVIRONMENT (4u << 20)
+#define MOST_PROCESSES 65536
 
-/* A variable of another process; its environment is texts, each ended by NUL, all of `size` bytes. */
-static const char *variable(const char *environment, size_t size, const char *name) {
-    size_t length = strlen(name);
-    for (const char *at = environment; at < environment + size; at += strlen(at) + 1)
-        if (strncmp(at, name, length) == 0 && at[length] == '=')
-            return at + length + 1;
-    return NULL;
-}
-
-static char *read_all(const char *path, size_t most, size_t *size) {
-    FILE *file = fopen(path, "re");
-    char *text = file ? malloc(most + 1) : NULL;
-    *size = text ? fread(text, 1, most, file) : 0;
-    if (file)
-        fclose(file);
-    if (text)
-        text[*size] = '\0';
-    return text;
-}
-
-static void read_status(struct process *process) {
-    char *text = ncr_file_text(make("/proc/%d/status", process->pid), 4096);
-    const char *parent = text ? strstr(text, "\nPPid:") : NULL, *user = text ? strstr(text, "\nUid:") : NULL;
-    process->parent = parent ? atoi(parent + 6) : 0;
-    process->user = user ? (unsigned)strtoul(user + 5, NULL, 10) : 0;
-    free(text);
-}
-
-static void read_command(struct process *process) {
-    size_t size;
-    char *text = read_all(make("/proc/%d/cmdline", process->pid), 4096, &size);
-    for (size_t i = 0; i + 1 < size; i++)
-        if ((unsigned char)text[i] < ' ')
-            text[i] = ' ';
-    process->command = size ? make("%s", text) : "";
-    free(text);
-}
-
-static bool shim_name(const char *base) {
-    base += strncmp(base, "lib", 3) == 0 ? 3 : 0; /* the link or the file, which may be "(deleted)" */
-    return strncmp(base, "nccl_redirect.so", 16) == 0 || strncmp(base, "rccl_redirect.so", 16) == 0;
-}
-
-static bool shim_listed(const char *list) {
-    struct names entries = preload_entries(list);
-    for (unsigned i = 0; i < entries.count; i++)
-        if (shim_name(ncr_basename(entries.list[i])))
-            return true;
-    return false;
-}
-
-static void read_environment(struct process *process, const char *path) {
-    size_t size;
-    char *text = read_all(path, MOST_ENVIRONMENT, &size);
-    const char *redirect = text ? variable(text, size, "NCCL_REDIRECT") : NULL;
-    process->listed = text && shim_listed(variable(text, size, "LD_PRELOAD"));
-    process->rules = text && variable(text, size, "NCCL_REDIRECT_RULES");
-    process->redirect = redirect ? make("%s", redirect) : NULL;
-    free(text);
-}
-
-static void take_mapping(struct process *process, const char *path) {
-    const char *base = ncr_basename(path);
-    bool named = process->redirect && strcmp(process->redirect, path) == 0;
-    if (shim_name(base))
-        process->shim = process->shim ? process->shim : make("%s", path);
-    else if ((ncr_is_nccl_name(base) || named) && !names_have(&process->nccls, path))
-        names_add(&process->nccls, make("%s", path));
-}
-
-static bool read_maps(struct process *process) {
-    size_t size;
-    char *text = read_all(make("/proc/%d/maps", process->pid), MOST_MAPS, &size);
-    for (char *line = text; line && *line;) {
-        char *end = strchr(line, '\n'), *path = memchr(line, '/', end ? (size_t)(end - line) : strlen(line));
-        if (end)
-            *end = '\0';
-        if (path)
-            take_mapping(process, path);
-        line = end ? end + 1 : NULL;
-    }
-    free(text);
-    return size > 0;
-}
-
-static void read_program(struct process *process) {
-    struct elf_info info;
-    elf_info_read(make("/proc/%d/exe", process->pid), ELF_BASICS, &info);
-    process->deaf = info.is_elf && (!info.dynamic || !info.wide);
-}
-
-/** The version that a library file carries, each file read once. */
+/** The version that a library file carries. */
 int nccl_version_of(const char *path) {
-    static struct names paths;
-    static int *versions;
-    for (unsigned i = 0; versions && i < paths.count; i++)
-        if (strcmp(paths.list[i], path) == 0)
-            return versions[i];
     struct ncr_elf elf;
     ncr_elf_open(&elf, path);
     int version = elf.refusal ? 0 : ncr_elf_nccl_version(&elf, NULL);
     ncr_elf_close(&elf);
-    versions = grow(versions, paths.count, sizeof *versions);
-    versions[paths.count] = version;
-    names_add(&paths, make("%s", path));
     return version;
 }
 
-static struct process *process_of(const struct processes *processes, int pid) {
+const struct process *process_of(const struct processes *processes, int pid) {
     for (unsigned i = 0; i < processes->count; i++)
         if (processes->list[i].pid == pid)
             return &processes->list[i];
@@ -137,58 +34,162 @@ static const struct process *redirected_ancestor(const struct processes *process
     return NULL;
 }
 
-static void judge(const struct processes *processes, struct process *process) {
-    const struct process *above = process->shim ? NULL : redirected_ancestor(processes, process);
-    process->lost = above && !process->deaf;
-    if (process->shim && process->nccls.count > 1 && !process->rules) {
-        process->finding = make("maps %u NCCLs: one serves, whoever opened another by its own "
-                                "handle uses that one, and the "
-                                "first collective can fail or hang",
-                                process->nccls.count);
-        process->cure = "LD_DEBUG=files tells which library loads it; load it through libnccl.so.2";
-    } else if (!process->shim && process->nccls.count && (above || process->listed)) {
-        process->finding = make("uses NCCL without the preload, which %s has",
-                                process->listed ? "its LD_PRELOAD lists, but it does not map (a later exec dropped it?)"
-                                                : make("process %d above it", above->pid));
-        process->cure = "pass LD_PRELOAD on: srun --export=ALL, mpirun -x LD_PRELOAD, no env -i, "
-                        "no sudo without -E";
-    } else if (process->lost) {
-        process->finding = make("lost the preload that process %d above it has%s", above->pid,
-                                process->listed ? "" : " (LD_PRELOAD is not in its environment)");
-        process->cure = "if it will use NCCL: pass LD_PRELOAD on (srun --export=ALL, mpirun -x "
-                        "LD_PRELOAD, no env -i)";
+/* ---- findings ---- */
+
+static const char *nccl_text(const struct mapped_nccl *nccl) {
+    return formatted("%s (%s)", nccl->version ? version_text(nccl->version) : "version unknown", nccl->path);
+}
+
+static void find_several(struct process *process) {
+    struct ncr_text list = {0};
+    for (unsigned i = 0; i < process->nccl_count; i++)
+        ncr_text_add(&list, "%s%s", i ? ", " : "", nccl_text(&process->nccls[i]));
+    process->finding =
+        formatted("uses %u NCCLs: %s. One is active; code that calls another copy through its own handle may "
+                  "fail or hang at the first collective",
+                  process->nccl_count, ncr_text_get(&list));
+    process->fix = process->shim ? "LD_DEBUG=files shows which library loads it; load it as libnccl.so.2"
+                                 : "start it with nccl-redirect run: one NCCL for the whole process";
+}
+
+/* LD_PRELOAD names it, and it is not mapped. */
+static void explain_listed(struct process *process, const char *what) {
+    if (!process->listed_is_there) {
+        process->finding =
+            formatted("%s: its LD_PRELOAD names %s, which does not exist in its root folder", what, process->listed);
+        process->fix =
+            "mount that folder into the container or chroot at the same path (nccl-redirect env --format docker)";
+    } else {
+        process->finding =
+            formatted("%s: its LD_PRELOAD names %s, which the dynamic loader did not load", what, process->listed);
+        process->fix =
+            "its standard error says why (ld.so: object ... cannot be preloaded); check that its user can read the "
+            "file, and that its file system is not mounted noexec";
     }
+}
+
+static void explain_lost(struct process *process, const struct process *above, const char *what) {
+    process->finding =
+        formatted("%s, which process %d above it has; LD_PRELOAD is not in its environment", what, above->pid);
+    process->fix =
+        "pass LD_PRELOAD on (srun --export=ALL, mpirun -x LD_PRELOAD, no env -i), or put nccl-redirect run behind "
+        "what drops it (sudo nccl-redirect run -- CMD)";
+}
+
+static void judge_process(const struct processes *processes, struct process *process) {
+    const struct process *above = process->shim ? NULL : redirected_ancestor(processes, process);
+    const char *what = process->nccl_count ? "uses NCCL without the preload library" : "has lost the preload library";
+    process->lost = above && !process->deaf;
+    if (process->nccl_count > 1 && !process->rules)
+        find_several(process);
+    else if (process->shim || process->deaf)
+        return;
+    else if (process->listed && (process->nccl_count || above))
+        explain_listed(process, what);
+    else if (above && process->readable)
+        explain_lost(process, above, what);
+}
+
+static bool same_nccl(const struct mapped_nccl *a, const struct mapped_nccl *b) {
+    return a->build_id && b->build_id ? strcmp(a->build_id, b->build_id) == 0 : a->version == b->version;
+}
+
+/* Ranks of one launcher: they have one parent, and it has the preload library, or each of them a rank's number. */
+static bool are_ranks(const struct processes *processes, const struct process *a, const struct process *b) {
+    if (a->parent != b->parent || a->parent <= 1)
+        return false;
+    const struct process *launcher = process_of(processes, a->parent);
+    return (a->rank && b->rank) || (launcher && launcher->shim && a->shim && b->shim);
+}
+
+static void compare_ranks(const struct processes *processes, struct process *process) {
+    if (process->nccl_count != 1 || process->rules || process->finding)
+        return;
+    for (const struct process *first = processes->list; first < process; first++)
+        if (first->nccl_count == 1 && are_ranks(processes, first, process) &&
+            !same_nccl(&first->nccls[0], &process->nccls[0])) {
+            process->finding =
+                formatted("ranks of one launcher (process %d) have different NCCLs: %d has %s, this one has %s; "
+                          "their first collective fails or hangs",
+                          process->parent, first->pid, nccl_text(&first->nccls[0]), nccl_text(&process->nccls[0]));
+            process->fix = "give all ranks the same environment";
+            return;
+        }
+}
+
+static void add_notes(struct process *process) {
+    for (unsigned i = 0; i < process->nccl_count && !process->note; i++)
+        if (process->nccls[i].deleted)
+            process->note = "its NCCL was replaced or removed since it started; a restart gets what is there now";
+        else if (process->nccls[i].problem)
+            process->note = formatted("the mapped file %s: its version is not known", process->nccls[i].problem);
+    if (process->unresponsive)
+        process->note = formatted("reading it took more than %d s (does its file system answer?); it was left",
+                                  WORKER_STALL_MS / 1000);
+    else if (process->partly)
+        process->note = "its memory map or environment is too large and was read in part";
+}
+
+/* ---- reading all ---- */
+
+struct reading {
+    struct process *list;
+    int *pids;
+};
+
+static void read_item(void *arg, unsigned item) {
+    struct reading *reading = arg;
+    process_read(&reading->list[item], reading->pids[item]);
+}
+
+/* The worker may have been killed in the middle of it: what it wrote last is not relied on. */
+static void mark_stuck(void *arg, unsigned item) {
+    struct reading *reading = arg;
+    reading->list[item] = (struct process){
+        .pid = reading->pids[item], .age = -1, .running = true, .unresponsive = true, .command = "(not readable)"};
+}
+
+static int by_number(const void *a, const void *b) {
+    return *(const int *)a - *(const int *)b;
+}
+
+static unsigned list_pids(int **pids) {
+    unsigned count = 0;
+    DIR *folder = opendir("/proc");
+    *pids = NULL;
+    for (struct dirent *entry; folder && count < MOST_PROCESSES && (entry = readdir(folder));) {
+        if (!isdigit((unsigned char)entry->d_name[0]))
+            continue;
+        *pids = list_grow(*pids, count, sizeof **pids);
+        (*pids)[count++] = atoi(entry->d_name);
+    }
+    if (folder)
+        closedir(folder);
+    qsort(*pids, count, sizeof **pids, by_number);
+    return count;
 }
 
 /** Every process that can be read, and what is wrong with each. */
 void processes_read(struct processes *processes) {
-    *processes = (struct processes){NULL, 0, 0};
-    DIR *folder = opendir("/proc");
-    for (struct dirent *entry; folder && (entry = readdir(folder));) {
-        if (!isdigit((unsigned char)entry->d_name[0]))
+    struct reading reading;
+    unsigned count = list_pids(&reading.pids);
+    reading.list = count ? worker_memory(count * sizeof *reading.list) : NULL;
+    unsigned done = reading.list ? worker_run(count, read_item, mark_stuck, &reading) : 0;
+    *processes = (struct processes){.list = reading.list, .unread = count - done};
+    for (unsigned i = 0; i < done; i++) {
+        if (!reading.list[i].running)
             continue;
-        struct process process = {.pid = atoi(entry->d_name)};
-        read_status(&process);
-        read_command(&process);
-        if (!*process.command) /* a thread of the kernel, or a process that has ended */
-            continue;
-        read_environment(&process, make("/proc/%d/environ", process.pid));
-        process.readable = read_maps(&process);
-        processes->hidden += !process.readable;
-        if (process.readable)
-            read_program(&process);
-        if (process.nccls.count)
-            process.version = nccl_version_of(make("/proc/%d/root%s", process.pid, process.nccls.list[0]));
-        processes->list = grow(processes->list, processes->count, sizeof *processes->list);
-        processes->list[processes->count++] = process;
+        processes->list[processes->count++] = reading.list[i];
+        processes->hidden += !reading.list[i].readable;
     }
-    if (folder)
-        closedir(folder);
-    for (unsigned i = 0; i < processes->count; i++)
-        judge(processes, &processes->list[i]);
+    for (unsigned i = 0; i < processes->count; i++) {
+        judge_process(processes, &processes->list[i]);
+        compare_ranks(processes, &processes->list[i]);
+        add_notes(&processes->list[i]);
+    }
 }
 
-/** Has it to do with NCCL or with the shim? */
+/** Has it to do with NCCL or with the preload library? */
 bool process_concerned(const struct process *process) {
-    return process->shim || process->nccls.count || process->listed || process->finding;
+    return process->shim || process->nccl_count || process->listed || process->finding || process->unresponsive;
 }

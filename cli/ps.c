@@ -1,109 +1,210 @@
-/* nccl-redirect ps: running processes, which NCCL serves them, and who lost the preload. */
+/* nccl-redirect ps: running processes, which NCCL is active in each, and who lost the preload library. */
 #include "cli.h"
 
+#include <fnmatch.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char *preload_word(const struct process *process) {
-    return !process->readable ? "unreadable"
-           : process->shim    ? "yes"
-           : process->lost    ? "lost"
-           : process->deaf    ? "no effect"
-                              : "no";
+    return process->unresponsive ? "no answer"
+           : !process->readable  ? "unreadable"
+           : process->shim       ? "yes"
+           : process->lost       ? "lost"
+           : process->deaf       ? "no effect"
+                                 : "no";
 }
 
 static const char *nccl_word(const struct process *process) {
-    if (!process->nccls.count)
+    if (!process->nccl_count)
         return process->shim ? "not used yet" : "-";
-    return process->nccls.count > 1 ? make("%u at once", process->nccls.count) : version_text(process->version);
+    if (process->nccl_count > 1)
+        return formatted("%u at once", process->nccl_count);
+    return process->nccls[0].version ? version_text(process->nccls[0].version) : "unknown";
+}
+
+static const char *user_name(unsigned user) {
+    static struct {
+        unsigned user;
+        const char *name;
+    } * known;
+    static unsigned count;
+    for (unsigned i = 0; i < count; i++)
+        if (known[i].user == user)
+            return known[i].name;
+    struct passwd *entry = getpwuid(user);
+    known = list_grow(known, count, sizeof *known);
+    known[count].user = user;
+    known[count].name = entry ? formatted("%s", entry->pw_name) : formatted("%u", user);
+    return known[count++].name;
+}
+
+/* As ps writes it, shorter: "42s", "3m", "5h", "12d". */
+static const char *age_text(long long age) {
+    return age < 0       ? "?"
+           : age < 60    ? formatted("%llds", age)
+           : age < 3600  ? formatted("%lldm", age / 60)
+           : age < 86400 ? formatted("%lldh", age / 3600)
+                         : formatted("%lldd", age / 86400);
 }
 
 static void show(const struct process *process) {
-    const char *preload = preload_word(process), *nccl = nccl_word(process);
-    enum tone tone = process->finding ? (process->nccls.count ? BAD : DOUBTFUL) : process->shim ? GOOD : PLAIN;
-    printf("%8d  %s%*s  %-13s %.60s\n", process->pid, tinted(tone, preload), (int)(10 - strlen(preload)), "", nccl,
-           process->command);
-    for (unsigned i = 0; i < process->nccls.count; i++)
-        put(22, "%s", process->nccls.list[i]);
+    enum tone tone = process->finding ? (process->nccl_count ? BAD : DOUBTFUL) : process->shim ? GOOD : PLAIN;
+    record_begin();
+    line_add(PLAIN, "%8d  %-8s %4s  ", process->pid, user_name(process->user), age_text(process->age));
+    line_add(tone, "%-10s", preload_word(process));
+    line_add(PLAIN, "  %-13s ", nccl_word(process));
+    line_add(PLAIN, "%s", output_is_for_programs() ? process->command : start_of(60, process->command));
+    line_end(0, 26);
+    for (unsigned i = 0; i < process->nccl_count; i++)
+        line_print(26, "%s", process->nccls[i].path);
     if (process->finding)
-        put(22, "%s. To do: %s", process->finding, process->cure);
+        line_print(26, "%s. Fix: %s", process->finding, process->fix);
+    if (process->note)
+        line_print(26, "Note: %s", process->note);
+    record_end();
 }
 
-static cJSON *process_json(const struct process *process) {
-    cJSON *object = cJSON_CreateObject();
-    cJSON_AddNumberToObject(object, "pid", process->pid);
-    cJSON_AddNumberToObject(object, "parent", process->parent);
-    cJSON_AddNumberToObject(object, "user", process->user);
-    json_text(object, "command", process->command);
-    json_text(object, "preload", preload_word(process));
-    json_text(object, "shim", process->shim);
-    cJSON_AddBoolToObject(object, "listed", process->listed);
-    json_text(object, "redirect", process->redirect);
-    json_text(object, "version", process->nccls.count && process->version ? version_text(process->version) : NULL);
-    cJSON_AddItemToObject(object, "libraries", json_names(&process->nccls));
-    json_text(object, "finding", process->finding);
-    json_text(object, "cure", process->finding ? process->cure : NULL);
+static struct json *nccls_json(const struct process *process) {
+    struct json *list = json_list();
+    for (unsigned i = 0; i < process->nccl_count; i++) {
+        const struct mapped_nccl *nccl = &process->nccls[i];
+        struct json *object = json_object();
+        json_add_text(object, "path", nccl->path);
+        json_add_text(object, "version", nccl->version ? version_text(nccl->version) : NULL);
+        json_add_text(object, "build_id", nccl->build_id);
+        json_add_bool(object, "deleted", nccl->deleted);
+        json_add_text(object, "problem", nccl->problem);
+        json_add(list, NULL, object);
+    }
+    return list;
+}
+
+static struct json *process_json(const struct process *process) {
+    struct json *object = json_object();
+    struct names paths = {NULL, 0};
+    for (unsigned i = 0; i < process->nccl_count; i++)
+        names_add(&paths, process->nccls[i].path);
+    int version = process->nccl_count ? process->nccls[0].version : 0;
+    json_add_number(object, "pid", process->pid);
+    json_add_number(object, "parent", process->parent);
+    json_add_number(object, "user", process->user);
+    json_add_text(object, "user_name", user_name(process->user));
+    json_add_number(object, "age", process->age);
+    json_add_text(object, "command", process->command);
+    json_add_text(object, "preload", preload_word(process));
+    json_add_text(object, "shim", process->shim);
+    json_add_bool(object, "listed", process->listed != NULL);
+    json_add_text(object, "redirect", process->redirect);
+    json_add_text(object, "version", version ? version_text(version) : NULL);
+    json_add_names(object, "libraries", &paths);
+    json_add(object, "nccls", nccls_json(process));
+    json_add_text(object, "finding", process->finding);
+    json_add_text(object, "cure", process->finding ? process->fix : NULL);
+    json_add_text(object, "note", process->note);
     return object;
 }
 
-static bool wanted(const struct process *process, const struct request *request) {
+/* ---- which processes ---- */
+
+static int pid_of(const char *word) {
+    char *end;
+    long pid = strtol(word, &end, 10);
+    return *word && !*end && pid > 0 && pid < 1 << 30 ? (int)pid : 0;
+}
+
+/* A word that is no number is a part of the command line, or a shell pattern for all of it. */
+static bool matches(const struct process *process, const char *word) {
+    if (pid_of(word))
+        return pid_of(word) == process->pid;
+    return strpbrk(word, "*?[") ? fnmatch(word, process->command, 0) == 0 : strstr(process->command, word) != NULL;
+}
+
+/* The tool itself and the shells that started it have the word in their command lines, too. */
+static bool is_own(const struct processes *processes, const struct process *process) {
+    char *stat = ncr_file_text("/proc/self/stat", 64);
+    int pid = stat ? atoi(stat) : 0;
+    free(stat);
+    for (int steps = 0; pid > 1 && steps < 64; steps++) {
+        const struct process *at = process_of(processes, pid);
+        if (at == process)
+            return true;
+        pid = at ? at->parent : 0;
+    }
+    return false;
+}
+
+static bool is_named(const struct processes *processes, const struct process *process, const char *word) {
+    return matches(process, word) && (pid_of(word) || !is_own(processes, process));
+}
+
+static bool is_wanted(const struct processes *processes, const struct process *process, const struct request *request) {
     for (int i = 0; i < request->rest_count; i++)
-        if (atoi(request->rest[i]) == process->pid)
+        if (is_named(processes, process, request->rest[i]))
             return true;
     return request->rest_count == 0 && (request->all || process_concerned(process));
 }
 
-static int check_ids(const struct request *request, const struct processes *processes) {
+static int check_words(const struct request *request, const struct processes *processes) {
     for (int i = 0; i < request->rest_count; i++) {
-        char *end;
-        long pid = strtol(request->rest[i], &end, 10);
+        const char *word = request->rest[i];
         bool found = false;
         for (unsigned j = 0; j < processes->count; j++)
-            found |= processes->list[j].pid == pid;
-        if (*end || pid <= 0) {
-            complain("\"%s\" is not a process id", request->rest[i]);
+            found |= is_named(processes, &processes->list[j], word);
+        if (!*word || (strspn(word, "-0123456789") == strlen(word) && !pid_of(word))) {
+            complain("\"%s\" is not a process id; use a number above 0, a part of a command line, or a pattern such as "
+                     "'*train*'",
+                     word);
             return EXIT_USAGE;
         }
         if (!found) {
-            complain("there is no process %ld", pid);
+            complain(pid_of(word) ? "there is no process %s" : "no process has \"%s\" in its command line", word);
             return EXIT_FINDING;
         }
     }
     return EXIT_FINE;
 }
 
+static void show_rest(const struct request *request, const struct processes *processes, unsigned shown) {
+    if (!shown)
+        line_print(0, "no process that can be read has the preload library or uses NCCL");
+    if (processes->hidden && !request->rest_count)
+        line_print(0, "%u process%s of other users cannot be read; root can", processes->hidden,
+                   processes->hidden == 1 ? "" : "es");
+    if (processes->unread)
+        line_print(0, "stopped after %d s: %u process%s not read", WORKER_TIME_MS / 1000, processes->unread,
+                   processes->unread == 1 ? " was" : "es were");
+}
+
 int verb_ps(struct request *request) {
     struct processes processes;
     unsigned shown = 0, findings = 0;
-    cJSON *list = cJSON_CreateArray();
+    struct json *list = json_list();
     processes_read(&processes);
-    int status = check_ids(request, &processes);
+    int status = check_words(request, &processes);
     if (status)
         return status;
     for (unsigned i = 0; i < processes.count; i++) {
         const struct process *process = &processes.list[i];
-        if (!wanted(process, request))
+        if (!is_wanted(&processes, process, request))
             continue;
         findings += process->finding != NULL;
         if (request->json) {
-            cJSON_AddItemToArray(list, process_json(process));
+            json_add(list, NULL, process_json(process));
             continue;
         }
         if (shown++ == 0)
-            puts("     pid  preload     NCCL          command");
+            line_print(0, "%8s  %-8s %4s  %-10s  %-13s %s", "pid", "user", "age", "preload", "NCCL", "command");
         show(process);
     }
     if (request->json) {
-        cJSON *object = cJSON_CreateObject();
-        cJSON_AddItemToObject(object, "processes", list);
-        cJSON_AddNumberToObject(object, "unreadable", processes.hidden);
-        put_json(object);
+        struct json *object = json_object();
+        json_add(object, "processes", list);
+        json_add_number(object, "unreadable", processes.hidden);
+        json_add_number(object, "unread", processes.unread);
+        json_print(object);
     } else {
-        if (!shown)
-            put(0, "no process that can be read has the preload or maps a NCCL");
-        if (processes.hidden && !request->rest_count)
-            put(0, "%u process%s of other users cannot be read; root can", processes.hidden,
-                processes.hidden == 1 ? "" : "es");
+        show_rest(request, &processes, shown);
     }
     return findings ? EXIT_FINDING : EXIT_FINE;
 }

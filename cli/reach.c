@@ -45,19 +45,20 @@ static void judge_inside(struct reached *reached, const struct elf_info *info) {
     unsigned open = 0;
     for (unsigned i = 0; i < info->exported.count; i++)
         open += names_have(&info->bound, info->exported.list[i]);
-    const char *version = info->version_text ? make(" (%s)", info->version_text) : "";
+    const char *version = info->version_text ? formatted(" (%s)", info->version_text) : "";
     reached->version = info->version_text;
     if (names_have(&info->exported, "ncclAllReduce")) {
         reached->reach = REACH_EXPORTED;
-        reached->how = make("a NCCL%s is linked into it and exported, so it can serve. %s", version,
-                            open ? make("Its own calls of %u functions go through the loader's table: redirected", open)
-                                 : "Its own calls stay inside: not redirected");
+        reached->how =
+            formatted("a NCCL%s is linked into it and exported, so it can serve. %s", version,
+                      open ? formatted("Its own calls of %u functions go through the loader's table: redirected", open)
+                           : "Its own calls stay inside: not redirected");
     } else {
         reached->reach = REACH_STATIC;
-        reached->how = make("a NCCL%s is linked into it%s: its calls are out of reach of any "
-                            "preload. To redirect it, build it with the "
-                            "shared libnccl (-lnccl)",
-                            version, info->defined.count ? "" : ", names stripped");
+        reached->how = formatted("a NCCL%s is linked into it%s: its calls are out of reach of any "
+                                 "preload. To redirect it, build it with the "
+                                 "shared libnccl (-lnccl)",
+                                 version, info->defined.count ? "" : ", names stripped");
     }
 }
 
@@ -75,7 +76,7 @@ static void look_through(struct reached *reached) {
     }
     if (reached->via.count && reached->reach == REACH_NONE) {
         reached->reach = REACH_THROUGH;
-        reached->how = make("linked with NCCL through %s", joined(&reached->via));
+        reached->how = formatted("linked with NCCL through %s", joined(&reached->via));
     }
 }
 
@@ -87,17 +88,17 @@ static void judge_opened(struct reached *reached, const struct elf_info *info) {
     reached->reach = REACH_OPENED;
     add_all(&reached->needs, &info->asked);
     if (info->opened.count)
-        reached->how = make("opens %s at run time: redirected when it does", joined(&info->opened));
+        reached->how = formatted("opens %s at run time: redirected when it does", joined(&info->opened));
     else if (info->wanted.count)
         reached->how = "needs NCCL functions of whoever loads it: redirected";
     else if (info->asked.count)
-        reached->how = make("has functions of its own by the names of %u NCCL functions, which "
-                            "look up the real ones at run "
-                            "time: redirected when they do",
-                            info->defined.count);
+        reached->how = formatted("has functions of its own by the names of %u NCCL functions, which "
+                                 "look up the real ones at run "
+                                 "time: redirected when they do",
+                                 info->defined.count);
     else
-        reached->how =
-            make("defines %u NCCL functions itself, and holds no NCCL: a tool that wraps NCCL?", info->defined.count);
+        reached->how = formatted("defines %u NCCL functions itself, and holds no NCCL: a tool that wraps NCCL?",
+                                 info->defined.count);
 }
 
 static void judge_elf(struct reached *reached, const struct elf_info *info, bool with_dependencies) {
@@ -108,8 +109,8 @@ static void judge_elf(struct reached *reached, const struct elf_info *info, bool
     add_all(&reached->needs, &info->wanted);
     if (linked) {
         reached->reach = REACH_LINKED;
-        reached->how = make("linked with %s: redirected from its start%s", linked,
-                            info->dynamic ? "" : " (but it is static, so it is not)");
+        reached->how = formatted("linked with %s: redirected from its start%s", linked,
+                                 info->dynamic ? "" : " (but it is static, so it is not)");
     } else if (inside) {
         judge_inside(reached, info);
     } else if (info->opened.count || info->wanted.count || info->defined.count) {
@@ -147,7 +148,7 @@ void reach_of_file(const char *path, bool with_dependencies, struct reached *rea
         reached->version = info.version_text;
         reached->how = reached->reach == REACH_SHIM
                            ? "it is nccl-redirect's preload"
-                           : make("it is a NCCL (%s)", info.version_text ? info.version_text : "version unknown");
+                           : formatted("it is a NCCL (%s)", info.version_text ? info.version_text : "version unknown");
         return;
     }
     judge_elf(reached, &info, with_dependencies);

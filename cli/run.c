@@ -62,14 +62,14 @@ static int become(const struct command *command) {
     execv(command->file, command->argv);
     int error = errno;
     if (error == ENOEXEC) { /* a script without an interpreter line, as execvp treats it */
-        char **shell = grow(NULL, 0, sizeof *shell);
+        char **shell = list_grow(NULL, 0, sizeof *shell);
         unsigned count = 0;
         for (char **at = command->argv - 1; at == command->argv - 1 || *at; at++) {
-            shell = grow(shell, count, sizeof *shell);
+            shell = list_grow(shell, count, sizeof *shell);
             shell[count] = count == 0 ? (char *)"/bin/sh" : count == 1 ? command->file : *at;
             count++;
         }
-        shell = grow(shell, count, sizeof *shell);
+        shell = list_grow(shell, count, sizeof *shell);
         shell[count] = NULL;
         execv("/bin/sh", shell);
         error = errno;

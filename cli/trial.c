@@ -74,11 +74,11 @@ void try_open(const char *path, const char *version_function, struct trial *tria
     if (pid < 0 || waitpid(pid, &status, 0) != pid)
         return;
     if (answered)
-        *trial = (struct trial){answer.opened, make("%s", answer.error), answer.version};
+        *trial = (struct trial){answer.opened, formatted("%s", answer.error), answer.version};
     else if (late)
-        trial->error = make("opening it took more than %d s", TIME_LIMIT_MS / 1000);
+        trial->error = formatted("opening it took more than %d s", TIME_LIMIT_MS / 1000);
     else
-        trial->error = WIFSIGNALED(status) ? make("opening it ends the process by signal %d (%s)", WTERMSIG(status),
-                                                  strsignal(WTERMSIG(status)))
+        trial->error = WIFSIGNALED(status) ? formatted("opening it ends the process by signal %d (%s)",
+                                                       WTERMSIG(status), strsignal(WTERMSIG(status)))
                                            : "opening it ends the process";
 }

@@ -53,14 +53,15 @@ static int version_in(const char *piece, size_t length, char text[NCR_VERSION_TE
  * The NCCL version that the file carries in its text "NCCL version 2.28.9+cuda13.0", as major * 10000 + minor * 100 +
  * patch, and "2.28.9+cuda13.0" into `text` (which may be NULL); 0 if there is none. RCCL writes "RCCL version :
  * 2.26.6". The file is searched piece by piece in its constant data. The text stands near the start, but
- * libtorch_cuda.so has 100 MB of that, so pieces grow.
+ * libtorch_cuda.so has 100 MB of that, so pieces grow; a file that claims terabytes is not read to its end.
  */
 int ncr_elf_nccl_version(const struct ncr_elf *elf, char text[NCR_VERSION_TEXT]) {
-    enum { FIRST_PIECE = 1 << 16, MOST_PIECE = 1 << 24, OVERLAP = 64 };
+    enum { FIRST_PIECE = 1 << 16, MOST_PIECE = 1 << 24, OVERLAP = 64, MOST = 256 << 20 };
     uint64_t offset = 0, size = 0, length;
     int version = 0;
     if (!read_only_data(elf, &offset, &size))
         return 0;
+    size = size < MOST ? size : MOST;
     uint64_t most = FIRST_PIECE;
     for (uint64_t done = 0; done < size && version == 0; done += most, most += most < MOST_PIECE ? most : 0) {
         void *piece;

@@ -22,23 +22,59 @@ unsigned ncr_file_calls(void) {
     return calls;
 }
 
+static bool check_first; /* written once, at the start of the tool */
+
+/**
+ * For the tool, which root runs over files of others: from now on only a regular file is opened. Opening alone acts on many
+ * devices (a watchdog reboots the host, a tape is rewound), and a FIFO tells its writer.
+ */
+void ncr_file_check_first(void) {
+    check_first = true;
+}
+
+/* -1, and errno as it was. */
+static int close_failed(int file) {
+    int error = errno;
+    close(file);
+    errno = error;
+    return -1;
+}
+
+/*
+ * O_PATH finds the file and leaves it alone; the descriptor's own link then leads to that very file, whatever its name has
+ * become. What is not a regular file stays at that: its status tells, and reading fails.
+ */
+static int open_checked(const char *path, int flags, struct stat *status) {
+    char link[32];
+    int place = open(path, O_PATH | O_CLOEXEC);
+    if (place < 0)
+        return -1;
+    if (syscall(SYS_fstat, place, status) != 0)
+        return close_failed(place);
+    if (!S_ISREG(status->st_mode))
+        return place;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", place);
+    int file = open(link, flags);
+    if (file < 0 && errno == ENOENT) /* no /proc here */
+        file = open(path, flags | O_NOFOLLOW);
+    close_failed(place);
+    return file;
+}
+
 /**
  * Open for reading and get the file's status. Never blocks (a FIFO is opened too, and told by its status). Returns the
  * descriptor, or -1 with errno.
  */
 int ncr_file_open(const char *path, struct stat *status) {
+    const int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
     calls++;
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (check_first)
+        return open_checked(path, flags, status);
+    int file = open(path, flags);
     if (file < 0)
         return -1;
     calls++;
-    if (syscall(SYS_fstat, file, status) != 0) {
-        int error = errno;
-        close(file);
-        errno = error;
-        return -1;
-    }
-    return file;
+    return syscall(SYS_fstat, file, status) == 0 ? file : close_failed(file);
 }
 
 /**

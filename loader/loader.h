@@ -107,6 +107,7 @@ void ncr_log(enum ncr_level level, const char *format, ...) NCR_PRINTF(2, 3);
 
 /* ---- file.c: file system calls, counted, and path building ---- */
 
+void ncr_file_check_first(void);
 int ncr_file_open(const char *path, struct stat *status);
 bool ncr_file_read_at(int file, void *into, size_t size, uint64_t offset);
 char *ncr_file_text(const char *path, size_t most);

@@ -22,7 +22,7 @@ static const char *doctor(int status, const char *front, const char *behind) {
 static void a_healthy_environment_is_well(void **state) {
     (void)state;
     const char *said = doctor(0, "", "");
-    assert_contains(said, "verdict: all is well (0 FAIL, 0 warnings");
+    assert_contains(said, "result: all is well (0 FAIL, 0 warnings");
     assert_lacks(said, "warning ");
     assert_lacks(said, "to do");
 }

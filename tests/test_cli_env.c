@@ -127,7 +127,7 @@ static void hosts_are_compared(void **state) {
     const char *said = scene_says(&scene, 1, "nccl-redirect fingerprint --merge fingerprints");
     assert_contains(said, "    2 hosts  NCCL 2.28.9");
     assert_contains(said, "    1 host   NCCL 2.28.3");
-    assert_contains(said, "the hosts differ: 2 different ones");
+    assert_contains(said, "the hosts differ: 2 different NCCLs");
     write_file(text("%s/spaces", scene.root),
                "2.28.9 aa /a b/libnccl.so.2 n1\n2.28.9 aa /c d/libnccl.so.2 n10\n\n2.28.9 aa /a "
                "b/libnccl.so.2 n2\n");

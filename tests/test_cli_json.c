@@ -85,11 +85,11 @@ static void keys_are_documented(void **state) {
 static void a_verdict_is_the_same_as_the_exit_code(void **state) {
     (void)state;
     struct scene none = scene_make("no-torch"), healthy = scene_make("healthy");
-    assert_contains(scene_says(&none, 1, "nccl-redirect doctor --json"), "\"verdict\":\t\"FAIL\"");
-    assert_contains(scene_says(&healthy, 0, "nccl-redirect doctor --json"), "\"verdict\":\t\"ok\"");
-    assert_contains(scene_says(&none, 1, "nccl-redirect list --json"), "\"libraries\":\t[]");
+    assert_contains(scene_says(&none, 1, "nccl-redirect doctor --json"), "\"verdict\": \"FAIL\"");
+    assert_contains(scene_says(&healthy, 0, "nccl-redirect doctor --json"), "\"verdict\": \"ok\"");
+    assert_contains(scene_says(&none, 1, "nccl-redirect list --json"), "\"libraries\": []");
     assert_contains(scene_says(&healthy, 1, "nccl-redirect fingerprint --merge --json fingerprints"),
-                    "\"same\":\tfalse");
+                    "\"same\": false");
 }
 
 int main(void) {

@@ -60,32 +60,33 @@ static void a_child_that_lost_the_preload_is_found(void **state) {
     const char *job = "nccl-redirect run -- sh -c 'env -u LD_PRELOAD python lost; :' & PIDS=$!; WANTED=1";
     const char *said = unwrapped(asked(1, job, "nccl-redirect ps"));
     assert_contains(said, "lost 2.32.3");
-    assert_contains(said, "uses NCCL without the preload, which process");
-    assert_contains(said, "To do: pass LD_PRELOAD on");
+    assert_contains(said, "uses NCCL without the preload library, which process");
+    assert_contains(said, "Fix: pass LD_PRELOAD on");
     said = unwrapped(asked(1, job, "nccl-redirect doctor"));
     assert_contains(said, "FAIL processes process");
-    assert_contains(said, "uses NCCL without the preload");
+    assert_contains(said, "uses NCCL without the preload library");
     assert_contains(
         unwrapped(asked(1, "nccl-redirect run -- sh -c 'env -i /bin/sleep 2; :' & PIDS=$!; WANTED=0; sleep 0.5",
                         "nccl-redirect ps")),
-        "lost the preload that process");
+        "has lost the preload library, which process");
 }
 
 static void a_second_nccl_is_found(void **state) {
     (void)state;
     const char *job = "nccl-redirect run -- python both $PWD/nccl/lib & PIDS=$!; WANTED=1";
     const char *said = unwrapped(asked(1, job, "nccl-redirect ps $PIDS"));
-    assert_contains(said, "maps 2 NCCLs");
+    assert_contains(said, "uses 2 NCCLs: 2.32.3");
     assert_contains(said, SCENE_NAME "/nccl/lib/libnccl.so.2");
     assert_contains(said, SCENE_NAME "/venv/lib");
 }
 
-static void ranks_with_different_nccls_fail_the_doctor(void **state) {
+static void ranks_with_different_nccls_are_a_finding(void **state) {
     (void)state;
     const char *job = "nccl-redirect run -- sh -c 'NCCL_REDIRECT=torch python a & "
                       "NCCL_REDIRECT=system python b & wait' & PIDS=$!; WANTED=2";
     const char *said = unwrapped(asked(1, job, "nccl-redirect doctor"));
-    assert_contains(said, "FAIL processes ranks of one launcher");
+    assert_contains(said, "FAIL processes process");
+    assert_contains(said, "ranks of one launcher (process");
     assert_contains(said, "2.21.5");
     assert_contains(said, "2.32.3");
     job = "nccl-redirect run -- sh -c 'python a & python b & wait' & PIDS=$!; WANTED=2";
@@ -95,7 +96,9 @@ static void ranks_with_different_nccls_fail_the_doctor(void **state) {
 
 static void wrong_ids_are_told(void **state) {
     (void)state;
-    assert_contains(scene_says(&scene, 2, "nccl-redirect ps x"), "\"x\" is not a process id");
+    assert_contains(scene_says(&scene, 2, "nccl-redirect ps 0"), "\"0\" is not a process id");
+    assert_contains(scene_says(&scene, 1, "nccl-redirect ps no-such-command"),
+                    "no process has \"no-such-command\" in its command line");
     assert_contains(scene_says(&scene, 1, "nccl-redirect ps 999999999"), "there is no process 999999999");
     assert_contains(scene_says(&scene, 0, "nccl-redirect ps $$"), "no          -");
 }
@@ -105,7 +108,7 @@ int main(void) {
         cmocka_unit_test(what_serves_is_read_from_the_maps),
         cmocka_unit_test(a_child_that_lost_the_preload_is_found),
         cmocka_unit_test(a_second_nccl_is_found),
-        cmocka_unit_test(ranks_with_different_nccls_fail_the_doctor),
+        cmocka_unit_test(ranks_with_different_nccls_are_a_finding),
         cmocka_unit_test(wrong_ids_are_told),
     };
     return cmocka_run_group_tests(tests, make_scenes, NULL);

@@ -59,16 +59,18 @@ static void what_is_wrong_is_told(void **state) {
 
 static void colour_is_for_terminals(void **state) {
     (void)state;
-    assert_lacks(scene_says(&scene, 1, "nccl-redirect doctor"), "\033");
+    assert_lacks(scene_says(&scene, 1, "unset NO_COLOR; FOR_PROGRAMS=1 nccl-redirect doctor"), "\033");
     if (access("/usr/bin/script", X_OK) != 0) {
         print_message("skipped: no script(1) here to make a terminal\n");
         skip();
     }
-    assert_contains(scene_says(&scene, 1, "TERM=xterm /usr/bin/script -qec 'nccl-redirect doctor' /dev/null"),
-                    "\033[31;1mFAIL");
-    assert_lacks(scene_says(&scene, 1, "NO_COLOR=1 TERM=xterm /usr/bin/script -qec 'nccl-redirect doctor' /dev/null"),
-                 "\033");
-    assert_lacks(scene_says(&scene, 1, "TERM=dumb /usr/bin/script -qec 'nccl-redirect doctor' /dev/null"), "\033");
+    assert_contains(
+        scene_says(&scene, 1, "unset NO_COLOR; TERM=xterm /usr/bin/script -qec 'nccl-redirect doctor' /dev/null"),
+        "\033[31;1mFAIL");
+    assert_lacks(scene_says(&scene, 1, "TERM=xterm /usr/bin/script -qec 'nccl-redirect doctor' /dev/null"), "\033");
+    assert_lacks(
+        scene_says(&scene, 1, "unset NO_COLOR; TERM=dumb /usr/bin/script -qec 'nccl-redirect doctor' /dev/null"),
+        "\033");
 }
 
 static void manual_and_completions_are_up_to_date(void **state) {

@@ -1,7 +1,8 @@
 /*
  * Makes the machine of the tests look like another one, so that what the tool prints does not depend on where the tests
- * run: no NCCL of the system, no cache of the loader, no other processes, and a known host, kernel and C library.
- * Preloaded into the tool.
+ * run: no NCCL of the system, no cache of the loader, no other processes, a known host, kernel and C library, and a
+ * person who reads standard output on a terminal of 100 columns (but a program with FOR_PROGRAMS=1). Preloaded into the
+ * tool.
  */
 #include <dirent.h>
 #include <dlfcn.h>
@@ -13,6 +14,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -62,6 +64,22 @@ DIR *opendir(const char *path) {
         return NULL;
     }
     REAL(opendir, path);
+}
+
+int isatty(int file) {
+    return file == STDOUT_FILENO && !getenv("FOR_PROGRAMS");
+}
+
+int ioctl(int file, unsigned long request, ...) {
+    va_list list;
+    va_start(list, request);
+    void *argument = va_arg(list, void *);
+    va_end(list);
+    if (request == TIOCGWINSZ && file == STDOUT_FILENO) {
+        *(struct winsize *)argument = (struct winsize){.ws_row = 25, .ws_col = 100};
+        return 0;
+    }
+    REAL(ioctl, file, request, argument);
 }
 
 int uname(struct utsname *name) {

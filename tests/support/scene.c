@@ -124,6 +124,7 @@ struct scene scene_make(const char *name) {
     scene_set(&scene, text("PATH=%s/bin:%s/%s/bin:%s/tools", scene.root, scene.root,
                            strcmp(name, "no-torch") == 0 ? "python" : "venv", scene.root));
     scene_set(&scene, text("HOME=%s/home", scene.root));
+    scene_set(&scene, "NO_COLOR=1");
     scene_set(&scene, text("LD_PRELOAD=%s", library("other_machine")));
     return scene;
 }
