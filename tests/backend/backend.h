@@ -168,11 +168,12 @@ struct ncclComm {
     int nranks, rank, device;
     bool blocking;
     bool finalized;
-    double timeout;          /* seconds without progress */
-    double deadline;         /* until when a non-blocking creation may take */
-    _Atomic uint32_t joined; /* 1 when all ranks are known to be attached */
-    _Atomic uint32_t error;  /* the ncclResult_t that made it unusable */
-    _Atomic uint32_t users;  /* groups, open or running, that hold it: an abort waits for them */
+    double timeout;              /* seconds without progress */
+    double deadline;             /* until when a non-blocking creation may take */
+    _Atomic uint32_t joined;     /* 1 when all ranks are known to be attached */
+    _Atomic uint32_t error;      /* the ncclResult_t that made it unusable */
+    _Atomic uint32_t background; /* 1 while a thread splits it */
+    _Atomic uint32_t users;      /* groups, open or running, that hold it: an abort waits for them */
     struct segment *segment;
     char path[PATH_BYTES]; /* of the segment; children derive theirs from it */
     unsigned splits;       /* equal on all ranks, because ncclCommSplit is collective */
@@ -203,6 +204,15 @@ struct split;
 /* The second half of ncclCommSplit, when the colors of all ranks are known: *child is NULL without a color. */
 ncclResult_t split_finish(struct split *split, ncclComm_t *child);
 void split_free(struct split *split);
+/* The whole of ncclCommSplit, in the calling thread. */
+ncclResult_t split_now(ncclComm_t comm, int color, int key, ncclComm_t *newcomm, const ncclConfig_t *config);
+
+/* ---- background.c: splits of non-blocking communicators, by a thread as in NCCL ---- */
+
+ncclResult_t background_split(ncclComm_t comm, int color, int key, ncclComm_t *newcomm, const ncclConfig_t *config);
+/* Is a thread at work on it, and not the calling one? */
+bool background_is_other(ncclComm_t comm);
+void background_wait(ncclComm_t comm);
 
 /* ---- group.c ---- */
 
@@ -211,6 +221,7 @@ void split_free(struct split *split);
  * result of the call goes through group_leave, which runs the group if it is the outermost.
  */
 void group_enter(void);
+bool group_is_open(void);
 ncclResult_t group_leave(ncclResult_t result);
 /* Says that the communicator has steps to run in this group. */
 void group_add(ncclComm_t comm);

@@ -81,6 +81,8 @@ ncclResult_t comm_check(ncclComm_t comm, const char *function) {
         return fail(ncclInvalidArgument, "%s: the communicator is NULL", function);
     if (comm->magic != COMM_MAGIC)
         return fail(ncclInvalidArgument, "%s: the communicator is corrupt, or was destroyed", function);
+    if (background_is_other(comm))
+        return fail(ncclInvalidArgument, "%s: an operation is still in progress on the communicator", function);
     ncclResult_t error = (ncclResult_t)atomic_load(&comm->error);
     if (error != ncclSuccess)
         return fail(error, "%s: the communicator failed before: %s", function, hostmem_ncclGetErrorString(error));
@@ -128,6 +130,7 @@ ncclResult_t hostmem_ncclCommDestroy(ncclComm_t comm) {
         return fail(ncclInvalidArgument, "ncclCommDestroy: the communicator is corrupt, or was destroyed");
     if (atomic_load(&comm->users) > 0)
         return fail(ncclInvalidUsage, "ncclCommDestroy: the communicator is used by a group that has not ended");
+    background_wait(comm);
     comm_free(comm);
     return ncclSuccess;
 }
@@ -141,6 +144,7 @@ ncclResult_t hostmem_ncclCommAbort(ncclComm_t comm) {
         return fail(ncclInvalidArgument, "ncclCommAbort: the communicator is corrupt, or was destroyed");
     comm_break(comm, ncclRemoteError);
     group_forget(comm);
+    background_wait(comm);
     while (atomic_load(&comm->users) > 0)
         nanosleep(&one_millisecond, NULL);
     return hostmem_ncclCommDestroy(comm);
@@ -149,7 +153,7 @@ ncclResult_t hostmem_ncclCommAbort(ncclComm_t comm) {
 ncclResult_t hostmem_ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *error) {
     if (!comm || comm->magic != COMM_MAGIC || !error)
         return fail(ncclInvalidArgument, "ncclCommGetAsyncError: the communicator or the result is NULL");
-    *error = (ncclResult_t)atomic_load(&comm->error);
+    *error = background_is_other(comm) ? ncclInProgress : (ncclResult_t)atomic_load(&comm->error);
     if (*error == ncclSuccess && !comm->blocking)
         *error = comm_join(comm);
     return ncclSuccess;

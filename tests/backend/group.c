@@ -118,6 +118,10 @@ ncclResult_t group_leave(ncclResult_t result) {
     return result;
 }
 
+bool group_is_open(void) {
+    return group.depth > 0;
+}
+
 ncclResult_t hostmem_ncclGroupStart(void) {
     group_enter();
     return ncclSuccess;

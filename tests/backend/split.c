@@ -80,9 +80,16 @@ static ncclResult_t split_start(ncclComm_t comm, int color, int key, ncclComm_t 
     return add_gather_of_choices(split);
 }
 
-ncclResult_t hostmem_ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t *newcomm, ncclConfig_t *config) {
+ncclResult_t split_now(ncclComm_t comm, int color, int key, ncclComm_t *newcomm, const ncclConfig_t *config) {
     group_enter();
     return group_leave(split_start(comm, color, key, newcomm, config));
+}
+
+ncclResult_t hostmem_ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t *newcomm, ncclConfig_t *config) {
+    ncclResult_t result = comm_check(comm, "ncclCommSplit");
+    if (result == ncclSuccess && newcomm && !comm->blocking && !group_is_open())
+        return background_split(comm, color, key, newcomm, config);
+    return split_now(comm, color, key, newcomm, config);
 }
 
 ncclResult_t split_finish(struct split *split, ncclComm_t *child) {

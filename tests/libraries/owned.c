@@ -6,7 +6,12 @@
  *
  *   OWNED_22809_GroupEnd=3    that function of that library fails with 3
  *   OWNED_LATE=group          handles are written when the group ends
- *   OWNED_LATE=thread         handles are written by another thread, 50 ms later
+ *   OWNED_LATE=thread         handles are written by another thread, 50 ms later; the call returns ncclInProgress
+ *   OWNED_LATE=silent         likewise, but the call returns ncclSuccess, as ncclCommSplit does
+ *   OWNED_LATE=fails          likewise, but there comes none; the communicator that it should be made of tells an error
+ *
+ * Until a thread has written, ncclCommGetAsyncError of the communicator it is made of tells ncclInProgress; destroying
+ * or aborting that waits for the thread.
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -27,6 +32,8 @@ struct object {
     uintptr_t pad[2]; /* malloc writes here when it is freed */
     const void *maker;
     char kind[24];
+    _Atomic int busy; /* threads that write a handle made of it */
+    _Atomic int error;
 };
 
 static char own_name[40];
@@ -74,32 +81,52 @@ static int check(const char *function, const char *kind, const void *handle) {
     return fails(function, INVALID_ARGUMENT);
 }
 
+struct written_later {
+    void **where;
+    struct object *handle, *parent;
+};
+
 static void *write_later(void *arg) {
-    struct late *entry = arg;
+    struct written_later *entry = arg;
     usleep(50000);
-    __atomic_store_n(entry->where, entry->handle, __ATOMIC_RELEASE);
+    if (entry->handle)
+        __atomic_store_n(entry->where, entry->handle, __ATOMIC_RELEASE);
+    else if (entry->parent)
+        entry->parent->error = 2;
+    if (entry->parent)
+        entry->parent->busy--;
     free(entry);
     return NULL;
 }
 
-static int make(const char *kind, void **where) {
+static int make_in_thread(void **where, struct object *handle, struct object *parent) {
+    struct written_later *entry = malloc(sizeof *entry);
+    pthread_t thread;
+    *entry = (struct written_later){where, handle, parent};
+    if (parent)
+        parent->busy++;
+    pthread_create(&thread, NULL, write_later, entry);
+    pthread_detach(thread);
+    in_progress = depth > 0;
+    return depth > 0 || strcmp(getenv("OWNED_LATE"), "silent") == 0 ? SUCCESS : IN_PROGRESS;
+}
+
+static int make(const char *kind, void **where, void *parent) {
     const char *when = getenv("OWNED_LATE");
-    struct object *object = malloc(sizeof *object);
+    struct object *object = malloc(sizeof *object); /* calloc takes no address that has just come free */
+    memset(object, 0, sizeof *object);
     object->maker = &maker;
     snprintf(object->kind, sizeof object->kind, "%s", kind);
     if (when && strcmp(when, "group") == 0 && depth > 0) {
         late[late_count++] = (struct late){where, object};
         return SUCCESS;
     }
-    if (when && strcmp(when, "thread") == 0) {
-        struct late *entry = malloc(sizeof *entry);
-        pthread_t thread;
-        *entry = (struct late){where, object};
-        pthread_create(&thread, NULL, write_later, entry);
-        pthread_detach(thread);
-        in_progress = depth > 0;
-        return depth > 0 ? SUCCESS : IN_PROGRESS;
+    if (when && parent && strcmp(when, "fails") == 0) {
+        free(object);
+        return make_in_thread(where, NULL, parent);
     }
+    if (when && (strcmp(when, "thread") == 0 || (parent && strcmp(when, "silent") == 0)))
+        return make_in_thread(where, object, parent);
     *where = object;
     return SUCCESS;
 }
@@ -108,6 +135,8 @@ static int release(const char *function, const char *kind, void *handle) {
     int code = called(function);
     if (!code)
         code = check(function, kind, handle);
+    while (!code && ((struct object *)handle)->busy)
+        usleep(1000);
     if (!code)
         free(handle);
     return code;
@@ -128,6 +157,7 @@ static int release(const char *function, const char *kind, void *handle) {
 #define SPECIAL_ncclCommGrow ~, 1
 #define SPECIAL_ncclCommDestroy ~, 1
 #define SPECIAL_ncclCommAbort ~, 1
+#define SPECIAL_ncclCommGetAsyncError ~, 1
 #define SPECIAL_ncclMemAlloc ~, 1
 #define SPECIAL_ncclMemFree ~, 1
 #define SPECIAL_ncclCommWindowRegister ~, 1
@@ -167,7 +197,7 @@ static int join(const char *function, void **comm, const id *given) {
         printf("%s FOREIGN %.40s\n", own_name, given->bytes);
         code = fails(function, INVALID_ARGUMENT);
     }
-    return code ? code : make("communicator", comm);
+    return code ? code : make("communicator", comm, NULL);
 }
 
 int ncclCommInitRank(void **comm, int ranks, id given, int rank) {
@@ -199,7 +229,7 @@ int ncclCommInitAll(void **comms, int count, const int *devices) {
     int code = called("CommInitAll");
     (void)devices;
     for (int i = 0; !code && i < count; i++)
-        code = make("communicator", &comms[i]);
+        code = make("communicator", &comms[i], NULL);
     return code;
 }
 
@@ -207,7 +237,7 @@ static int extend(const char *function, void *comm, void **made) {
     int code = called(function);
     if (!code)
         code = check(function, "communicator", comm);
-    return code || !made ? code : make("communicator", made);
+    return code || !made ? code : make("communicator", made, comm);
 }
 
 int ncclCommSplit(void *comm, int color, int key, void **made, void *config) {
@@ -233,10 +263,20 @@ int ncclCommAbort(void *comm) {
     return release("CommAbort", "communicator", comm);
 }
 
+int ncclCommGetAsyncError(void *comm, int *state) {
+    struct object *object = comm;
+    int code = called("CommGetAsyncError");
+    if (!code)
+        code = check("CommGetAsyncError", "communicator", comm);
+    if (!code && state)
+        *state = object->busy ? IN_PROGRESS : object->error;
+    return code;
+}
+
 int ncclMemAlloc(void **pointer, size_t size) {
     int code = called("MemAlloc");
     (void)size;
-    return code ? code : make("memory", pointer);
+    return code ? code : make("memory", pointer, NULL);
 }
 
 int ncclMemFree(void *pointer) {
@@ -248,7 +288,7 @@ int ncclCommWindowRegister(void *comm, void *buffer, size_t size, void **window,
     (void)buffer, (void)size, (void)flags;
     if (!code)
         code = check("CommWindowRegister", "communicator", comm);
-    return code || !window ? code : make("window", window);
+    return code || !window ? code : make("window", window, comm);
 }
 
 int ncclCommWindowDeregister(void *comm, void *window) {
@@ -304,7 +344,9 @@ static int by_row(const char *function, enum route route, enum makes makes, cons
         code = check(function, "communicator", (void *)a[route]);
     if (!code && (route == WINDOW || route == MEMORY))
         code = check(function, route == WINDOW ? "window" : "memory", (void *)a[0]);
-    return code || makes == NOTHING ? code : make(kinds[makes / 16 - 1], (void **)a[makes % 16]);
+    return code || makes == NOTHING
+               ? code
+               : make(kinds[makes / 16 - 1], (void **)a[makes % 16], route <= COMM15 ? (void *)a[route] : NULL);
 }
 
 #define DEFINE(name, route, makes)                                                                                     \

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 typedef struct {
@@ -46,6 +47,7 @@ int ncclCommShrink(void *comm, int *excluded, int count, void **made, void *conf
 int ncclCommGrow(void *comm, int ranks, const ncclUniqueId *id, int rank, void **made, void *config);
 int ncclCommGetUniqueId(void *comm, ncclUniqueId *id);
 int ncclCommCount(void *comm, int *count);
+int ncclCommGetAsyncError(void *comm, int *state);
 int ncclCommDestroy(void *comm);
 int ncclCommAbort(void *comm);
 int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, void *comm, void *stream);
@@ -151,6 +153,52 @@ static int make_id_of(struct step s) {
 static int count(struct step s) {
     int ranks;
     return ncclCommCount(of(s.first), &ranks);
+}
+
+/* The state of a communicator. */
+static int state_of(struct step s) {
+    int state = -1, code = ncclCommGetAsyncError(of(s.first), &state);
+    return code ? code : state;
+}
+
+/*
+ * Splits, and waits as the manual says until the parent has nothing in progress; then the handle is there at once.
+ * Returns how often it was not.
+ */
+static int split_and_wait(struct step s) {
+    int missing = 0;
+    for (int i = 0; i < 20; i++) {
+        int code = ncclCommSplit(of(s.first), 0, 0, to(s.second), NULL);
+        for (int state = 7; !code && state == 7;)
+            code = ncclCommGetAsyncError(of(s.first), &state);
+        missing += code || !of(s.second);
+    }
+    return missing;
+}
+
+/* Look at the variable alone. */
+static int poll(struct step s) {
+    for (int i = 0; i < 5000 && !__atomic_load_n(to(s.first), __ATOMIC_ACQUIRE); i++)
+        usleep(1000);
+    return of(s.first) != NULL;
+}
+
+/* Keep the handle elsewhere, and have its variable hold something else. */
+static int take(struct step s) {
+    *to(s.second) = of(s.first);
+    *to(s.first) = &number;
+    return 0;
+}
+
+/* A split whose variable is in memory that the program gives back as soon as it sees the handle. */
+static int split_unmapped(struct step s) {
+    void **page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int code = ncclCommSplit(of(s.first), 0, 0, page, NULL);
+    for (int i = 0; i < 5000 && !__atomic_load_n(page, __ATOMIC_ACQUIRE); i++)
+        usleep(1000);
+    *to(s.second) = *page;
+    munmap(page, 4096);
+    return code;
 }
 
 static int destroy(struct step s) {
@@ -411,6 +459,11 @@ static const struct {
     {"grow", grow},
     {"joingrown", join_grown},
     {"count", count},
+    {"state", state_of},
+    {"splitwait", split_and_wait},
+    {"poll", poll},
+    {"take", take},
+    {"unmapped", split_unmapped},
     {"destroy", destroy},
     {"abort", abort_comm},
     {"reduce", reduce},
