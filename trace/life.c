@@ -44,9 +44,8 @@ static bool read_stat(int pid, char *state, uint64_t *started) {
     if (!at || at[1] != ' ')
         return false;
     *state = at[2];
-    for (int field = 3; field < 22 && at; field++)
+    for (int field = 2; field < 22 && at; field++)
         at = strchr(at + 1, ' ');
-    at = at ? strchr(at, ' ') : NULL;
     *started = at ? strtoull(at, NULL, 10) : 0;
     return at != NULL;
 }

@@ -87,7 +87,7 @@ static void say_missing(struct ncr_text *text, const struct trace_set *set, cons
         ncr_text_add(text, one ? " has not called " : " have not called ");
     }
     say_what(text, set, pending);
-    ncr_text_add(text, kind == TRACE_RANK_DEAD || kind == TRACE_RANK_STOPPED ? "; " : "; ");
+    ncr_text_add(text, "; ");
 }
 
 static void say_states(struct ncr_text *text, const struct trace_set *set, const struct trace_pending *pending) {
@@ -157,7 +157,7 @@ static void judge_creation(const struct trace_set *set, const struct trace_pendi
     finding->other_count = pending->waiting_count;
     finding->record.flags = (uint8_t)trace_member_row(set, &comm->members[0])->flags;
     ncr_text_add(text, "Only %u of %d ranks have called %s for %s: ", pending->waiting_count, comm->ranks,
-                 trace_call_name(pending->function), comm->label);
+                 trace_call(pending->function)->name, comm->label);
     if (numbered) {
         ncr_text_add(text, "rank%s ", pending->absent_count == 1 ? "" : "s");
         trace_say_numbers(text, pending->absent, named);
