@@ -101,7 +101,7 @@ const char *ncr_environment(const char *name);
 void ncr_log_open(enum ncr_level level, const char *file);
 bool ncr_log_wants(enum ncr_level level);
 void ncr_log_hold(void);
-void ncr_log_release(void);
+void ncr_log_release(bool write);
 void ncr_log_start(void);
 void ncr_log(enum ncr_level level, const char *format, ...) NCR_PRINTF(2, 3);
 
