@@ -5,6 +5,7 @@
  */
 #include "adapt.h"
 
+#include <limits.h>
 #include <string.h>
 
 static const struct field {
@@ -75,7 +76,8 @@ void *ncr_config_fit(const struct ncr_library *library, void *config, struct ncr
     memcpy(&head, config, sizeof head);
     if (head.magic != NCR_MAGIC)
         return config;
-    int version = ncr_version_from_nccl((int)head.version);
+    /* A number that no NCCL has had comes from a newer header than any that is known. */
+    int version = head.version > INT_MAX ? INT_MAX : ncr_version_from_nccl((int)head.version);
     atomic_store(&program_version, version);
     report_dropped(library, config, head.size, version);
 
