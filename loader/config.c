@@ -1,6 +1,6 @@
 /*
- * The environment, read once into one struct at the moment of the decision (not at load: Python programs set variables
- * before they import torch). A wrong value of a variable that decides which NCCL serves is a problem, with which NCCL
+ * The variables that choose, read once into one struct at the moment of the decision (not at load: Python programs set
+ * them before they import torch). A wrong value of a variable that decides which NCCL serves is a problem, with which NCCL
  * is disabled: what the user named is never replaced. A wrong value elsewhere is an error line, and the default holds.
  */
 #include "loader.h"
@@ -15,14 +15,6 @@ static const char *const known_names[] = {
 #define XX(name, values, standard, meaning) #name,
 #include "env.def"
 };
-
-extern char **environ;
-
-/** The value of a variable; NULL if it is unset, empty, or this is a set-uid process. */
-const char *ncr_environment(const char *name) {
-    const char *value = getauxval(AT_SECURE) ? NULL : getenv(name);
-    return value && *value ? value : NULL;
-}
 
 static char *copy(const char *text) {
     return text ? strdup(text) : NULL;
@@ -66,11 +58,11 @@ static void warn_of_unknown_name(struct ncr_config *config, const char *name) {
 
 static void warn_of_unknown_names(struct ncr_config *config) {
     static const char prefix[] = "NCCL_REDIRECT_";
-    for (char **entry = environ; entry && *entry; entry++) {
-        const char *equals = strchr(*entry, '=');
-        if (!equals || strncmp(*entry, prefix, sizeof prefix - 1) != 0)
+    for (size_t i = 0; i < config->variables.count; i++) {
+        const char *entry = config->variables.list[i], *equals = strchr(entry, '=');
+        if (!equals || strncmp(entry, prefix, sizeof prefix - 1) != 0)
             continue;
-        char *name = strndup(*entry, (size_t)(equals - *entry));
+        char *name = strndup(entry, (size_t)(equals - entry));
         if (name)
             warn_of_unknown_name(config, name);
         free(name);
@@ -78,7 +70,7 @@ static void warn_of_unknown_names(struct ncr_config *config) {
 }
 
 static void read_choice(struct ncr_config *config) {
-    const char *value = ncr_environment("NCCL_REDIRECT");
+    const char *value = ncr_variable(&config->variables, "NCCL_REDIRECT");
     if (!ncr_choice_read(value, &config->choice)) {
         config->choice = NCR_CHOOSE_NOTHING;
         ncr_text_add(&config->problem, "NCCL_REDIRECT=\"%s\" is %s; use auto, %s", value,
@@ -102,8 +94,8 @@ static void read_choice_of_vllm(struct ncr_config *config, const char *value) {
 }
 
 static void read_choices(struct ncr_config *config) {
-    const char *vllm = ncr_environment("VLLM_USE_PYTORCH_NCCL");
-    if (ncr_environment("NCCL_REDIRECT")) {
+    const char *vllm = ncr_variable(&config->variables, "VLLM_USE_PYTORCH_NCCL");
+    if (ncr_variable(&config->variables, "NCCL_REDIRECT")) {
         read_choice(config);
         if (vllm)
             ncr_text_add(&config->warnings, "VLLM_USE_PYTORCH_NCCL=%s has no effect, %s decides; unset one of them\n",
@@ -120,7 +112,7 @@ static void read_choices(struct ncr_config *config) {
 static void read_system_path(struct ncr_config *config) {
     static const char *const variables[] = {"VLLM_NCCL_SO_PATH", "SGLANG_NCCL_SO_PATH"};
     for (int i = 0; i < 2; i++) {
-        const char *value = ncr_environment(variables[i]);
+        const char *value = ncr_variable(&config->variables, variables[i]);
         if (!value)
             continue;
         if (*value != '/' && strchr(value, '/')) {
@@ -177,7 +169,7 @@ static bool read_bound(struct ncr_range *range, const char **text) {
 }
 
 static void read_range(struct ncr_config *config) {
-    const char *value = ncr_environment("NCCL_REDIRECT_REQUIRE");
+    const char *value = ncr_variable(&config->variables, "NCCL_REDIRECT_REQUIRE");
     config->require = (struct ncr_range){0, INT_MAX};
     if (!value)
         return;
@@ -200,7 +192,7 @@ static void read_range(struct ncr_config *config) {
 
 /* The index of the value among `values`, or `standard` with a warning. */
 static int read_word(struct ncr_config *config, const char *name, const char *const *values, int count, int standard) {
-    const char *value = ncr_environment(name);
+    const char *value = ncr_variable(&config->variables, name);
     if (!value)
         return standard;
     struct ncr_text list = {0};
@@ -222,7 +214,7 @@ static const char *const switch_words[] = {"0", "1"};
 static const char *const level_words[] = {"off", "error", "warn", "info", "debug"};
 
 static void read_fallback(struct ncr_config *config) {
-    const char *value = ncr_environment("NCCL_REDIRECT_FALLBACK");
+    const char *value = ncr_variable(&config->variables, "NCCL_REDIRECT_FALLBACK");
     config->fallback = !value || strcmp(value, "1") == 0;
     if (value && strcmp(value, "0") != 0 && strcmp(value, "1") != 0) {
         config->choice = NCR_CHOOSE_NOTHING;
@@ -232,9 +224,9 @@ static void read_fallback(struct ncr_config *config) {
 }
 
 /* NCCL's own switch: from VERSION on it prints its version, and so does the shim. */
-static bool nccl_debug_on(void) {
+static bool nccl_debug_on(const struct ncr_config *config) {
     static const char *const words[] = {"VERSION", "WARN", "INFO", "ABORT", "TRACE"};
-    const char *value = ncr_environment("NCCL_DEBUG");
+    const char *value = ncr_variable(&config->variables, "NCCL_DEBUG");
     for (size_t i = 0; value && i < sizeof words / sizeof *words; i++)
         if (strcasecmp(value, words[i]) == 0)
             return true;
@@ -244,20 +236,21 @@ static bool nccl_debug_on(void) {
 /** Read every variable. Strings are copies: the program may change its environment later. */
 void ncr_config_read(struct ncr_config *config) {
     *config = (struct ncr_config){.secure = getauxval(AT_SECURE) != 0};
+    ncr_variables_read(&config->variables);
     read_choices(config);
     read_fallback(config);
     read_range(config);
-    if (ncr_environment("NCCL_REDIRECT_RULES"))
-        ncr_rules_read(config, ncr_environment("NCCL_REDIRECT_RULES"));
-    config->torch = copy(ncr_environment("NCCL_REDIRECT_TORCH"));
+    if (ncr_variable(&config->variables, "NCCL_REDIRECT_RULES"))
+        ncr_rules_read(config, ncr_variable(&config->variables, "NCCL_REDIRECT_RULES"));
+    config->torch = copy(ncr_variable(&config->variables, "NCCL_REDIRECT_TORCH"));
     read_system_path(config);
     config->bind = (enum ncr_bind)read_word(config, "NCCL_REDIRECT_BIND", bind_words, 3, NCR_BIND_AUTO);
     config->tag = read_word(config, "NCCL_REDIRECT_TAG", switch_words, 2, 1);
     config->level = (enum ncr_level)read_word(config, "NCCL_REDIRECT_LOG", level_words, 5, NCR_WARN);
-    config->log_file = copy(ncr_environment("NCCL_REDIRECT_LOG_FILE"));
-    config->announce = nccl_debug_on();
-    if (!config->secure)
-        warn_of_unknown_names(config);
+    config->log_file = copy(ncr_variable(&config->variables, "NCCL_REDIRECT_LOG_FILE"));
+    config->announce = nccl_debug_on(config);
+    warn_of_unknown_names(config);
+    ncr_variables_free(&config->variables);
 }
 
 static void report_lines(enum ncr_level level, const struct ncr_text *lines) {
@@ -276,7 +269,7 @@ void ncr_config_report(const struct ncr_config *config) {
 
 /** NCCL_REDIRECT_BIND alone, for the constructor, which runs in every process. A wrong value counts as auto here. */
 enum ncr_bind ncr_config_bind(void) {
-    const char *value = ncr_environment("NCCL_REDIRECT_BIND");
+    const char *value = getauxval(AT_SECURE) ? NULL : getenv("NCCL_REDIRECT_BIND"); /* no other thread runs yet */
     for (int i = 0; value && i < 3; i++)
         if (strcasecmp(value, bind_words[i]) == 0)
             return (enum ncr_bind)i;

@@ -36,6 +36,19 @@ void ncr_text_add_visible(struct ncr_text *text, const char *bytes, size_t lengt
 void ncr_text_free(struct ncr_text *text);
 const char *ncr_text_get(const struct ncr_text *text); /* "" when empty */
 
+/* ---- environment.c: as it was at the start, and as it is now ---- */
+
+struct ncr_variables {
+    char **list; /* "NAME=value" */
+    size_t count;
+};
+
+void ncr_environment_note_start(void);
+const char *ncr_environment(const char *name);
+void ncr_variables_read(struct ncr_variables *variables);
+const char *ncr_variable(const struct ncr_variables *variables, const char *name);
+void ncr_variables_free(struct ncr_variables *variables);
+
 /* ---- choice.c: what a value may name ---- */
 
 enum ncr_choice { NCR_CHOOSE_AUTO, NCR_CHOOSE_TORCH, NCR_CHOOSE_SYSTEM, NCR_CHOOSE_PATH, NCR_CHOOSE_NOTHING };
@@ -66,9 +79,10 @@ struct ncr_rule {
 };
 
 struct ncr_config {
-    enum ncr_choice choice; /* NCR_CHOOSE_NOTHING: a value is wrong, `problem` says which */
-    char *path;             /* the backend of NCR_CHOOSE_PATH */
-    char *decided_by;       /* "NCCL_REDIRECT=torch", "VLLM_USE_PYTORCH_NCCL=1", "the default" */
+    struct ncr_variables variables; /* while it is being read */
+    enum ncr_choice choice;         /* NCR_CHOOSE_NOTHING: a value is wrong, `problem` says which */
+    char *path;                     /* the backend of NCR_CHOOSE_PATH */
+    char *decided_by;               /* "NCCL_REDIRECT=torch", "VLLM_USE_PYTORCH_NCCL=1", "the default" */
     bool fallback;
     struct ncr_range require;
     char *require_text; /* as the user wrote it, or NULL */
@@ -94,7 +108,6 @@ void ncr_config_free(struct ncr_config *config);
 enum ncr_bind ncr_config_bind(void);
 void ncr_rules_read(struct ncr_config *config, const char *value); /* rules.c */
 void ncr_rules_free(struct ncr_config *config);
-const char *ncr_environment(const char *name);
 
 /* ---- log.c: the one sink; log_output.c ---- */
 

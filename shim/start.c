@@ -26,6 +26,7 @@ __attribute__((constructor)) static void start(void) {
     int error = errno;
     ncr_log_start();
     ncr_find_self();
+    ncr_environment_note_start();
     ncr_subject_note_start();
     enum ncr_bind when = ncr_config_bind();
     if (when == NCR_BIND_START || (when == NCR_BIND_AUTO && ncr_objects_need_nccl()))
