@@ -49,9 +49,9 @@ objects = $(patsubst %,$(BUILD)/%.o,$(filter-out $(OTHER_CPU),$(basename $(wildc
 run = $(if $(filter 0,$(V)),@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,printf '  %-8s %s\n' $(1) '$(@:$(BUILD)/%=%)' && ))mkdir -p $(@D) &&
 
 .DEFAULT_GOAL := all
-.PHONY: all tool docs demo bench install uninstall lint format clean help
+.PHONY: all docs demo bench install uninstall lint format clean help
 
-all: $(BUILD)/libnccl_redirect.so $(BUILD)/librccl_redirect.so ## Build the preload libraries (needs a C compiler and make)
+all: $(BUILD)/libnccl_redirect.so $(BUILD)/librccl_redirect.so $(BUILD)/nccl-redirect ## Build the preload libraries and the tool (needs a C compiler and make)
 
 $(BUILD)/%.o: %.c Makefile
 	$(call run,CC) $(CC) $(OUR_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
@@ -80,25 +80,17 @@ $(BUILD)/nccl_redirect.so $(BUILD)/rccl_redirect.so: $(BUILD)/loader.a shim/expo
 
 # ---- the command-line tool ----
 
-# libelf, cJSON and libmd, of the system or unpacked by scripts/setup. `make all` builds the tool only where they are.
-TOOL_PACKAGES := libelf-dev libcjson-dev libmd-dev $(if $(filter-out 0,$(shell id -u)),libelf1 libcjson1 libmd0)
-TOOL_READY := $(and $(wildcard /usr/include/gelf.h),$(wildcard /usr/include/cjson/cJSON.h),$(wildcard /usr/include/sha2.h))
+# What scripts/setup unpacks for the tests of a user who is not root.
 PACKAGES := build/packages/usr
 PACKAGES_LIB := $(PACKAGES)/lib/$(shell $(CC) -dumpmachine)
 PACKAGES_LDFLAGS := -L$(PACKAGES_LIB) -Wl,-rpath,$(CURDIR)/$(PACKAGES_LIB)
 
-$(call objects,$(TOOL)): private OUR_CFLAGS += -idirafter $(PACKAGES)/include \
-    $(if $(filter-out -O0,$(filter -O%,$(CFLAGS))),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+$(call objects,$(TOOL)): private OUR_CFLAGS += $(if $(filter-out -O0,$(filter -O%,$(CFLAGS))),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+# gc-sections: so that nothing is left of the C library's _start (cli/start_x86_64.S says why).
 $(BUILD)/nccl-redirect: $(call objects,cli) $(BUILD)/trace.a $(BUILD)/loader.a
-	$(call run,LD) $(CC) -pie -o $@ $^ $(OUR_LDFLAGS) $(if $(TOOL_READY),,$(PACKAGES_LDFLAGS)) -lelf -lcjson -lmd -ldl $(LDFLAGS)
+	$(call run,LD) $(CC) -pie -o $@ $^ -Wl,-e,ncr_tool_start -Wl,--gc-sections $(OUR_LDFLAGS) $(LDFLAGS)
 
-tool: ## Build the command-line tool (fetches libelf, cJSON and libmd first)
-	@$(if $(TOOL_READY),:,scripts/setup $(TOOL_PACKAGES))
-	@$(MAKE) --no-print-directory $(BUILD)/nccl-redirect
-
-all: $(if $(TOOL_READY),$(BUILD)/nccl-redirect)
-
-docs: tool ## Write the tool's tables into its manual pages and completions
+docs: $(BUILD)/nccl-redirect ## Write the tool's tables into its manual pages and completions
 	@scripts/make-docs $(BUILD)/nccl-redirect
 
 $(BUILD)/demo/%: examples/%.c $(BUILD)/libnccl_redirect.so
@@ -165,7 +157,7 @@ uninstall: ## Remove exactly what install put there
 
 # ---- the sources ----
 
-lint: tool ## What tools can check about the sources (CHECKS="format tidy" for some)
+lint: $(BUILD)/nccl-redirect ## What tools can check about the sources (CHECKS="format tidy" for some)
 	@scripts/setup clang-format clang-tidy cppcheck shellcheck
 	@scripts/lint $(BUILD) $(CHECKS)
 

@@ -27,7 +27,7 @@ enum takes { COMMAND, NAMES, NOTHING };
 
 struct request {
     const char *use, *require, *log, *format;
-    bool strict, no_check, all, json, merge;
+    bool strict, no_check, all, json, merge, sha256;
     char **rest; /* the command or the names, ends with NULL */
     int rest_count;
 };
@@ -115,11 +115,11 @@ const char *json_member(const char *object, const char *key);
 
 int generate(int argc, char **argv);
 
-/* ---- elf_info.c: a file by libelf: what it needs and defines ---- */
+/* ---- elf_info.c: what a file needs and defines ---- */
 
 struct elf_info {
     bool is_elf, dynamic, executable, wide; /* dynamic: the dynamic loader starts or loads it; wide: 64-bit */
-    unsigned machine;
+    bool cut;                               /* its constant data is larger than what is searched of one file */
     const char *soname, *runpath, *rpath;
     char build_id[65];
     struct names needed;
@@ -333,6 +333,18 @@ const struct process *process_of(const struct processes *processes, int pid);
 bool process_concerned(const struct process *process);
 void process_read(struct process *process, int pid);
 int nccl_version_of(const char *path);
+
+/* ---- fingerprint.c, fingerprint_merge.c: a host's NCCL in one line; sha256.c ---- */
+
+struct fingerprint {
+    const char *version;           /* "2.28.9", "?" unknown, "none": no NCCL that can be used */
+    const char *build_id, *sha256; /* or NULL */
+    const char *path;              /* "-" if there is none */
+    const char *host;
+};
+
+int fingerprints_merge(const struct request *request);
+const char *sha256_of_file(const char *path);
 
 /* ---- doctor.c: the checks report here ---- */
 

@@ -34,7 +34,7 @@ static bool try_folder(void *arg, const char *origin, const char *folder) {
     struct stat status;
     (void)origin;
     char *path = (char *)formatted("%s/%s", folder, search->name);
-    if (stat(path, &status) != 0 || S_ISDIR(status.st_mode))
+    if (!ncr_file_status(path, &status) || S_ISDIR(status.st_mode))
         return false;
     if (access(path, X_OK) == 0)
         search->found = path;
@@ -48,7 +48,7 @@ char *find_on_path(const char *name) {
     struct search search = {name, NULL, NULL};
     struct stat status;
     if (strchr(name, '/')) {
-        if (stat(name, &status) != 0)
+        if (!ncr_file_status(name, &status))
             return NULL;
         errno = EACCES;
         return !S_ISDIR(status.st_mode) && access(name, X_OK) == 0 ? (char *)formatted("%s", name) : NULL;
@@ -128,7 +128,7 @@ static void describe_program(struct command *command) {
     elf_info_read(command->program, ELF_BASICS, &info);
     command->is_static = info.is_elf && !info.dynamic;
     command->narrow = info.is_elf && !info.wide;
-    if (stat(command->program, &status) == 0)
+    if (ncr_file_status(command->program, &status))
         command->set_uid = ((status.st_mode & S_ISUID) && status.st_uid != getuid()) ||
                            ((status.st_mode & S_ISGID) && status.st_gid != getgid());
     dependencies(command->program, &command->objects, &count);

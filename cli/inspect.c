@@ -50,9 +50,9 @@ static int inspect(const char *name) {
     struct stat status;
     struct command command;
     const char *path = name;
-    if (stat(path, &status) != 0 && !strchr(name, '/'))
+    if (!ncr_file_status(path, &status) && !strchr(name, '/'))
         path = find_on_path(name);
-    if (!path || stat(path, &status) != 0) {
+    if (!path || !ncr_file_status(path, &status)) {
         complain("%s: there is no such file, and no such command on PATH", name);
         return EXIT_USAGE;
     }

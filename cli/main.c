@@ -1,7 +1,7 @@
 /* nccl-redirect: the verbs, dispatched by the table verbs.def. */
 #include "cli.h"
+#include "old_glibc.h"
 
-#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 

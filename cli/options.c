@@ -72,6 +72,9 @@ static error_t take(int key, char *value, struct argp_state *state) {
     case KEY_json:
         request->json = true;
         break;
+    case KEY_sha256:
+        request->sha256 = true;
+        break;
     case KEY_merge:
         request->merge = true;
         break;

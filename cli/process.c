@@ -124,8 +124,8 @@ static void add_notes(struct process *process) {
         else if (process->nccls[i].problem)
             process->note = formatted("the mapped file %s: its version is not known", process->nccls[i].problem);
     if (process->unresponsive)
-        process->note = formatted("reading it took more than %d s (does its file system answer?); it was left",
-                                  WORKER_STALL_MS / 1000);
+        process->note =
+            formatted("it could not be read within %d s (does its file system answer?)", WORKER_STALL_MS / 1000);
     else if (process->partly)
         process->note = "its memory map or environment is too large and was read in part";
 }

@@ -119,7 +119,12 @@ static void judge_elf(struct reached *reached, const struct elf_info *info, bool
     if (with_dependencies)
         look_through(reached);
     if (reached->reach == REACH_NONE)
-        reached->how = info->dynamic ? "does not reach NCCL" : "does not reach NCCL (linked statically)";
+        reached->how = !info->wide      ? "a 32-bit file, which NCCL is not for"
+                       : !info->dynamic ? "does not reach NCCL (linked statically)"
+                                        : "does not reach NCCL";
+    if (info->cut)
+        reached->how = formatted("%s (only the first %llu MiB of its constant data were searched)", reached->how,
+                                 (unsigned long long)NCR_ELF_MOST_TEXT >> 20);
 }
 
 static void judge_text(struct reached *reached) {
@@ -147,8 +152,8 @@ void reach_of_file(const char *path, bool with_dependencies, struct reached *rea
     if (is_nccl(path, &reached->reach)) {
         reached->version = info.version_text;
         reached->how = reached->reach == REACH_SHIM
-                           ? "it is nccl-redirect's preload"
-                           : formatted("it is a NCCL (%s)", info.version_text ? info.version_text : "version unknown");
+                           ? "is nccl-redirect's preload library"
+                           : formatted("is an NCCL (%s)", info.version_text ? info.version_text : "version unknown");
         return;
     }
     judge_elf(reached, &info, with_dependencies);

@@ -3,8 +3,8 @@
  * crashes stay out of the tool, and with a time limit.
  */
 #include "cli.h"
+#include "old_glibc.h"
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -20,14 +20,21 @@ struct answer {
     char error[1024];
 };
 
+/* As loader/dl.c has dlsym: libc's own where it has one, else libdl's. */
+#pragma weak dlopen
+#if __GLIBC_PREREQ(2, 34)
+__asm__(".symver dlopen, dlopen@" NCR_FIRST_GLIBC);
+#endif
+
 /* The C library's own dlopen: where the shim is preloaded into the tool itself, its hook must not answer. */
 static ncr_dlopen *real_dlopen(void) {
-    void *library = dlopen("libdl.so.2", RTLD_NOW);
+    ncr_dlopen *any = dlopen;
+    void *library = any ? any("libdl.so.2", RTLD_NOW) : NULL;
     union {
         void *symbol;
         ncr_dlopen *function;
-    } real = {library ? dlsym(library, "dlopen") : NULL};
-    return real.function ? real.function : dlopen;
+    } real = {library ? dlsym(library, "dlopen") : dlsym(RTLD_NEXT, "dlopen")};
+    return real.function ? real.function : any;
 }
 
 static void ask(const char *path, const char *function, struct answer *answer) {

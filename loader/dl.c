@@ -11,17 +11,11 @@
 #undef dlsym
 #undef dlerror
 
-#if defined(__x86_64__)
-#define FIRST_GLIBC "GLIBC_2.2.5"
-#elif defined(__aarch64__)
-#define FIRST_GLIBC "GLIBC_2.17"
-#endif
-
 #pragma weak dlsym
 #pragma weak dlerror
 #if __GLIBC_PREREQ(2, 34) /* elsewhere libc has no versions of them to choose from */
-__asm__(".symver dlsym, dlsym@" FIRST_GLIBC);
-__asm__(".symver dlerror, dlerror@" FIRST_GLIBC);
+__asm__(".symver dlsym, dlsym@" NCR_FIRST_GLIBC);
+__asm__(".symver dlerror, dlerror@" NCR_FIRST_GLIBC);
 #endif
 
 __attribute__((weak)) void *__libc_dlopen_mode(const char *file, int mode);

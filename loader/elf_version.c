@@ -1,27 +1,43 @@
-/* The NCCL version that a library file carries as text, read without opening the library. */
+/* The NCCL version that a library file carries as text, read without opening the library; and its sections. */
 #include "loader.h"
 
 #include <elf.h>
 #include <stdlib.h>
 #include <string.h>
 
-static bool read_only_data(const struct ncr_elf *elf, uint64_t *offset, uint64_t *size) {
-    void *sections = NULL, *names = NULL;
-    bool found = false;
-    if (elf->section_table && elf->sections > elf->section_names &&
-        ncr_elf_read(elf, &sections, (uint64_t)elf->sections * sizeof(Elf64_Shdr), elf->section_table)) {
-        const Elf64_Shdr *s = sections, *n = &s[elf->section_names];
-        if (ncr_elf_read(elf, &names, n->sh_size, n->sh_offset))
-            for (unsigned i = 0; i < elf->sections && !found; i++)
-                if (s[i].sh_name < n->sh_size && strcmp((char *)names + s[i].sh_name, ".rodata") == 0) {
-                    *offset = s[i].sh_offset;
-                    *size = s[i].sh_size;
-                    found = true;
-                }
-    }
-    free(names);
-    free(sections);
-    return found;
+#define MOST_NAMES ((uint64_t)16 << 20)
+
+/** Read the table of sections and their names; false if the file has none (they can be stripped). */
+bool ncr_elf_load_sections(struct ncr_elf *elf) {
+    if (elf->sections || elf->refusal || !elf->section_table || elf->section_count <= elf->section_names)
+        return elf->sections != NULL;
+    if (!ncr_elf_read(elf, &elf->sections, (uint64_t)elf->section_count * sizeof(Elf64_Shdr), elf->section_table))
+        return false;
+    const Elf64_Shdr *names = (const Elf64_Shdr *)elf->sections + elf->section_names;
+    elf->section_texts_size = names->sh_size;
+    if (names->sh_size <= MOST_NAMES && ncr_elf_read(elf, &elf->section_texts, names->sh_size, names->sh_offset))
+        return true;
+    free(elf->sections);
+    elf->sections = NULL;
+    return false;
+}
+
+/** The name of a section, by its number. */
+const char *ncr_elf_section_name(const struct ncr_elf *elf, unsigned number) {
+    const Elf64_Shdr *section = (const Elf64_Shdr *)elf->sections + number;
+    return section->sh_name < elf->section_texts_size ? (const char *)elf->section_texts + section->sh_name : "";
+}
+
+static bool read_only_data(struct ncr_elf *elf, uint64_t *offset, uint64_t *size) {
+    const Elf64_Shdr *section = ncr_elf_load_sections(elf) ? elf->sections : NULL;
+    for (unsigned i = 0; section && i < elf->section_count; i++)
+        if (strcmp(ncr_elf_section_name(elf, i), ".rodata") == 0) {
+            *offset = section[i].sh_offset;
+            elf->partly_searched = section[i].sh_size > NCR_ELF_MOST_TEXT;
+            *size = elf->partly_searched ? NCR_ELF_MOST_TEXT : section[i].sh_size;
+            return true;
+        }
+    return false;
 }
 
 /* "2.28.9+cuda13.0" at the start of `at`, up to a space or the end. */
@@ -55,13 +71,12 @@ static int version_in(const char *piece, size_t length, char text[NCR_VERSION_TE
  * 2.26.6". The file is searched piece by piece in its constant data. The text stands near the start, but
  * libtorch_cuda.so has 100 MB of that, so pieces grow; a file that claims terabytes is not read to its end.
  */
-int ncr_elf_nccl_version(const struct ncr_elf *elf, char text[NCR_VERSION_TEXT]) {
-    enum { FIRST_PIECE = 1 << 16, MOST_PIECE = 1 << 24, OVERLAP = 64, MOST = 256 << 20 };
+int ncr_elf_nccl_version(struct ncr_elf *elf, char text[NCR_VERSION_TEXT]) {
+    enum { FIRST_PIECE = 1 << 16, MOST_PIECE = 1 << 24, OVERLAP = 64 };
     uint64_t offset = 0, size = 0, length;
     int version = 0;
     if (!read_only_data(elf, &offset, &size))
         return 0;
-    size = size < MOST ? size : MOST;
     uint64_t most = FIRST_PIECE;
     for (uint64_t done = 0; done < size && version == 0; done += most, most += most < MOST_PIECE ? most : 0) {
         void *piece;

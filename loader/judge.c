@@ -68,12 +68,13 @@ static char *export_problem(const struct ncr_elf *elf, struct ncr_verdict *verdi
     return problem;
 }
 
-static char *version_problem(const struct ncr_elf *elf, const struct ncr_config *config, struct ncr_verdict *verdict) {
+static char *version_problem(struct ncr_elf *elf, const struct ncr_config *config, struct ncr_verdict *verdict) {
     if (!config->require_text)
         return NULL;
     verdict->file_version = ncr_elf_nccl_version(elf, NULL);
     if (verdict->file_version == 0)
-        return ncr_path("does not say its version, NCCL_REDIRECT_REQUIRE=%s cannot be checked", config->require_text);
+        return ncr_path("does not say its version%s, NCCL_REDIRECT_REQUIRE=%s cannot be checked",
+                        elf->partly_searched ? " in the first 256 MiB of its constant data" : "", config->require_text);
     if (verdict->file_version >= config->require.at_least && verdict->file_version < config->require.below)
         return NULL;
     char version[16];

@@ -124,6 +124,7 @@ void ncr_file_check_first(void);
 int ncr_file_open(const char *path, struct stat *status);
 bool ncr_file_read_at(int file, void *into, size_t size, uint64_t offset);
 char *ncr_file_text(const char *path, size_t most);
+bool ncr_file_status(const char *path, struct stat *status);
 bool ncr_file_exists(const char *path);
 bool ncr_file_is_executable(const char *path);
 char *ncr_file_link(const char *path);
@@ -139,35 +140,57 @@ unsigned ncr_file_calls(void);
 
 #define NCR_VERSION_TEXT 32
 
+/* Tables of a real library are far smaller (the largest known, libtorch_cuda's names of symbols: about 30 MB). */
+#define NCR_ELF_MOST_TABLE ((uint64_t)128 << 20)
+
 struct ncr_elf {
     int file;
     struct stat status;
     char *refusal; /* why it is no loadable library of this machine, or NULL */
     char *head;    /* the first head_size bytes */
     size_t head_size;
-    bool missing;  /* there is no such file */
-    char *strings; /* the dynamic string table, and the symbols that name into it */
+    bool missing;      /* there is no such file */
+    bool is_elf, wide; /* it has an ELF header; it is 64-bit */
+    unsigned type;     /* ET_DYN, … */
+    void *segments;    /* Elf64_Phdr */
+    unsigned segment_count;
+    void *dynamic; /* Elf64_Dyn, once loaded */
+    size_t dynamic_count;
+    char *strings; /* the dynamic string table, and the symbols (Elf64_Sym) that name into it, once loaded */
     size_t strings_size;
     void *symbols;
     size_t symbol_count;
-    const char *soname; /* or NULL */
-    void *segments;
-    unsigned segment_count;
     uint64_t section_table;
-    unsigned sections;
-    unsigned section_names;
+    unsigned section_count, section_names;
+    void *sections, *section_texts; /* Elf64_Shdr and their names, once loaded */
+    uint64_t section_texts_size;
+    bool partly_searched; /* its constant data is larger than what is searched for the version */
 };
 
 void ncr_elf_open(struct ncr_elf *elf, const char *path);
+void ncr_elf_open_any(struct ncr_elf *elf, const char *path);
 void ncr_elf_close(struct ncr_elf *elf);
+bool ncr_elf_read_at(const struct ncr_elf *elf, void *into, size_t size, uint64_t offset);
 bool ncr_elf_read(const struct ncr_elf *elf, void **into, uint64_t size, uint64_t offset);
+
+/* ---- elf_symbols.c ---- */
+
+bool ncr_elf_offset(const struct ncr_elf *elf, uint64_t address, uint64_t *offset);
+bool ncr_elf_load_dynamic(struct ncr_elf *elf);
+bool ncr_elf_dynamic(const struct ncr_elf *elf, int64_t tag, unsigned nth, uint64_t *value);
+char *ncr_elf_dynamic_name(const struct ncr_elf *elf, int64_t tag, unsigned nth);
 bool ncr_elf_load_symbols(struct ncr_elf *elf);
 const char *ncr_elf_next_export(const struct ncr_elf *elf, size_t *at);
 char *ncr_elf_soname(const char *path);
 
 /* ---- elf_version.c ---- */
 
-int ncr_elf_nccl_version(const struct ncr_elf *elf, char text[NCR_VERSION_TEXT]);
+/* So much of a file's constant data is searched: libtorch_cuda.so has 100 MB, no NCCL more than a tenth of that. */
+#define NCR_ELF_MOST_TEXT ((uint64_t)256 << 20)
+
+bool ncr_elf_load_sections(struct ncr_elf *elf);
+const char *ncr_elf_section_name(const struct ncr_elf *elf, unsigned number);
+int ncr_elf_nccl_version(struct ncr_elf *elf, char text[NCR_VERSION_TEXT]);
 
 /* ---- objects.c: what this process has mapped ---- */
 

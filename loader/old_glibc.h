@@ -8,6 +8,13 @@
 
 #include <dlfcn.h>
 
+/* The oldest version of a symbol of the C library. */
+#if defined(__x86_64__)
+#define NCR_FIRST_GLIBC "GLIBC_2.2.5"
+#elif defined(__aarch64__)
+#define NCR_FIRST_GLIBC "GLIBC_2.17"
+#endif
+
 void *ncr_dlsym(void *handle, const char *name);
 char *ncr_dlerror(void);
 

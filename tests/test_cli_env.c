@@ -106,8 +106,10 @@ static void a_fingerprint_is_one_line(void **state) {
     const char *file = text("%s/venv/lib/python3.11/site-packages/nvidia/nccl/lib/libnccl.so.2", scene.root);
     struct result sum = run(WITHOUT_SHIM, NO_ENV, CMD("/usr/bin/sha256sum", file));
     sum.out[64] = '\0';
-    const char *line = text("2.21.5 %s %s node7\n", sum.out,
-                            SCENE_NAME "/venv/lib/python3.11/site-packages/nvidia/nccl/lib/libnccl.so.2");
+    const char *form =
+        "2.21.5 %s " SCENE_NAME "/venv/lib/python3.11/site-packages/nvidia/nccl/lib/libnccl.so.2 node7\n";
+    const char *line = text(form, "2e87d0e7f2a98a3fc40945c13c095f8b7e5ef72b");
+    assert_string_equal(scene_says(&scene, 0, "nccl-redirect fingerprint --sha256"), text(form, sum.out));
     assert_string_equal(scene_says(&scene, 0, "nccl-redirect fingerprint"), line);
     assert_string_equal(scene_says(&scene, 0, "nccl-redirect fingerprint --use torch --strict"), line);
     assert_string_equal(scene_says(&scene, 0,
@@ -143,11 +145,54 @@ static void hosts_are_compared(void **state) {
     assert_contains(scene_says(&scene, 2, "nccl-redirect fingerprint --merge nothere"), "cannot be read");
 }
 
+/* SHA-256 by the padding's cases: a block that is full, one byte less, none. */
+static void sums_are_those_of_sha256sum(void **state) {
+    (void)state;
+    static const unsigned sizes[] = {1, 55, 56, 63, 64, 65, 119, 120, 65535, 65536, 65537, 200000};
+    const char *file = text("%s/sized", scene.root);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        write_file(file, text("%0*d", (int)sizes[i], 7));
+        struct result sum = run(WITHOUT_SHIM, NO_ENV, CMD("/usr/bin/sha256sum", file));
+        sum.out[64] = '\0';
+        assert_contains(scene_says(&scene, 0, "nccl-redirect fingerprint sized"), sum.out);
+        result_free(&sum);
+    }
+}
+
+static void lines_come_as_launchers_hand_them_over(void **state) {
+    (void)state;
+    static const char *const prefixes[] = {
+        "",         "3: ",     "node1: ", "[1,0]<stdout>:", "[1,0]<stdout>: ", "[p@1,2]<stdout>: ", "10.0.0.1:\t",
+        "pod/x | ", "[pod/x] "};
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+        write_file(text("%s/lines", scene.root), text("%s2.28.9 abcdef0123456789 /a b/lib.so n1\n"
+                                                      "%s2.28.9 abcdef0123456789 /a b/lib.so n2\n",
+                                                      prefixes[i], prefixes[i]));
+        assert_contains(scene_says(&scene, 0, "nccl-redirect fingerprint --merge lines"), "2 hosts  NCCL 2.28.9");
+    }
+    const char *said = scene_says(&scene, 1,
+                                  "(nccl-redirect fingerprint --json; echo 7: $(nccl-redirect fingerprint --json); "
+                                  "nccl-redirect fingerprint --json --use system) | nccl-redirect fingerprint --merge");
+    assert_contains(said, "1 host   NCCL 2.21.5");
+    assert_contains(said, "1 host   NCCL 2.32.3");
+    write_file(text("%s/lines", scene.root), text("2.28.9 aa /\033[31m n\x9b\n2.28.9 aa /x %070000d\n", 1));
+    said = scene_says(&scene, 2, "nccl-redirect fingerprint --merge lines");
+    assert_contains(said, "/\\x1b[31m");
+    assert_contains(said, "n\\x9b");
+    assert_lacks(said, "\033");
+    assert_contains(said, "not a line of fingerprint: \"2.28.9 aa /x 000");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sh_is_for_eval),           cmocka_unit_test(launchers_get_their_form),
-        cmocka_unit_test(json_forms_are_whole),     cmocka_unit_test(k8s_is_yaml),
-        cmocka_unit_test(a_wrong_value_is_refused), cmocka_unit_test(a_fingerprint_is_one_line),
+        cmocka_unit_test(sh_is_for_eval),
+        cmocka_unit_test(launchers_get_their_form),
+        cmocka_unit_test(json_forms_are_whole),
+        cmocka_unit_test(k8s_is_yaml),
+        cmocka_unit_test(a_wrong_value_is_refused),
+        cmocka_unit_test(a_fingerprint_is_one_line),
+        cmocka_unit_test(sums_are_those_of_sha256sum),
+        cmocka_unit_test(lines_come_as_launchers_hand_them_over),
         cmocka_unit_test(hosts_are_compared),
     };
     return cmocka_run_group_tests(tests, make_scenes, NULL);

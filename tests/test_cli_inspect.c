@@ -24,8 +24,8 @@ static void each_way_is_told_apart(void **state) {
     assert_contains(inspected(0, program("linked_version")), "linked with libnccl.so.2");
     assert_contains(inspected(0, program("open_nccl")), "none ");
     assert_contains(inspected(0, program("python_stand_in")), "opens libnccl.so.2 at run time");
-    assert_contains(inspected(0, SITE "/nvidia/nccl/lib/libnccl.so.2"), "it is a NCCL (2.21.5+cuda12.4)");
-    assert_contains(inspected(0, "lib/nccl-redirect/libnccl_redirect.so"), "it is nccl-redirect's preload");
+    assert_contains(inspected(0, SITE "/nvidia/nccl/lib/libnccl.so.2"), "is an NCCL (2.21.5+cuda12.4)");
+    assert_contains(inspected(0, "lib/nccl-redirect/libnccl_redirect.so"), "is nccl-redirect's preload library");
     assert_contains(inspected(0, "/bin/sh"), "does not reach NCCL");
     assert_contains(inspected(0, "sh"), "does not reach NCCL");
     assert_contains(inspected(0, built("hostmem/torch/libtorch_cuda.so")), "exported, so it can serve");

@@ -169,11 +169,132 @@ static void random_bytes_behind_a_good_header(void **state) {
     free(bytes);
 }
 
+/* ---- what a sparse file claims ---- */
+
+/* Bytes that this process has read by system calls. */
+static unsigned long long bytes_read(void) {
+    unsigned long long read = 0;
+    FILE *file = fopen("/proc/self/io", "r");
+    if (!file || fscanf(file, "rchar: %llu", &read) != 1) {
+        print_message("skipped: no /proc/self/io here\n");
+        skip();
+    }
+    fclose(file);
+    return read;
+}
+
+static void set_number(unsigned char *bytes, size_t at, uint64_t number, size_t width) {
+    memcpy(bytes + at, &number, width);
+}
+
+static size_t dynamic_entry(int64_t tag) {
+    const Elf64_Ehdr *header = (const void *)original;
+    const Elf64_Phdr *segment = (const void *)(original + header->e_phoff);
+    for (int i = 0; i < header->e_phnum; i++)
+        for (size_t at = segment[i].p_offset; segment[i].p_type == PT_DYNAMIC; at += sizeof(Elf64_Dyn))
+            if (((const Elf64_Dyn *)(const void *)(original + at))->d_tag == tag)
+                return at;
+    fail_msg("no entry %ld", (long)tag);
+    return 0;
+}
+
+static uint64_t dynamic_value(int64_t tag) {
+    uint64_t value;
+    memcpy(&value, original + dynamic_entry(tag) + 8, sizeof value);
+    return value;
+}
+
+enum { SPARSE = 20, GIGABYTE = 30 };
+
+/* The last bucket of the hash table begins a chain in the hole: no chain ends there. */
+static void claim_chain(unsigned char *bytes) {
+    size_t at = address_to_offset(dynamic_value(DT_GNU_HASH));
+    uint32_t head[4];
+    memcpy(head, original + at, sizeof head);
+    set_number(bytes, at + 16 + (size_t)head[2] * 8, size / 4 + 4096, 4);
+}
+
+static void claim_symbols(unsigned char *bytes) {
+    size_t entry = dynamic_entry(DT_GNU_HASH);
+    set_number(bytes, entry, DT_HASH, 8);
+    set_number(bytes, address_to_offset(dynamic_value(DT_GNU_HASH)) + 4, 0x30000000, 4);
+}
+
+static void claim_names(unsigned char *bytes) {
+    set_number(bytes, dynamic_entry(DT_STRSZ) + 8, (uint64_t)18 << GIGABYTE, 8);
+}
+
+static void claim_dynamic(unsigned char *bytes) {
+    const Elf64_Ehdr *header = (const void *)original;
+    const Elf64_Phdr *segment = (const void *)(original + header->e_phoff);
+    for (int i = 0; i < header->e_phnum; i++)
+        if (segment[i].p_type == PT_DYNAMIC)
+            set_number(bytes, header->e_phoff + (size_t)i * sizeof *segment + offsetof(Elf64_Phdr, p_filesz),
+                       (uint64_t)18 << GIGABYTE, 8);
+}
+
+/* All sections: the constant data, and the names of sections. */
+static void claim_sections(unsigned char *bytes) {
+    const Elf64_Ehdr *header = (const void *)original;
+    const Elf64_Shdr *names = (const Elf64_Shdr *)(const void *)(original + header->e_shoff) + header->e_shstrndx;
+    for (int i = 0; i < header->e_shnum; i++) {
+        const Elf64_Shdr *section = (const Elf64_Shdr *)(const void *)(original + header->e_shoff) + i;
+        if (strcmp((const char *)original + names->sh_offset + section->sh_name, ".rodata") == 0) {
+            size_t at = header->e_shoff + (size_t)i * sizeof *section;
+            set_number(bytes, at + offsetof(Elf64_Shdr, sh_offset), size + 4096, 8);
+            set_number(bytes, at + offsetof(Elf64_Shdr, sh_size), (uint64_t)18 << GIGABYTE, 8);
+        }
+    }
+}
+
+static void claim_section_names(unsigned char *bytes) {
+    const Elf64_Ehdr *header = (const void *)original;
+    set_number(bytes, header->e_shoff + header->e_shstrndx * sizeof(Elf64_Shdr) + offsetof(Elf64_Shdr, sh_size),
+               (uint64_t)18 << GIGABYTE, 8);
+}
+
+static void what_a_sparse_file_claims_is_not_read(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        void (*claim)(unsigned char *bytes);
+        const char *reason; /* or NULL: the file is a NCCL all the same */
+    } claims[] = {
+        {"a chain of symbols", claim_chain, "has a broken symbol table (it claims more than 4194304 symbols"},
+        {"symbols", claim_symbols, "has a broken symbol table (it claims more than 4194304 symbols"},
+        {"names of symbols", claim_names,
+         "has a broken table of names (it claims 18432 MiB; no library has more than 128)"},
+        {"a dynamic section", claim_dynamic,
+         "has a broken dynamic section (it claims 18432 MiB; no library has more than 1)"},
+        {"constant data", claim_sections, "does not say its version in the first 256 MiB of its constant data"},
+        {"names of sections", claim_section_names, "does not say its version"},
+    };
+    unsigned char *bytes = malloc(size);
+    struct ncr_config config = {.require_text = ">=2.0", .require = {20000, INT_MAX}};
+    for (size_t i = 0; i < sizeof claims / sizeof *claims; i++) {
+        struct ncr_verdict verdict;
+        memcpy(bytes, original, size);
+        claims[i].claim(bytes);
+        write_bytes(bytes, size);
+        assert_int_equal(truncate(path, (off_t)SPARSE << GIGABYTE), 0);
+        unsigned long long before = bytes_read();
+        ncr_judge(path, &config, &verdict);
+        unsigned long long read = bytes_read() - before;
+        print_message("%s: %llu MiB read: %s\n", claims[i].name, read >> 20, verdict.refusal);
+        assert_non_null(verdict.refusal);
+        assert_contains(verdict.refusal, claims[i].reason);
+        assert_true(read < (uint64_t)400 << 20);
+        ncr_verdict_free(&verdict);
+    }
+    free(bytes);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(changed_numbers),
         cmocka_unit_test(every_length),
         cmocka_unit_test(random_bytes_behind_a_good_header),
+        cmocka_unit_test(what_a_sparse_file_claims_is_not_read),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

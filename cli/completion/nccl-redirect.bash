@@ -19,7 +19,7 @@ _nccl_redirect() {
     inspect) takes=names options='--all --json --help' ;;
     doctor) takes=command options='--use= --require= --strict --json --help' ;;
     ps) takes=names options='--all --json --help' ;;
-    fingerprint) takes=names options='--use= --require= --strict --json --merge --help' ;;
+    fingerprint) takes=names options='--use= --require= --strict --json --sha256 --merge --help' ;;
     env) takes=nothing options='--use= --require= --strict --log= --format= --help' ;;
     esac
     case $option in
