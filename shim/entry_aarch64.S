@@ -1,25 +1,84 @@
 /*
  * What the program calls: one trampoline per function, a jump through its slot. The trampolines know no signatures: all
  * registers and the stack arrive at the backend as the program left them, structs by value included. Two slots per row
- * of the table: the function, its twin. x16 and x17 are free for linkage code (AAPCS64).
+ * of the table: the function, its profiling alias. x16 and x17 are free for linkage code (AAPCS64).
  */
 #if defined(__aarch64__)
     .text
 
-/* ---- trampolines: a literal load reaches 1 MiB, the shim is far smaller ---- */
+/*
+ * Ask a function in C where the call goes, and go there with the registers of the call; where it names no address,
+ * ncr_answer() returns to the program in the function's place. x17 has the slot's number. The C function gets the number,
+ * the argument registers as the program left them, behind its return address, and the arguments on the stack. x8 holds
+ * the address of a large returned struct. `all` keeps also what no NCCL function has: arguments in vector registers.
+ */
+    .macro ask function all
+    stp x29, x30, [sp, #-(96 + 128 * \all)]!
+    .cfi_def_cfa_offset 96 + 128 * \all
+    .cfi_offset x29, -(96 + 128 * \all)
+    .cfi_offset x30, -(88 + 128 * \all)
+    mov x29, sp
+    stp x0, x1, [sp, #16]
+    stp x2, x3, [sp, #32]
+    stp x4, x5, [sp, #48]
+    stp x6, x7, [sp, #64]
+    stp x8, x17, [sp, #80]
+    .if \all
+    stp q0, q1, [sp, #96]
+    stp q2, q3, [sp, #128]
+    stp q4, q5, [sp, #160]
+    stp q6, q7, [sp, #192]
+    .endif
+    mov w0, w17
+    add x1, sp, #16
+    add x2, sp, #(96 + 128 * \all)
+    bl \function
+    mov x16, x0
+    .if \all
+    ldp q6, q7, [sp, #192]
+    ldp q4, q5, [sp, #160]
+    ldp q2, q3, [sp, #128]
+    ldp q0, q1, [sp, #96]
+    .endif
+    ldp x8, x17, [sp, #80]
+    ldp x6, x7, [sp, #64]
+    ldp x4, x5, [sp, #48]
+    ldp x2, x3, [sp, #32]
+    ldp x0, x1, [sp, #16]
+    ldp x29, x30, [sp], #(96 + 128 * \all)
+    .cfi_restore x29
+    .cfi_restore x30
+    .cfi_def_cfa_offset 0
+    cbz x16, 1f
+    br x16
+1:
+    mov w0, w17
+    b ncr_answer
+    .endm
+
+/* Keep the number of the slot, and go on. */
+    .macro stub to
+    mov w17, #slot
+    b \to
+    .set slot, slot + 1
+    .endm
+
+/*
+ * ---- trampolines; one description of the stack for all of them: it is that of the call. A literal load reaches 1 MiB,
+ * the shim is far smaller ----
+ */
     .globl ncr_trampolines_start
     .hidden ncr_trampolines_start
 ncr_trampolines_start:
+    .cfi_startproc
     .set slot, 0
     .macro trampoline name
     .globl \name
     .type \name, %function
     .p2align 2
 \name:
-    .cfi_startproc
     ldr x16, ncr_slots + 8 * slot
     br x16
-    .cfi_endproc
     .size \name, . - \name
     .set slot, slot + 1
     .endm
@@ -27,13 +86,11 @@ ncr_trampolines_start:
 #define XX_SOLO(name, since, result, route, makes) trampoline name; .set slot, slot + 1;
 #include "abi/nccl_api.def"
 
-/* ---- where a slot points until the backend has an address for it: the slot's number in x17, go to `unbound` ---- */
+/* ---- where a slot points until the backend has an address for it ---- */
     .set slot, 0
     .macro unbound_stub name
 .Lunbound_\name:
-    mov w17, #slot
-    b unbound
-    .set slot, slot + 1
+    stub unbound
     .endm
 #define XX(name, since, result, route, makes) unbound_stub name; unbound_stub p##name;
 #define XX_SOLO(name, since, result, route, makes) unbound_stub name; .set slot, slot + 1;
@@ -42,52 +99,12 @@ ncr_trampolines_start:
     .hidden ncr_unbound_end
 ncr_unbound_end:
 
-/*
- * Ask ncr_first_use() for the backend's address and go there with the registers of the call; where there is none, let
- * ncr_answer() return to the program in the function's place. x8 holds the address of a large returned struct.
- */
     .type unbound, %function
 unbound:
-    .cfi_startproc
-    stp x29, x30, [sp, #-224]!
-    .cfi_def_cfa_offset 224
-    .cfi_offset x29, -224
-    .cfi_offset x30, -216
-    mov x29, sp
-    stp x0, x1, [sp, #16]
-    stp x2, x3, [sp, #32]
-    stp x4, x5, [sp, #48]
-    stp x6, x7, [sp, #64]
-    stp x8, x17, [sp, #80]
-    stp q0, q1, [sp, #96]
-    stp q2, q3, [sp, #128]
-    stp q4, q5, [sp, #160]
-    stp q6, q7, [sp, #192]
-    mov w0, w17
-    bl ncr_first_use
-    mov x16, x0
-    ldp q6, q7, [sp, #192]
-    ldp q4, q5, [sp, #160]
-    ldp q2, q3, [sp, #128]
-    ldp q0, q1, [sp, #96]
-    ldp x8, x17, [sp, #80]
-    ldp x6, x7, [sp, #64]
-    ldp x4, x5, [sp, #48]
-    ldp x2, x3, [sp, #32]
-    ldp x0, x1, [sp, #16]
-    ldp x29, x30, [sp], #224
-    .cfi_restore x29
-    .cfi_restore x30
-    .cfi_def_cfa_offset 0
-    cbz x16, 1f
-    br x16
-1:
-    mov w0, w17
-    b ncr_answer
-    .cfi_endproc
+    ask ncr_first_use, 1
     .size unbound, . - unbound
 
-/* ---- where a slot points once a second library is open: 16 bytes each, so that route/route.c can count ---- */
+/* ---- where a slot points once calls are routed: 16 bytes each, so that shim/route/route.c can count ---- */
     .set slot, 0
     .p2align 4
     .globl ncr_routed_start
@@ -95,49 +112,14 @@ unbound:
 ncr_routed_start:
     .macro routed_stub
     .p2align 4
-    mov w17, #slot
-    b routed
-    .set slot, slot + 1
+    stub routed
     .endm
 #define XX(name, since, result, route, makes) routed_stub; routed_stub;
 #include "abi/nccl_api.def"
 
-/*
- * Ask ncr_route() for the address in the library that this call belongs to. No NCCL function has an argument in a
- * vector register, so those are not kept.
- */
     .type routed, %function
 routed:
-    .cfi_startproc
-    stp x29, x30, [sp, #-96]!
-    .cfi_def_cfa_offset 96
-    .cfi_offset x29, -96
-    .cfi_offset x30, -88
-    mov x29, sp
-    stp x0, x1, [sp, #16]
-    stp x2, x3, [sp, #32]
-    stp x4, x5, [sp, #48]
-    stp x6, x7, [sp, #64]
-    stp x8, x17, [sp, #80]
-    mov w0, w17
-    add x1, sp, #16
-    add x2, sp, #96
-    bl ncr_route
-    mov x16, x0
-    ldp x8, x17, [sp, #80]
-    ldp x6, x7, [sp, #64]
-    ldp x4, x5, [sp, #48]
-    ldp x2, x3, [sp, #32]
-    ldp x0, x1, [sp, #16]
-    ldp x29, x30, [sp], #96
-    .cfi_restore x29
-    .cfi_restore x30
-    .cfi_def_cfa_offset 0
-    cbz x16, 1f
-    br x16
-1:
-    mov w0, w17
-    b ncr_answer
+    ask ncr_route, 0
     .cfi_endproc
     .size routed, . - routed
 

@@ -1,66 +1,33 @@
 /*
  * What the program calls: one trampoline per function, a jump through its slot. The trampolines know no signatures: all
  * registers and the stack arrive at the backend as the program left them, structs by value included. Two slots per row
- * of the table: the function, its twin.
+ * of the table: the function, its profiling alias.
  */
 #if defined(__x86_64__)
     .text
 
-/* ---- trampolines ---- */
-    .globl ncr_trampolines_start
-    .hidden ncr_trampolines_start
-ncr_trampolines_start:
-    .set slot, 0
-    .macro trampoline name
-    .globl \name
-    .type \name, @function
-\name:
-    .cfi_startproc
-    jmp *(ncr_slots + 8 * slot)(%rip)
-    .cfi_endproc
-    .size \name, . - \name
-    .set slot, slot + 1
-    .endm
-#define XX(name, since, result, route, makes) trampoline name; trampoline p##name;
-#define XX_SOLO(name, since, result, route, makes) trampoline name; .set slot, slot + 1;
-#include "abi/nccl_api.def"
-
-/* ---- where a slot points until the backend has an address for it: push the slot's number, go to `unbound` ---- */
-    .set slot, 0
-    .macro unbound_stub name
-.Lunbound_\name:
-    pushq $slot
-    jmp unbound
-    .set slot, slot + 1
-    .endm
-#define XX(name, since, result, route, makes) unbound_stub name; unbound_stub p##name;
-#define XX_SOLO(name, since, result, route, makes) unbound_stub name; .set slot, slot + 1;
-#include "abi/nccl_api.def"
-    .globl ncr_unbound_end
-    .hidden ncr_unbound_end
-ncr_unbound_end:
-
 /*
- * Ask ncr_first_use() for the backend's address and go there with the registers of the call; where there is none, let
- * ncr_answer() return to the program in the function's place.
+ * Ask a function in C where the call goes, and go there with the registers of the call; where it names no address,
+ * ncr_answer() returns to the program in the function's place. On the stack is the slot's number, above it the
+ * program's return address. The C function gets the number, the argument registers as the program left them and the
+ * arguments behind the return address. `all` keeps also what no NCCL function has: arguments in vector registers, a
+ * count of them (rax), a static chain (r10). rbp makes an unaligned stack of the program no matter.
  */
-    .type unbound, @function
-unbound:
-    .cfi_startproc
-    .cfi_adjust_cfa_offset 8 /* the slot's number */
+    .macro ask function all
     pushq %rbp
     .cfi_adjust_cfa_offset 8
     .cfi_rel_offset %rbp, 0
     movq %rsp, %rbp
     .cfi_def_cfa_register %rbp
     andq $-16, %rsp
-    subq $192, %rsp
+    subq $(48 + 144 * \all), %rsp
     movq %rdi, 0(%rsp)
     movq %rsi, 8(%rsp)
     movq %rdx, 16(%rsp)
     movq %rcx, 24(%rsp)
     movq %r8, 32(%rsp)
     movq %r9, 40(%rsp)
+    .if \all
     movq %rax, 48(%rsp)
     movq %r10, 56(%rsp)
     movaps %xmm0, 64(%rsp)
@@ -71,9 +38,13 @@ unbound:
     movaps %xmm5, 144(%rsp)
     movaps %xmm6, 160(%rsp)
     movaps %xmm7, 176(%rsp)
+    .endif
     movl 8(%rbp), %edi
-    call ncr_first_use
+    movq %rsp, %rsi
+    leaq 24(%rbp), %rdx
+    call \function
     movq %rax, %r11
+    .if \all
     movaps 176(%rsp), %xmm7
     movaps 160(%rsp), %xmm6
     movaps 144(%rsp), %xmm5
@@ -84,6 +55,7 @@ unbound:
     movaps 64(%rsp), %xmm0
     movq 56(%rsp), %r10
     movq 48(%rsp), %rax
+    .endif
     movq 40(%rsp), %r9
     movq 32(%rsp), %r8
     movq 24(%rsp), %rcx
@@ -98,15 +70,60 @@ unbound:
     leaq 8(%rsp), %rsp
     .cfi_adjust_cfa_offset -8
     jmp *%r11
+    .cfi_adjust_cfa_offset 8
 1:
-    .cfi_def_cfa_offset 16
     popq %rdi
     .cfi_adjust_cfa_offset -8
     jmp ncr_answer
-    .cfi_endproc
+    .endm
+
+/* Push the number of the slot, and go on. */
+    .macro stub to
+    pushq $slot
+    .cfi_adjust_cfa_offset 8
+    jmp \to
+    .cfi_adjust_cfa_offset -8
+    .set slot, slot + 1
+    .endm
+
+/* ---- trampolines; one description of the stack for all of them: it is that of the call ---- */
+    .globl ncr_trampolines_start
+    .hidden ncr_trampolines_start
+ncr_trampolines_start:
+    .cfi_startproc
+    .set slot, 0
+    .macro trampoline name
+    .globl \name
+    .type \name, @function
+\name:
+    jmp *(ncr_slots + 8 * slot)(%rip)
+    .size \name, . - \name
+    .set slot, slot + 1
+    .endm
+#define XX(name, since, result, route, makes) trampoline name; trampoline p##name;
+#define XX_SOLO(name, since, result, route, makes) trampoline name; .set slot, slot + 1;
+#include "abi/nccl_api.def"
+
+/* ---- where a slot points until the backend has an address for it ---- */
+    .set slot, 0
+    .macro unbound_stub name
+.Lunbound_\name:
+    stub unbound
+    .endm
+#define XX(name, since, result, route, makes) unbound_stub name; unbound_stub p##name;
+#define XX_SOLO(name, since, result, route, makes) unbound_stub name; .set slot, slot + 1;
+#include "abi/nccl_api.def"
+    .globl ncr_unbound_end
+    .hidden ncr_unbound_end
+ncr_unbound_end:
+
+    .type unbound, @function
+unbound:
+    .cfi_adjust_cfa_offset 8
+    ask ncr_first_use, 1
     .size unbound, . - unbound
 
-/* ---- where a slot points once a second library is open: 16 bytes each, so that route/route.c can count ---- */
+/* ---- where a slot points once calls are routed: 16 bytes each, so that shim/route/route.c can count ---- */
     .set slot, 0
     .p2align 4
     .globl ncr_routed_start
@@ -114,57 +131,15 @@ unbound:
 ncr_routed_start:
     .macro routed_stub
     .p2align 4
-    pushq $slot
-    jmp routed
-    .set slot, slot + 1
+    stub routed
     .endm
 #define XX(name, since, result, route, makes) routed_stub; routed_stub;
 #include "abi/nccl_api.def"
 
-/*
- * Ask ncr_route() for the address in the library that this call belongs to. No NCCL function has an argument in a
- * vector register, so those are not kept.
- */
     .type routed, @function
 routed:
-    .cfi_startproc
-    .cfi_adjust_cfa_offset 8 /* the slot's number */
-    pushq %rbp
     .cfi_adjust_cfa_offset 8
-    .cfi_rel_offset %rbp, 0
-    movq %rsp, %rbp
-    .cfi_def_cfa_register %rbp
-    subq $56, %rsp
-    movq %rdi, 0(%rsp)
-    movq %rsi, 8(%rsp)
-    movq %rdx, 16(%rsp)
-    movq %rcx, 24(%rsp)
-    movq %r8, 32(%rsp)
-    movq %r9, 40(%rsp)
-    movl 8(%rbp), %edi
-    movq %rsp, %rsi
-    leaq 24(%rbp), %rdx
-    call ncr_route
-    movq %rax, %r11
-    movq 40(%rsp), %r9
-    movq 32(%rsp), %r8
-    movq 24(%rsp), %rcx
-    movq 16(%rsp), %rdx
-    movq 8(%rsp), %rsi
-    movq 0(%rsp), %rdi
-    leave
-    .cfi_def_cfa %rsp, 16
-    .cfi_restore %rbp
-    testq %r11, %r11
-    jz 1f
-    leaq 8(%rsp), %rsp
-    .cfi_adjust_cfa_offset -8
-    jmp *%r11
-1:
-    .cfi_def_cfa_offset 16
-    popq %rdi
-    .cfi_adjust_cfa_offset -8
-    jmp ncr_answer
+    ask ncr_route, 0
     .cfi_endproc
     .size routed, . - routed
 
