@@ -157,6 +157,5 @@ void reach_of_file(const char *path, bool with_dependencies, struct reached *rea
         return;
     }
     judge_elf(reached, &info, with_dependencies);
-    if (reached->needs.count > 0)
-        qsort(reached->needs.list, reached->needs.count, sizeof *reached->needs.list, by_name);
+    qsort(reached->needs.list, reached->needs.count, sizeof *reached->needs.list, by_name);
 }
