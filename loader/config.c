@@ -223,6 +223,15 @@ static void read_fallback(struct ncr_config *config) {
     }
 }
 
+static void read_history(struct ncr_config *config) {
+    const char *folder = ncr_variable(&config->variables, "NCCL_REDIRECT_HISTORY");
+    if (folder && *folder == '/')
+        config->history = copy(folder);
+    else if (folder && *folder)
+        ncr_text_add(&config->warnings, "NCCL_REDIRECT_HISTORY=\"%s\" is not an absolute path; no history is written\n",
+                     folder);
+}
+
 /* NCCL's own switch: from VERSION on it prints its version, and so does the shim. */
 static bool nccl_debug_on(const struct ncr_config *config) {
     static const char *const words[] = {"VERSION", "WARN", "INFO", "ABORT", "TRACE"};
@@ -248,6 +257,7 @@ void ncr_config_read(struct ncr_config *config) {
     config->tag = read_word(config, "NCCL_REDIRECT_TAG", switch_words, 2, 1);
     config->level = (enum ncr_level)read_word(config, "NCCL_REDIRECT_LOG", level_words, 5, NCR_WARN);
     config->log_file = copy(ncr_variable(&config->variables, "NCCL_REDIRECT_LOG_FILE"));
+    read_history(config);
     config->announce = nccl_debug_on(config);
     warn_of_unknown_names(config);
     ncr_variables_free(&config->variables);
@@ -277,8 +287,8 @@ enum ncr_bind ncr_config_bind(void) {
 }
 
 void ncr_config_free(struct ncr_config *config) {
-    char *const strings[] = {config->path,  config->decided_by,  config->require_text,
-                             config->torch, config->system_path, config->log_file};
+    char *const strings[] = {config->path,        config->decided_by, config->require_text, config->torch,
+                             config->system_path, config->log_file,   config->history};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         free(strings[i]);
     ncr_rules_free(config);

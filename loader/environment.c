@@ -237,9 +237,11 @@ static void read_fixed(struct ncr_variables *variables, const char *const *prefi
             keep(variables, strdup(*entry));
 }
 
-/** Copy the variables that choose, as they are now; none in a set-uid process. Free them with ncr_variables_free(). */
-void ncr_variables_read(struct ncr_variables *variables) {
-    static const char *const prefixes[] = {"NCCL_", "VLLM_", "SGLANG_", NULL};
+/**
+ * Copy the variables whose entries ("NAME=value") begin with one of these prefixes, which end with NULL, as they are now;
+ * none in a set-uid process. Free them with ncr_variables_free().
+ */
+void ncr_variables_read_some(struct ncr_variables *variables, const char *const *prefixes) {
     *variables = (struct ncr_variables){NULL, 0};
     if (getauxval(AT_SECURE))
         return;
@@ -247,6 +249,12 @@ void ncr_variables_read(struct ncr_variables *variables) {
         read_fixed(variables, prefixes);
     else
         read_moving(variables, prefixes);
+}
+
+/** Copy the variables that choose, as they are now. */
+void ncr_variables_read(struct ncr_variables *variables) {
+    static const char *const prefixes[] = {"NCCL_", "VLLM_", "SGLANG_", NULL};
+    ncr_variables_read_some(variables, prefixes);
 }
 
 /** The value of a variable among those that were read; NULL if it is unset or empty. */

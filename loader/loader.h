@@ -45,6 +45,7 @@ struct ncr_variables {
 
 void ncr_environment_note_start(void);
 const char *ncr_environment(const char *name);
+void ncr_variables_read_some(struct ncr_variables *variables, const char *const *prefixes);
 void ncr_variables_read(struct ncr_variables *variables);
 const char *ncr_variable(const struct ncr_variables *variables, const char *name);
 void ncr_variables_free(struct ncr_variables *variables);
@@ -93,6 +94,7 @@ struct ncr_config {
     bool tag; /* mark unique ids with the backend, compare at init */
     enum ncr_level level;
     char *log_file; /* with %h %p still in it */
+    char *history;  /* the folder for records of what was active, or NULL */
     bool announce;  /* NCCL_DEBUG asks for the version */
     struct ncr_rule *rules;
     size_t rule_count;
@@ -117,6 +119,12 @@ void ncr_log_hold(void);
 void ncr_log_release(void);
 void ncr_log_start(void);
 void ncr_log(enum ncr_level level, const char *format, ...) NCR_PRINTF(2, 3);
+
+/* ---- build_id.c; history.c: a record of what was active ---- */
+
+struct ncr_backend;
+struct ncr_text ncr_build_id_at(const void *inside);
+void ncr_history_add(const struct ncr_config *config, const struct ncr_backend *backend);
 
 /* ---- file.c: file system calls, counted, and path building ---- */
 

@@ -64,6 +64,11 @@ static int write_quietly(int file, const char *lines, size_t length) {
     return error;
 }
 
+/** Write lines to an open file, in one piece where the kernel does; returns 0 or the error. */
+int ncr_log_write(int file, const char *lines, size_t length) {
+    return write_quietly(file, lines, length);
+}
+
 /* ---- stderr ---- */
 
 static struct {
@@ -180,6 +185,17 @@ static int open_path(const char *path, unsigned links) {
     if (folder >= 0)
         close(folder);
     free(parent);
+    errno = error;
+    return file;
+}
+
+/** Open FOLDER/BASE for appending, created with mode 0644 where there is none. A link is not followed. -1 with errno. */
+int ncr_log_open_at(const char *folder, const char *base) {
+    int at = above_stderr(open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (at < 0)
+        return -1;
+    int file = opened_safely(above_stderr(openat(at, base, FLAGS | O_NOFOLLOW, 0644)), is_shared(at)), error = errno;
+    close(at);
     errno = error;
     return file;
 }

@@ -1,10 +1,12 @@
-/* Where lines of the log go; for log.c alone. */
+/* Where lines go, so that a line can fail and nothing else; for log.c and history.c alone. */
 #ifndef NCR_LOG_OUTPUT_H
 #define NCR_LOG_OUTPUT_H
 
 #include <stddef.h>
 
 const char *ncr_log_write_file(const char *path, const char *lines, size_t length);
+int ncr_log_open_at(const char *folder, const char *base);
+int ncr_log_write(int file, const char *lines, size_t length);
 void ncr_log_write_stderr(const char *lines, size_t length);
 
 #endif

@@ -149,6 +149,7 @@ void ncr_report_backend(const struct ncr_config *config, const struct ncr_backen
                 "this one",
                 backend->rccl ? "RCCL" : "NCCL", version, backend->path, backend->unknown,
                 backend->unknown > 1 ? "s" : "");
+    ncr_history_add(config, backend);
 }
 
 static void report_success(const struct choosing *choosing) {

@@ -1,0 +1,49 @@
+/* The build-id of a mapped library, from its notes in memory: versions can be equal where builds are not. */
+#include "loader.h"
+
+#include <elf.h>
+#include <link.h>
+#include <string.h>
+
+struct search {
+    uintptr_t inside;
+    struct ncr_text text;
+};
+
+static void read_notes(struct search *search, const char *notes, size_t size) {
+    while (size >= sizeof(Elf64_Nhdr)) {
+        const Elf64_Nhdr *note = (const Elf64_Nhdr *)notes;
+        size_t name = (note->n_namesz + 3u) & ~3u, value = (note->n_descsz + 3u) & ~3u;
+        if (sizeof *note + name + value > size)
+            return;
+        if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && memcmp(note + 1, "GNU", 4) == 0)
+            for (unsigned i = 0; i < note->n_descsz; i++)
+                ncr_text_add(&search->text, "%02x", ((const unsigned char *)(note + 1))[name + i]);
+        notes += sizeof *note + name + value;
+        size -= sizeof *note + name + value;
+    }
+}
+
+static int read_object(struct dl_phdr_info *info, size_t size, void *arg) {
+    struct search *search = arg;
+    bool here = false;
+    (void)size;
+    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+        const Elf64_Phdr *p = &info->dlpi_phdr[i];
+        uintptr_t start = info->dlpi_addr + p->p_vaddr;
+        here |= p->p_type == PT_LOAD && search->inside >= start && search->inside < start + p->p_memsz;
+    }
+    for (unsigned i = 0; here && i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_type == PT_NOTE)
+            read_notes(search, (const char *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr),
+                       info->dlpi_phdr[i].p_memsz);
+    return here;
+}
+
+/** The build-id of the library that `inside` points into, hexadecimal; empty where it has none. For ncr_text_free(). */
+struct ncr_text ncr_build_id_at(const void *inside) {
+    struct search search = {.inside = (uintptr_t)inside};
+    if (inside)
+        dl_iterate_phdr(read_object, &search);
+    return search.text;
+}
