@@ -138,6 +138,7 @@ LIB_FOLDERS = $(foreach l,$(BOTH),link:../../$l:$(OWN)/lib/$(CPU)-linux-gnu/lib$
 TO_INSTALL = $(foreach l,$(BOTH),644:$(BUILD)/$l:$(OWN)/$l link:$l:$(OWN)/lib$l) \
              $(addprefix 644:,$(addsuffix :$(OWN)/stub-32.so,$(STUB))) $(LIB_FOLDERS) \
              755:scripts/container-entrypoint:$(OWN)/container-entrypoint \
+             $(foreach f,python_setup.py python_startup.py,644:packaging/startup/$f:$(OWN)/$f) \
              $(addprefix 755:,$(addsuffix :bin/nccl-redirect,$(shell ls $(BUILD)/nccl-redirect 2>/dev/null))) \
              $(foreach h,$(wildcard include/*.h),644:$h:include/$(notdir $h)) \
              $(foreach m,$(wildcard docs/man/*.1 docs/man/*.7),644:$m:share/man/man$(patsubst .%,%,$(suffix $m))/$(notdir $m)) \

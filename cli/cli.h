@@ -27,7 +27,7 @@ enum takes { COMMAND, NAMES, NOTHING };
 
 struct request {
     const char *use, *require, *log, *format;
-    bool strict, no_check, all, json, merge, sha256;
+    bool strict, no_check, all, json, merge, sha256, enable, disable, status;
     char **rest; /* the command or the names, ends with NULL */
     int rest_count;
 };

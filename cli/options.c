@@ -78,6 +78,15 @@ static error_t take(int key, char *value, struct argp_state *state) {
     case KEY_merge:
         request->merge = true;
         break;
+    case KEY_enable:
+        request->enable = true;
+        break;
+    case KEY_disable:
+        request->disable = true;
+        break;
+    case KEY_status:
+        request->status = true;
+        break;
     case KEY_format:
         request->format = value;
         break;

@@ -11,7 +11,7 @@ _nccl_redirect() {
         option=${COMP_WORDS[COMP_CWORD - 2]}
     fi
     # make docs: bash
-    verbs='run explain list inspect doctor ps fingerprint env'
+    verbs='run explain list inspect doctor ps fingerprint env python'
     case $verb in
     run) takes=command options='--use= --require= --strict --log= --no-check --help' ;;
     explain) takes=command options='--use= --require= --strict --all --json --help' ;;
@@ -21,6 +21,7 @@ _nccl_redirect() {
     ps) takes=names options='--all --json --help' ;;
     fingerprint) takes=names options='--use= --require= --strict --json --sha256 --merge --help' ;;
     env) takes=nothing options='--use= --require= --strict --log= --format= --help' ;;
+    python) takes=names options='--enable --disable --status --help' ;;
     esac
     case $option in
     --use) values='auto torch system' ;;

@@ -41,13 +41,13 @@ same() { # WANTED FOUND
 }
 
 has() { # TEXT PART
-    case $1 in *"$2"*) return ;; esac
+    case $1 in *"$2"*) return 0 ;; esac
     printf 'wanted a text with:\n%s\nfound:\n%s\n' "$2" "$1"
     false
 }
 
 lacks() { # TEXT PART
-    case $1 in *"$2"*) ;; *) return ;; esac
+    case $1 in *"$2"*) ;; *) return 0 ;; esac
     printf 'wanted a text without:\n%s\nfound:\n%s\n' "$2" "$1"
     false
 }
