@@ -13,7 +13,7 @@ JOBS = $(or $(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))),$(shell nproc))
 
 # Folders of sources: every C and assembly file in them belongs to the loader, to the shim, or to the tool.
 LOADER := $(wildcard abi loader)
-SHIM := shim $(patsubst %/,%,$(wildcard shim/*/ bridge/ route/))
+SHIM := shim $(patsubst %/,%,$(wildcard shim/*/))
 TOOL := $(wildcard trace cli)
 CPU := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 OTHER_CPU := $(if $(filter x86_64 aarch64,$(CPU)),%_$(filter-out $(CPU),x86_64 aarch64))

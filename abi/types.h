@@ -5,6 +5,8 @@
 #ifndef NCR_ABI_TYPES_H
 #define NCR_ABI_TYPES_H
 
+#include "abi/function_pointer.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +39,17 @@ struct ncr_versioned {
     unsigned magic;
     unsigned version; /* of the header that the program was compiled with, as NCCL_VERSION_CODE */
 };
+
+/* ncclConfig_t of the newest version. A program's own is as long as its `size` says, and may be longer or shorter. */
+struct ncr_nccl_config {
+    struct ncr_versioned head;
+#define XX(type, name, since) type name;
+#include "abi/nccl_config.def"
+};
+
+/* Has a configuration of `size` bytes the whole field? */
+#define NCR_CONFIG_HAS(size, field)                                                                                    \
+    ((size) >= offsetof(struct ncr_nccl_config, field) + sizeof(((struct ncr_nccl_config *)0)->field))
 
 /* ---- functions; counts are in elements, streams and communicators are NCCL's own ---- */
 

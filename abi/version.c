@@ -3,8 +3,10 @@
 
 #include <stdio.h>
 
-/** ncclGetVersion's code as major * 10000 + minor * 100 + patch: up to 2.8 NCCL used major * 1000. */
+/** ncclGetVersion's code as major * 10000 + minor * 100 + patch: up to 2.8 NCCL used major * 1000. Negative: 0, unknown. */
 int ncr_version_from_nccl(int code) {
+    if (code < 0)
+        return 0;
     return code < 10000 ? code / 1000 * 10000 + code % 1000 : code;
 }
 

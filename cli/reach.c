@@ -157,5 +157,6 @@ void reach_of_file(const char *path, bool with_dependencies, struct reached *rea
         return;
     }
     judge_elf(reached, &info, with_dependencies);
-    qsort(reached->needs.list, reached->needs.count, sizeof *reached->needs.list, by_name);
+    if (reached->needs.count > 0)
+        qsort(reached->needs.list, reached->needs.count, sizeof *reached->needs.list, by_name);
 }

@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static _Atomic unsigned calls; /* any thread may ask what is available */
+static unsigned calls; /* written under the binding lock, read by tests and by the debug log */
 
 /** How many file system calls the loader has made in this process; closing is not counted, it asks no server. */
 unsigned ncr_file_calls(void) {

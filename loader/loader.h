@@ -116,7 +116,7 @@ void ncr_rules_free(struct ncr_config *config);
 void ncr_log_open(enum ncr_level level, const char *file);
 bool ncr_log_wants(enum ncr_level level);
 void ncr_log_hold(void);
-void ncr_log_release(void);
+void ncr_log_release(bool write);
 void ncr_log_start(void);
 void ncr_log(enum ncr_level level, const char *format, ...) NCR_PRINTF(2, 3);
 

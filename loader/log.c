@@ -7,14 +7,15 @@
 #include "log_output.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
-static enum ncr_level wanted = NCR_WARN; /* set once per process, when the configuration is read */
-static const char *file_pattern;         /* likewise; NULL is stderr */
+static _Atomic enum ncr_level wanted = NCR_WARN; /* set when the configuration is read, to the same by every thread */
+static _Atomic(const char *) file_pattern;       /* likewise; NULL is stderr. Kept for ever */
 
 /* Lines of this thread that are held back. */
 static __thread struct {
@@ -22,10 +23,12 @@ static __thread struct {
     struct ncr_text lines;
 } held;
 
-/** Set level and file for the rest of the process; `file` is kept, not copied. */
+/** Set level and file for the rest of the process. Any thread; what another thread has set already is the same. */
 void ncr_log_open(enum ncr_level level, const char *file) {
+    const char *known = NULL, *copy = file ? strdup(file) : NULL;
     wanted = level;
-    file_pattern = file;
+    if (copy && !atomic_compare_exchange_strong(&file_pattern, &known, copy))
+        free((char *)copy);
 }
 
 bool ncr_log_wants(enum ncr_level level) {
@@ -79,14 +82,15 @@ void ncr_log_hold(void) {
     held.depth++;
 }
 
-/** Write what was held back since the outermost ncr_log_hold(). Keeps errno. */
-void ncr_log_release(void) {
+/** Write, or else forget, what was held back since the outermost ncr_log_hold(). Keeps errno. */
+void ncr_log_release(bool write) {
     if (--held.depth > 0 || held.lines.length == 0)
         return;
     int error = errno;
     struct ncr_text lines = held.lines;
     held.lines = (struct ncr_text){0};
-    write_lines(lines.data, lines.length);
+    if (write)
+        write_lines(lines.data, lines.length);
     ncr_text_free(&lines);
     errno = error;
 }

@@ -2,7 +2,6 @@
  * Calls that no backend can take: NCCL is disabled, or the library lacks the function. Each is answered in the kind of
  * its result, and ncclGetLastError tells why.
  */
-#include "abi/types.h"
 #include "shim.h"
 
 #include <errno.h>
@@ -58,8 +57,9 @@ static void refuse_row(const struct ncr_library *library, unsigned row) {
 /** Why NCCL is disabled; said on the log once, at the first call. */
 const char *ncr_tell_disabled(void) {
     static atomic_flag told = ATOMIC_FLAG_INIT;
-    const char *text = ncr_disabled();
-    if (!ncr_disabled_is_reported() && !atomic_flag_test_and_set(&told))
+    bool reported;
+    const char *text = ncr_disabled(&reported);
+    if (!reported && !atomic_flag_test_and_set(&told))
         ncr_log(NCR_ERROR,
                 "%s. Its functions return ncclSystemError. Set NCCL_REDIRECT to the absolute path "
                 "of a libnccl.so.2, or "
@@ -86,10 +86,10 @@ static struct ncr_answer in_kind(enum ncr_result result, uint64_t code) {
 
 /** The answer to a call through a slot that has no function behind it. Called from entry_*.S. Keeps errno. */
 struct ncr_answer ncr_answer(unsigned slot) {
-    struct ncr_library *library = ncr_last_library();
+    struct ncr_library *library = ncr_called_library();
     int error = errno;
     uint64_t code = NCR_SYSTEM_ERROR;
-    if (ncr_library_is_open(library)) {
+    if (ncr_state() != NCR_UNBOUND && library->backend.handle) {
         refuse_row(library, slot / 2);
         code = NCR_INVALID_USAGE;
     } else {
@@ -98,4 +98,12 @@ struct ncr_answer ncr_answer(unsigned slot) {
     }
     errno = error;
     return in_kind(ncr_functions[slot / 2].result, code);
+}
+
+/** The same for a function with a result code, called through C. */
+int ncr_answer_lacking(const struct ncr_library *library, unsigned row) {
+    if (library->backend.handle)
+        return ncr_refuse_lacking(library, ncr_functions[row].name, "", ncr_functions[row].since);
+    ncr_set_error(library, ncr_tell_disabled());
+    return NCR_SYSTEM_ERROR;
 }

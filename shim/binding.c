@@ -1,13 +1,18 @@
 /*
  * Binding: the one decision of this process, and the slots filled from one handle. Happens in the constructor, at the
- * first call or at the first dlopen of a NCCL, whichever comes first; threads that come meanwhile wait, a fork waits
- * too, and so the child finds a binding that is whole or not begun. A backend is never closed or exchanged:
+ * first call or at the first dlopen of an NCCL, whichever comes first. A backend is never closed or exchanged:
  * instantiated graphs hold it.
+ *
+ * Several threads may decide at once, since nothing may be locked meanwhile (gate.c). Each prepares a whole decision;
+ * one of them becomes the process's by a compare-and-swap of `decision`, and every thread that sees it finishes it. What
+ * a decision points to is written before it is published and never changes.
  */
-#include "shim.h"
+#include "layer.h"
 #include "old_glibc.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #ifdef NCR_FOR_RCCL
 const bool ncr_for_rccl = true;
@@ -15,83 +20,141 @@ const bool ncr_for_rccl = true;
 const bool ncr_for_rccl = false;
 #endif
 
-/* Written once, under the lock; `config_read` is stored last. */
-static struct ncr_config config;
-static atomic_bool config_read;
+struct decision {
+    struct ncr_config *config;   /* the environment as it was at the first decision */
+    struct ncr_library *library; /* NULL: NCCL is disabled */
+    const char *disabled;        /* why, as a sentence; kept for ever: a program may hold the pointer */
+    bool reported;               /* an error line has told it already */
+};
 
-static _Atomic enum ncr_state state;
-/* Why there is none, as a sentence; of the newest attempt. Kept for ever: a program may hold the pointer. */
-static _Atomic(const char *) disabled;
-static atomic_bool disabled_is_reported; /* on the log, by the choice itself */
+static struct ncr_config no_config; /* before the first decision, or without memory for it */
+static struct decision no_memory = {&no_config, NULL, "NCCL is disabled by nccl-redirect: out of memory", false};
 
-/* The file that is being opened, and its handle once it is. For the thread that binds. */
-static const char *opening;
-static void *opened;
+static _Atomic(struct decision *) decision;
+static _Atomic enum ncr_state state; /* stored when the decision's slots are filled; only ever grows */
 
-static void read_environment(void) {
-    ncr_config_read(&config);
-    atomic_store(&config_read, true);
-    ncr_log_open(config.level, config.log_file);
-    ncr_config_report(&config);
+/* ---- publishing ---- */
+
+static void grow_state(enum ncr_state to) {
+    enum ncr_state now = atomic_load(&state);
+    while ((now == NCR_UNBOUND || (now == NCR_DISABLED && to == NCR_BOUND)) &&
+           !atomic_compare_exchange_weak(&state, &now, to))
+        ;
 }
 
-static void publish(void) {
-    if (ncr_rules_about_communicators())
-        ncr_route_all(true);
-    if (ncr_routing())
-        return;
-    ncr_slots_barrier();
-    for (unsigned slot = 0; slot < 2 * NCR_ROWS; slot++)
-        if (ncr_library_at(0)->entries[slot] && ncr_functions[slot / 2].route != NCR_WHY)
-            atomic_store_explicit(&ncr_slots[slot], ncr_library_at(0)->entries[slot], memory_order_release);
+/* What every thread may do, and one does: two that do it do the same. */
+static void finish(const struct decision *made) {
+    if (made->library)
+        ncr_library_set_default(made->library);
+    for (const struct ncr_layer *const *layer = ncr_layers; *layer; layer++)
+        if ((*layer)->decided)
+            (*layer)->decided();
+    ncr_publish_slots();
+    grow_state(made->library ? NCR_BOUND : NCR_DISABLED);
 }
 
-static void *open_backend(const char *file, int mode) {
+/* An NCCL that works takes the place of none, a newer reason that of an older. Returns whether `made` is published. */
+static bool publish(struct decision *made) {
+    struct decision *known = atomic_load(&decision);
+    while (!known || (!known->library && (made->library || strcmp(made->disabled, known->disabled) != 0)))
+        if (atomic_compare_exchange_weak(&decision, &known, made)) {
+            finish(made);
+            return true;
+        }
+    finish(known);
+    return false;
+}
+
+/* ---- deciding ---- */
+
+/* The file that this thread is opening, and its handle once it is. */
+static __thread const char *opening;
+static __thread void *opened;
+
+/** dlopen for a library that is going to be a backend. In a binding (ncr_is_binding). */
+void *ncr_open_backend(const char *file, int mode) {
+    opened = NULL;
     opening = file;
     opened = ncr_real_dlopen()(file, mode);
     opening = NULL;
     return opened;
 }
 
-static void disable(const struct ncr_backend *found) {
-    struct ncr_text text = {0};
-    ncr_text_add(&text, "NCCL is disabled by nccl-redirect: %s", ncr_text_get(&found->why));
-    atomic_store(&disabled, ncr_text_get(&text));
-    if (atomic_load(&state) == NCR_UNBOUND)
-        atomic_store(&disabled_is_reported, found->reported);
-    atomic_store(&state, NCR_DISABLED);
+static struct ncr_config *read_environment(void) {
+    struct ncr_config *config = calloc(1, sizeof *config);
+    if (!config)
+        return NULL;
+    ncr_config_read(config);
+    ncr_log_open(config->level, config->log_file);
+    ncr_config_report(config);
+    return config;
 }
 
-static void decide(const char *requested) {
-    static bool prepared; /* under the lock */
-    if (!prepared) {
-        read_environment();
-        prepared = true;
+static void set_disabled(struct decision *made, const struct ncr_backend *found) {
+    struct ncr_text text = {0};
+    ncr_text_add(&text, "NCCL is disabled by nccl-redirect: ");
+    ncr_text_add_visible(&text, ncr_text_get(&found->why), found->why.length);
+    made->disabled = found->why.length && text.length ? text.data : no_memory.disabled;
+    made->reported = found->reported;
+}
+
+/* A whole decision, which nobody sees yet. NULL on lack of memory. */
+static struct decision *decide(const char *requested, struct decision *before) {
+    struct decision *made = calloc(1, sizeof *made);
+    if (made)
+        made->config = before && before != &no_memory ? before->config : read_environment();
+    if (!made || !made->config) {
+        free(made);
+        return NULL;
     }
     struct ncr_backend found;
-    ncr_choose(&found, &config, ncr_for_rccl, requested, open_backend);
-    if (!found.handle) {
-        disable(&found);
-        if (ncr_rules_about_communicators())
-            ncr_route_all(true);
-        ncr_text_free(&found.why);
-        return;
-    }
-    ncr_library_at(0)->backend = found;
-    ncr_library_fill(ncr_library_at(0));
-    publish();
+    ncr_choose(&found, made->config, ncr_for_rccl, requested, ncr_open_backend);
+    if (found.handle)
+        made->library = ncr_library_make(&found);
+    if (!made->library)
+        set_disabled(made, &found);
+    ncr_text_free(&found.why);
     ncr_log(NCR_DEBUG, "%u file system calls to find it", ncr_file_calls());
-    atomic_store(&state, NCR_BOUND);
+    return made;
+}
+
+static const struct ncr_config *before_config(const struct decision *before) {
+    return before ? before->config : NULL;
+}
+
+/* What another thread published first is the same: its handle, its path. */
+static void discard(struct decision *made, const struct decision *before) {
+    if (made->library)
+        ncr_library_free(made->library);
+    if (made->disabled != no_memory.disabled)
+        free((char *)made->disabled);
+    if (made->config != before_config(before)) {
+        ncr_config_free(made->config);
+        free(made->config);
+    }
+    free(made);
 }
 
 /* Has this been decided? If nothing could be opened, a file that the program names gets a new try. */
-static bool is_decided(enum ncr_state now, const char *requested) {
-    return now == NCR_BOUND || (now == NCR_DISABLED && (!requested || config.choice != NCR_CHOOSE_AUTO));
+static bool is_decided(const char *requested) {
+    enum ncr_state now = ncr_state();
+    return now == NCR_BOUND || (now == NCR_DISABLED && (!requested || ncr_settings()->choice != NCR_CHOOSE_AUTO));
 }
 
-static void bind_locked(const void *requested) {
-    if (!is_decided(atomic_load(&state), requested))
-        decide(requested);
+/* Lines are written when nobody waits for this thread any more, and only those of the thread that decided. */
+static void bind_now(const char *requested) {
+    struct ncr_gate gate;
+    bool ours = false;
+    ncr_gate_enter(&gate);
+    ncr_log_hold();
+    if (!is_decided(requested)) {
+        struct decision *before = atomic_load(&decision), *made = decide(requested, before);
+        ours = publish(made ? made : &no_memory);
+        if (made && !ours)
+            discard(made, before);
+    }
+    ncr_gate_leave(&gate);
+    ncr_log_release(ours);
 }
 
 /**
@@ -99,22 +162,24 @@ static void bind_locked(const void *requested) {
  * NCR_UNBOUND only to a call from inside the opening.
  */
 enum ncr_state ncr_bind(const char *requested) {
-    if (!is_decided(atomic_load(&state), requested) && !ncr_lock_is_mine()) {
+    if (!is_decided(requested) && !ncr_is_binding()) {
         int error = errno;
-        ncr_locked_run(bind_locked, requested);
+        bind_now(requested);
         errno = error;
     }
-    return atomic_load(&state);
+    return ncr_state();
 }
 
 enum ncr_state ncr_state(void) {
-    return atomic_load(&state);
+    return atomic_load_explicit(&state, memory_order_acquire);
 }
+
+/* ---- what was decided ---- */
 
 /** The environment as it was read at the decision. */
 const struct ncr_config *ncr_settings(void) {
-    atomic_load_explicit(&config_read, memory_order_acquire);
-    return &config;
+    const struct decision *made = atomic_load_explicit(&decision, memory_order_acquire);
+    return made ? made->config : &no_config;
 }
 
 /** The backend. Valid once ncr_state() is not NCR_UNBOUND. */
@@ -122,25 +187,15 @@ const struct ncr_backend *ncr_backend(void) {
     return &ncr_library_at(0)->backend;
 }
 
-/** Why there is no backend, as a sentence. Valid once ncr_state() is NCR_DISABLED. */
-const char *ncr_disabled(void) {
-    return atomic_load(&disabled);
+/** Why there is no backend, as a sentence, and whether an error line has told it. For ncr_state() NCR_DISABLED. */
+const char *ncr_disabled(bool *reported) {
+    const struct decision *made = atomic_load_explicit(&decision, memory_order_acquire);
+    if (reported)
+        *reported = made && made->reported;
+    return made && made->disabled ? made->disabled : "";
 }
 
-/** Has the choice reported on the log why there is none? */
-bool ncr_disabled_is_reported(void) {
-    return atomic_load(&disabled_is_reported);
-}
-
-/** Is this address inside the code or data of an opened library? */
-bool ncr_in_backend(const void *address) {
-    for (unsigned i = 0; i < ncr_library_count(); i++) {
-        const struct ncr_library *library = ncr_library_at(i);
-        if (ncr_library_is_open(library) && (uintptr_t)address >= library->start && (uintptr_t)address < library->end)
-            return true;
-    }
-    return false;
-}
+/* ---- the first call ---- */
 
 /* A constructor of the library that is being opened calls NCCL's functions: its own. */
 static void *function_while_opening(unsigned slot) {
@@ -155,12 +210,12 @@ static void *function_while_opening(unsigned slot) {
 void *ncr_first_use(unsigned slot) {
     int error = errno;
     void *target;
-    if (ncr_lock_is_mine())
+    if (ncr_is_binding())
         target = function_while_opening(slot);
-    else if (ncr_bind(NULL) == NCR_BOUND || ncr_routing())
-        target = ncr_routing() ? atomic_load(&ncr_slots[slot]) : ncr_library_at(0)->entries[slot];
-    else
-        target = NULL;
+    else {
+        ncr_bind(NULL);
+        target = ncr_slot_address(slot);
+    }
     errno = error;
     return target;
 }

@@ -3,7 +3,6 @@
  * nothing. NCCL's own last error is one text per library, whichever thread failed; the shim's stands beside it, and the
  * newer one is told.
  */
-#include "abi/types.h"
 #include "shim.h"
 
 #include <string.h>
@@ -22,20 +21,17 @@ static uint64_t hash(const char *text) {
 }
 
 static const char *library_error(const struct ncr_library *library, const void *communicator) {
-    union {
-        void *symbol;
-        const char *(*function)(const void *);
-    } get = {ncr_library_is_open(library) ? library->targets[2 * NCR_ROW_ncclGetLastError] : NULL};
-    return get.symbol ? get.function(communicator) : NULL;
+    typedef const char *get(const void *);
+    get *function = NCR_FUNCTION(get, library->targets[2 * NCR_ROW_ncclGetLastError]);
+    return function ? function(communicator) : NULL;
 }
 
 /**
- * ncclGetLastError, of the library that made the communicator or, with NULL, that this thread called last: the shim's
- * text where it is the newer one, else the library's. Any thread, any time; never NULL.
+ * ncclGetLastError of one library: the shim's text where it is the newer one, else the library's. `communicator` may be
+ * NULL. Any thread, any time; never NULL.
  */
-const char *ncr_last_error(const void *communicator) {
+const char *ncr_last_error_of(struct ncr_library *library, const void *communicator) {
     enum ncr_state state = ncr_bind(NULL);
-    struct ncr_library *library = communicator ? ncr_library_of(communicator) : ncr_last_library();
     const char *own = atomic_load(&own_error),
                *theirs = state == NCR_UNBOUND ? NULL : library_error(library, communicator);
     bool about = atomic_load(&own_library) == library;
@@ -44,6 +40,12 @@ const char *ncr_last_error(const void *communicator) {
     if (!theirs && state == NCR_DISABLED)
         return ncr_tell_disabled();
     return theirs ? theirs : "";
+}
+
+/** The same of the library that this thread called last, which is the default one where there is no other. */
+const char *ncr_last_error(const void *communicator) {
+    ncr_bind(NULL);
+    return ncr_last_error_of(ncr_called_library(), communicator);
 }
 
 /** `text` becomes the newest error, about `library`. It must live for ever. */
@@ -70,13 +72,10 @@ static void set_new_error(const struct ncr_library *library, struct ncr_text *te
  * (v2.28.9:include/group.h:89).
  */
 void ncr_poison_group(const struct ncr_library *library) {
-    ncr_group_spoil();
-    union {
-        void *symbol;
-        int (*function)(const void *, void *, size_t, int, int, void *, void *);
-    } all_reduce = {ncr_library_is_open(library) ? library->targets[2 * NCR_ROW_ncclAllReduce] : NULL};
-    if (all_reduce.symbol)
-        all_reduce.function(NULL, NULL, 0, 0, 0, NULL, NULL);
+    ncr_call.group_refused = true;
+    ncr_fn_ncclAllReduce *all_reduce = NCR_TARGET(library, ncclAllReduce);
+    if (all_reduce)
+        all_reduce(NULL, NULL, 0, 0, 0, NULL, NULL);
 }
 
 /** Fail a call with `code` and a text for ncclGetLastError. Returns the code. Any thread. */
@@ -87,7 +86,7 @@ int ncr_fail(int code, const char *format, ...) {
     ncr_text_add_list(&text, format, list);
     va_end(list);
     ncr_log(NCR_WARN, "%s", ncr_text_get(&text));
-    set_new_error(ncr_last_library(), &text);
+    set_new_error(ncr_called_library(), &text);
     return code;
 }
 
@@ -116,7 +115,7 @@ void ncr_text_add_needs(struct ncr_text *text, const struct ncr_backend *backend
 static int refuse(const struct ncr_library *library, struct ncr_text *text) {
     ncr_log(NCR_WARN, "%s. The call returns ncclInvalidUsage", ncr_text_get(text));
     ncr_poison_group(library);
-    ncr_set_last_library(library);
+    ncr_set_called_library(library);
     set_new_error(library, text);
     return NCR_INVALID_USAGE;
 }
@@ -136,4 +135,10 @@ int ncr_refuse_lacking(const struct ncr_library *library, const char *function, 
     struct ncr_text text = {0};
     ncr_text_add_needs(&text, &library->backend, function, how, since);
     return refuse(library, &text);
+}
+
+/** A wrong argument of a call that is answered here: ncclInvalidArgument, and as in NCCL the open group launches nothing. */
+int ncr_invalid(const struct ncr_library *library, const char *text) {
+    ncr_poison_group(library);
+    return ncr_fail(NCR_INVALID_ARGUMENT, "%s", text);
 }

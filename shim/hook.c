@@ -3,34 +3,15 @@
  * redirected too, and no second NCCL gets mapped. Every other dlopen goes on to the real one by a jump (entry_*.S).
  * dlsym is left alone: interposing it has broken cuDNN, profilers and the import of torch in other projects.
  */
-#include "shim.h"
+#include "layer.h"
 #include "old_glibc.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-/** The next dlopen behind ours: the C library's, or that of another interposer. */
-ncr_dlopen *ncr_real_dlopen(void) {
-    static _Atomic(ncr_dlopen *) real; /* every thread finds the same */
-    ncr_dlopen *known = atomic_load_explicit(&real, memory_order_relaxed);
-    if (!known) {
-        union {
-            void *symbol;
-            ncr_dlopen *function;
-        } next = {dlsym(RTLD_NEXT, "dlopen")};
-        known = next.function;
-        atomic_store_explicit(&real, known, memory_order_relaxed);
-    }
-    return known;
-}
-
 static struct ncr_dlopen_answer go_on(void) {
-    union {
-        ncr_dlopen *function;
-        void *address;
-    } real = {ncr_real_dlopen()};
-    return (struct ncr_dlopen_answer){NULL, real.address};
+    return (struct ncr_dlopen_answer){NULL, NCR_ADDRESS(ncr_real_dlopen())};
 }
 
 /* NCCL's plugins have its name in theirs. */
@@ -56,34 +37,6 @@ static bool is_nccl(const char *file) {
     free(soname);
     errno = error;
     return yes;
-}
-
-/* The loader's own name for this shim: its string, valid for as long as the shim is. */
-static _Atomic(const char *) self_path;
-
-static bool find_self(void *arg, const struct ncr_object *object) {
-    uintptr_t here = (uintptr_t)ncr_trampolines_start;
-    (void)arg;
-    if (here < object->start || here >= object->end)
-        return false;
-    atomic_store(&self_path, object->path);
-    return true;
-}
-
-/**
- * Find this shim in the loader's list. In the constructor, since the walk holds a lock that a forked child would find
- * held.
- */
-void ncr_find_self(void) {
-    ncr_objects(find_self, NULL);
-}
-
-/** A handle of this shim, as dlopen would give one; `mode` as the program gave it. */
-void *ncr_open_self(int mode) {
-    if (!atomic_load(&self_path))
-        ncr_find_self();
-    const char *path = atomic_load(&self_path);
-    return path ? ncr_real_dlopen()(path, (mode & (RTLD_LAZY | RTLD_NOW)) | RTLD_NOLOAD) : NULL;
 }
 
 /*
@@ -113,22 +66,29 @@ bool ncr_backend_wraps(void) {
 
 /* Does this call come from inside the backend, its constructors included? */
 static bool is_from_backend(const char *file, const void *caller) {
-    if (!ncr_in_backend(caller) && !ncr_lock_is_mine())
+    if (!ncr_in_backend(caller) && !ncr_is_binding())
         return false;
     if (strchr(file, '/'))
         atomic_store(&wraps, true);
     return true;
 }
 
-/* A rule says that this file means that very library: its own handle, so that its own functions are found. */
+/* This very library: its own handle, so that its own functions are found. */
 static struct ncr_dlopen_answer open_library(const struct ncr_library *library, int mode) {
     void *handle = ncr_real_dlopen()(library->backend.path, (mode & (RTLD_LAZY | RTLD_NOW)) | RTLD_NOLOAD);
     return (struct ncr_dlopen_answer){handle, NULL};
 }
 
+static bool opened_by_a_layer(const char *file, struct ncr_library **library) {
+    for (const struct ncr_layer *const *layer = ncr_layers; *layer; layer++)
+        if ((*layer)->open && (*layer)->open(file, library))
+            return true;
+    return false;
+}
+
 /**
- * Decide one dlopen, called from entry_*.S with the program's return address. A NCCL opened by the backend itself (one
- * that wraps another) is really opened. With RTLD_NOLOAD the question is whether a NCCL is loaded: asking does not
+ * Decide one dlopen, called from entry_*.S with the program's return address. An NCCL opened by the backend itself (one
+ * that wraps another) is really opened. With RTLD_NOLOAD the question is whether an NCCL is loaded: asking does not
  * bind.
  */
 struct ncr_dlopen_answer ncr_on_dlopen(const char *file, int mode, const void *caller) {
@@ -138,12 +98,12 @@ struct ncr_dlopen_answer ncr_on_dlopen(const char *file, int mode, const void *c
         dlerror(); /* "not loaded" is no error, and an older one is not this call's */
         return (struct ncr_dlopen_answer){NULL, NULL};
     }
-    bool bound = ncr_bind(file) == NCR_BOUND || ncr_routing();
     struct ncr_library *library = NULL;
-    if (ncr_library_wanted_for_file(file, &library))
+    ncr_bind(file);
+    if (opened_by_a_layer(file, &library))
         return library ? open_library(library, mode)
                        : (struct ncr_dlopen_answer){fail(file, ncr_last_error(NULL)), NULL};
-    if (bound)
+    if (ncr_state() == NCR_BOUND || ncr_library_count() > 1)
         return (struct ncr_dlopen_answer){ncr_open_self(mode), NULL};
-    return (struct ncr_dlopen_answer){fail(file, ncr_disabled()), NULL};
+    return (struct ncr_dlopen_answer){fail(file, ncr_disabled(NULL)), NULL};
 }

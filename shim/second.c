@@ -81,10 +81,10 @@ static char *second_in_maps(void) {
 /** Warn once per process, naming both files, if a NCCL other than the backend is mapped. */
 void ncr_look_for_second(void) {
     static atomic_flag looked = ATOMIC_FLAG_INIT;
-    if (!ncr_library_is_open(ncr_library_at(0)) || atomic_flag_test_and_set(&looked) || ncr_backend_wraps())
+    if (atomic_flag_test_and_set(&looked) || ncr_backend_wraps())
         return;
     /* Two copies of this shim in a chain: the next one has the backend, and looks itself. */
-    if (dlsym(ncr_backend()->handle, "nccl_redirect_version"))
+    if (ncr_backend()->handle && dlsym(ncr_backend()->handle, "nccl_redirect_version"))
         return;
     char *other = second_in_list();
     if (!other)

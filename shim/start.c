@@ -1,11 +1,19 @@
-/* The constructor: runs in every process of the job, and does nothing where NCCL is not used. */
-#include "shim.h"
+/*
+ * The constructor: runs in every process of the job, and does nothing where NCCL is not used. And the layers, the one
+ * place that knows them all.
+ */
+#include "layer.h"
 
 #include <errno.h>
 
 /* Tells a copy of the shim under any name from a NCCL (loader/judge.c), and its version to `strings`. */
 __attribute__((visibility("default"))) extern const char nccl_redirect_version[];
 const char nccl_redirect_version[] = "nccl-redirect " NCR_VERSION;
+
+extern const struct ncr_layer ncr_adapt_layer, ncr_ranks_layer, ncr_route_layer;
+
+/* From the lowest, beside the library, to the highest, which the program calls. */
+const struct ncr_layer *const ncr_layers[] = {&ncr_adapt_layer, &ncr_ranks_layer, &ncr_route_layer, NULL};
 
 static bool at_start; /* written by the constructor, before any other thread */
 

@@ -3,6 +3,7 @@
 
 #include "loader.h"
 
+#include <limits.h>
 #include <string.h>
 
 static void no_name_stands_twice(void **state) {
@@ -33,6 +34,17 @@ static void versions_are_versions(void **state) {
     assert_int_equal(core, 19); /* nccl.h of 2.4 */
 }
 
+/* Codes of ncclGetVersion: up to 2.8 major * 1000; what is none is unknown, and no arithmetic overflows with it. */
+static void codes_become_versions(void **state) {
+    static const struct {
+        int code, version;
+    } cases[] = {{2403, 20403},      {2804, 20804}, {9999, 90999}, {21403, 21403},
+                 {INT_MAX, INT_MAX}, {-1, 0},       {INT_MIN, 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(ncr_version_from_nccl(cases[i].code), cases[i].version);
+}
+
 static void names_are_known_with_their_twins(void **state) {
     (void)state;
     for (unsigned i = 0; i < NCR_ROWS; i++) {
@@ -49,6 +61,7 @@ int main(void) {
         cmocka_unit_test(no_name_stands_twice),
         cmocka_unit_test(the_longest_name_has_room),
         cmocka_unit_test(versions_are_versions),
+        cmocka_unit_test(codes_become_versions),
         cmocka_unit_test(names_are_known_with_their_twins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

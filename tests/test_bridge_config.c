@@ -42,6 +42,7 @@ static void the_traps_are_corrected_and_nothing_else(void **state) {
                                 text("%d: %s%s\n", headers[h], functions[f], expected(headers[h], versions[i])));
         assert_contains(result.out, "NULL: ncclCommInitRankConfig untouched\n");
         assert_contains(result.out, "magic: ncclCommInitRankConfig untouched\n");
+        assert_contains(result.out, text("2147483653: ncclCommInitRankConfig%s\n", expected(29999, versions[i])));
         for (int size = 8; size < 20; size += 4)
             assert_contains(result.out, text("size %d: ncclCommInitRankConfig untouched\n", size));
         assert_lacks(result.out, "changed");

@@ -86,17 +86,10 @@ static void the_stack_is_not_executable(void **state) {
 
 /* ---- exports ---- */
 
-/*
- * Besides the table: the control functions (include/nccl_redirect.h), the mark, and what the binding lock needs
- * (shim/lock.c).
- */
+/* Besides the table: the control functions (include/nccl_redirect.h) and the mark. */
 static bool is_expected(const char *name) {
-    static const char *const own[] = {"dlopen",
-                                      "nccl_redirect_available",
-                                      "nccl_redirect_info",
-                                      "nccl_redirect_use",
-                                      "nccl_redirect_version",
-                                      "nccl_redirect_under_loader_lock"};
+    static const char *const own[] = {"dlopen", "nccl_redirect_available", "nccl_redirect_info", "nccl_redirect_use",
+                                      "nccl_redirect_version"};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (strcmp(name, own[i]) == 0)
             return true;

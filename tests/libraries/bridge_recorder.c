@@ -71,9 +71,10 @@ static int record(const char *function, const void *config) {
     recorded.sends = sends;
     recorded.function = function;
     recorded.config = config;
-    if (config)
+    if (config) {
         memcpy(&size, config, sizeof size);
-    memcpy(recorded.bytes, config, size < sizeof recorded.bytes ? size : sizeof recorded.bytes);
+        memcpy(recorded.bytes, config, size < sizeof recorded.bytes ? size : sizeof recorded.bytes);
+    }
     return 0;
 }
 

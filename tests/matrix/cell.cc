@@ -7,12 +7,14 @@
  * "text", "nothing", "team 0 0 0", "signal 11" or "exit 127" (a symbol that is missing).
  *
  * DECLARED is the list of the functions, XX(ncclGetVersion) and so on, made by tests/matrix/run;
- * for the newest header also of the fields that the preload knows, FIELD(name, offset).
+ * for the newest header also of the fields that the preload knows, FIELD(name).
  */
 #include <nccl.h>
 #if NCCL_VERSION_CODE >= 22803
 #include <nccl_device.h>
 #endif
+
+#include "abi/types.h"
 
 #include <cstddef>
 #include <cstdio>
@@ -229,8 +231,8 @@ static void plain_cases() {
 
 int main() {
     setvbuf(stdout, nullptr, _IOLBF, 1 << 16);
-#define FIELD(name, offset)                                                                        \
-    static_assert(offsetof(ncclConfig_t, name) == offset, "bridge/config.c");
+#define FIELD(name)                                                                                \
+    static_assert(offsetof(ncclConfig_t, name) == offsetof(ncr_nccl_config, name), "abi/nccl_config.def");
 #define XX(name) attempt(#name, [] { zero(name); });
 #include DECLARED
 #undef XX

@@ -97,6 +97,10 @@ int main(int argc, char **argv) {
     broken->magic = 7;
     call(0, broken);
     report("magic", broken, 40);
+    ncclConfig_t *unheard_of = place(200, 29999);
+    unheard_of->version = INT_MAX + 6U;
+    call(0, unheard_of);
+    report("2147483653", unheard_of, 200);
     for (size_t size = 8; size <= 20; size += 4) {
         char what[32];
         void *config = place(size, 23203);

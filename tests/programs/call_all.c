@@ -26,7 +26,7 @@ struct name {
 static struct name names[512];
 static unsigned count;
 
-/* These look at their arguments in every version (bridge/bridge.c): tests/test_abi_structs.c has their prototypes. */
+/* These look at their arguments in every version (shim/adapt/adapt.c): tests/test_abi_structs.c has their prototypes. */
 static bool is_bridged(const char *name) {
     static const char *const bridged[] = {"ncclGetUniqueId",
                                           "ncclCommGetUniqueId",
