@@ -139,7 +139,8 @@ TO_INSTALL = $(foreach l,$(BOTH),644:$(BUILD)/$l:$(OWN)/$l link:$l:$(OWN)/lib$l)
              $(addprefix 644:,$(addsuffix :$(OWN)/stub-32.so,$(STUB))) $(LIB_FOLDERS) \
              755:scripts/container-entrypoint:$(OWN)/container-entrypoint \
              $(foreach f,python_setup.py python_startup.py,644:packaging/startup/$f:$(OWN)/$f) \
-             $(addprefix 755:,$(addsuffix :bin/nccl-redirect,$(shell ls $(BUILD)/nccl-redirect 2>/dev/null))) \
+             755:$(BUILD)/nccl-redirect:$(OWN)/nccl-redirect link:../$(OWN)/nccl-redirect:bin/nccl-redirect \
+             $(foreach d,$(wildcard docs/*.md),644:$d:share/doc/nccl-redirect/$(notdir $d)) \
              $(foreach h,$(wildcard include/*.h),644:$h:include/$(notdir $h)) \
              $(foreach m,$(wildcard docs/man/*.1 docs/man/*.7),644:$m:share/man/man$(patsubst .%,%,$(suffix $m))/$(notdir $m)) \
              644:cli/completion/nccl-redirect.bash:share/bash-completion/completions/nccl-redirect \
@@ -147,11 +148,16 @@ TO_INSTALL = $(foreach l,$(BOTH),644:$(BUILD)/$l:$(OWN)/$l link:$l:$(OWN)/lib$l)
 
 # The file for pkg-config names the prefix: it is written anew by each install, which may run beside another one.
 install: all $(if $(filter x86_64,$(CPU)),$(BUILD)/stub-32.so) ## Install under DESTDIR and PREFIX (/usr/local)
+	@scripts/install --check-prefix '$(PREFIX)'
 	@pc=$$(mktemp) && trap 'rm -f $$pc' EXIT && sed -e 's|@PREFIX@|$(PREFIX)|' \
 	    -e "s|@VERSION@|$$(awk -F '"' '/define NCR_VERSION / {print $$2}' loader/loader.h)|" scripts/nccl-redirect.pc.in >$$pc && \
 	    scripts/install "$(DESTDIR)$(PREFIX)" $(TO_INSTALL) 644:$$pc:share/pkgconfig/nccl-redirect.pc
 	@preload=$$($(if $(DESTDIR),false,env -u LD_PRELOAD $(PREFIX)/bin/nccl-redirect env --format sh) 2>/dev/null | \
-	     sed -n 's/^export LD_PRELOAD=//p'); echo "installed; LD_PRELOAD=$${preload:-$(PREFIX)/$(OWN)/libnccl_redirect.so}"
+	     sed -n 's/^export LD_PRELOAD=//p'); printf '%s\n' \
+	    "installed; LD_PRELOAD=$${preload:-$(PREFIX)/$(OWN)/libnccl_redirect.so}" \
+	    "  tool       $(PREFIX)/bin/nccl-redirect" \
+	    "  manual     $(PREFIX)/share/man/man1/nccl-redirect.1 (man nccl-redirect)" \
+	    "  documents  $(PREFIX)/share/doc/nccl-redirect"$(if $(DESTDIR), "all of it below $(DESTDIR)")
 
 uninstall: ## Remove exactly what install put there
 	@scripts/install --remove "$(DESTDIR)$(PREFIX)"
