@@ -177,7 +177,7 @@ static void take_event(struct events *events, enum level level, const char *text
     events->list[events->count++] = (struct event){formatted("%s", text), level, 1};
 }
 
-/* "nccl-redirect: HOST:PID: info: NCCL 2.28.9 serves this process: …"; other lines of level info are details. */
+/* "nccl-redirect: HOST:PID: info: NCCL 2.28.9 is active: …"; other lines of level info are details. */
 static void read_log(struct events *events, char *text) {
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
         char *info = strstr(line, ": info: "), *warning = strstr(line, ": warning: "),
@@ -186,7 +186,7 @@ static void read_log(struct events *events, char *text) {
             take_event(events, FAILURE, error + 9);
         else if (warning)
             take_event(events, WARNING, warning + 11);
-        else if (info && strstr(info, " serves this process: "))
+        else if (info && strstr(info, " is active: "))
             take_event(events, FINE, info + 8);
         else if (info && strncmp(info + 8, "no NCCL can be used", 19) == 0)
             take_event(events, FAILURE, info + 8);

@@ -1,4 +1,4 @@
-/* The build-id of a mapped library, from its notes in memory: versions can be equal where builds are not. */
+/* The build-id of an opened library, from its notes in memory: two builds of one version differ in it. */
 #include "loader.h"
 
 #include <elf.h>
@@ -40,10 +40,11 @@ static int read_object(struct dl_phdr_info *info, size_t size, void *arg) {
     return here;
 }
 
-/** The build-id of the library that `inside` points into, hexadecimal; empty where it has none. For ncr_text_free(). */
-struct ncr_text ncr_build_id_at(const void *inside) {
-    struct search search = {.inside = (uintptr_t)inside};
-    if (inside)
-        dl_iterate_phdr(read_object, &search);
-    return search.text;
+/**
+ * The build-id of the mapped library that has this address, in hexadecimal; a fresh string, or NULL if the file has none.
+ */
+char *ncr_build_id_of(const void *address) {
+    struct search search = {.inside = (uintptr_t)address};
+    dl_iterate_phdr(read_object, &search);
+    return search.text.data;
 }

@@ -5,7 +5,6 @@
  */
 #include "loader.h"
 #include "log_output.h"
-#include "old_glibc.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -61,14 +60,12 @@ static void add_job(struct ncr_text *line) {
 static void add_backend(struct ncr_text *line, const struct ncr_config *config, const struct ncr_backend *backend) {
     char version[16];
     ncr_version_text(backend->version, version);
-    struct ncr_text build_id = ncr_build_id_at(dlsym(backend->handle, "ncclGetVersion"));
     add_text(line, backend->rccl ? "rccl" : "nccl", version);
     add_text(line, "file", backend->path);
-    add_text(line, "build_id", ncr_text_get(&build_id));
+    add_text(line, "build_id", backend->build_id ? backend->build_id : "");
     add_text(line, "method", ncr_method_name(backend->method));
     add_text(line, "origin", backend->origin);
     add_text(line, "decided_by", config->decided_by);
-    ncr_text_free(&build_id);
 }
 
 static void make_line(struct ncr_text *line, const char *host, const struct ncr_config *config,

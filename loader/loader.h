@@ -119,10 +119,9 @@ void ncr_log_release(bool write);
 void ncr_log_start(void);
 void ncr_log(enum ncr_level level, const char *format, ...) NCR_PRINTF(2, 3);
 
-/* ---- build_id.c; history.c: a record of what was active ---- */
+/* ---- history.c: a record of what was active ---- */
 
 struct ncr_backend;
-struct ncr_text ncr_build_id_at(const void *inside);
 void ncr_history_add(const struct ncr_config *config, const struct ncr_backend *backend);
 
 /* ---- file.c: file system calls, counted, and path building ---- */
@@ -215,6 +214,12 @@ typedef bool ncr_object_visitor(void *arg, const struct ncr_object *object);
 bool ncr_objects(ncr_object_visitor *visit, void *arg);
 bool ncr_objects_need_nccl(void);
 bool ncr_is_nccl_name(const char *file_name);
+
+char *ncr_object_path(const void *address);
+
+/* ---- build_id.c ---- */
+
+char *ncr_build_id_of(const void *address);
 
 /* ---- subject.c: the process that the decision is about ---- */
 
@@ -348,13 +353,15 @@ void ncr_selection_free(struct ncr_selection *selection);
 typedef void *ncr_dlopen(const char *file, int mode);
 
 struct ncr_backend {
-    void *handle; /* NULL: NCCL is disabled, `why` says why */
-    char *path;
+    void *handle;   /* NULL: NCCL is disabled, `why` says why */
+    char *path;     /* the file that the dynamic loader opened, as it names it */
+    char *build_id; /* in hexadecimal, or NULL */
     char *origin;
     enum ncr_method method;
     int version; /* the backend's own answer, 0 if it gave none */
     bool rccl;
     unsigned unknown;    /* functions that it has and the table lacks */
+    bool global;         /* it is in the global scope, so that those are found */
     struct ncr_text why; /* every candidate that was refused, and what was not found */
     bool reported;       /* an error line has told it already */
 };

@@ -72,3 +72,23 @@ static bool needs_nccl(void *arg, const struct ncr_object *object) {
 bool ncr_objects_need_nccl(void) {
     return ncr_objects(needs_nccl, NULL);
 }
+
+struct finding {
+    uintptr_t address;
+    char *path;
+};
+
+static bool has_address(void *arg, const struct ncr_object *object) {
+    struct finding *finding = arg;
+    if (finding->address < object->start || finding->address >= object->end)
+        return false;
+    finding->path = *object->path ? strdup(object->path) : NULL;
+    return true;
+}
+
+/** The file that is mapped at this address, as the dynamic loader names it; a fresh string, or NULL. */
+char *ncr_object_path(const void *address) {
+    struct finding finding = {(uintptr_t)address, NULL};
+    ncr_objects(has_address, &finding);
+    return finding.path;
+}

@@ -1,4 +1,5 @@
 /* The decision: the first candidate that is accepted and opens is the backend. */
+#include "abi/function_pointer.h"
 #include "loader.h"
 #include "old_glibc.h"
 
@@ -15,13 +16,19 @@ struct choosing {
     ino_t inode;
 };
 
-static int ask_version(void *handle) {
-    union {
-        void *symbol;
-        int (*function)(int *);
-    } get = {dlsym(handle, "ncclGetVersion")};
+static int ask_version(void *get_version) {
+    typedef int get(int *);
     int code = 0;
-    return get.symbol && get.function(&code) == 0 ? ncr_version_from_nccl(code) : 0;
+    return get_version && NCR_FUNCTION(get, get_version)(&code) == 0 ? ncr_version_from_nccl(code) : 0;
+}
+
+/* What the loader has really opened: an auditor (LD_AUDIT) may have answered the search with another file. */
+static void identify(struct ncr_backend *backend, const char *candidate) {
+    void *get_version = dlsym(backend->handle, "ncclGetVersion");
+    char *mapped = get_version ? ncr_object_path(get_version) : NULL;
+    backend->path = mapped ? mapped : strdup(candidate);
+    backend->build_id = get_version ? ncr_build_id_of(get_version) : NULL;
+    backend->version = ask_version(get_version);
 }
 
 /*
@@ -29,30 +36,29 @@ static int ask_version(void *handle) {
  * clashes with others there; never torch's own library, whose other symbols are nobody's business; never a second
  * library.
  */
-static int open_mode(const struct choosing *choosing, const struct ncr_candidate *candidate,
-                     const struct ncr_verdict *verdict) {
-    bool global =
-        verdict->unknown > 0 && !verdict->rccl && !choosing->config->additional && ncr_is_nccl_name(candidate->path);
-    return RTLD_NOW | (global ? RTLD_GLOBAL : RTLD_LOCAL);
+static bool opens_globally(const struct choosing *choosing, const struct ncr_candidate *candidate,
+                           const struct ncr_verdict *verdict) {
+    return verdict->unknown > 0 && !verdict->rccl && !choosing->config->additional && ncr_is_nccl_name(candidate->path);
 }
 
 static bool open_candidate(void *arg, const struct ncr_considered *one, struct ncr_text *reason) {
     struct choosing *choosing = arg;
     struct ncr_backend *backend = choosing->backend;
     const struct ncr_candidate *candidate = one->candidate;
-    void *handle = choosing->open(candidate->path, open_mode(choosing, candidate, one->validation));
+    bool global = opens_globally(choosing, candidate, one->validation);
+    void *handle = choosing->open(candidate->path, RTLD_NOW | (global ? RTLD_GLOBAL : RTLD_LOCAL));
     if (!handle) {
         const char *error = dlerror();
         ncr_text_add(reason, "cannot be opened (%s)", error ? error : "the loader does not say why");
         return false;
     }
     backend->handle = handle;
-    backend->path = strdup(candidate->path);
+    identify(backend, candidate->path);
     backend->origin = strdup(candidate->origin);
     backend->method = candidate->method;
     backend->rccl = one->validation->rccl;
     backend->unknown = one->validation->unknown;
-    backend->version = ask_version(handle);
+    backend->global = global;
     choosing->device = one->validation->device;
     choosing->inode = one->validation->inode;
     return true;
@@ -132,23 +138,31 @@ static void report_unmet(const struct choosing *choosing) {
                 config->system_variable, config->system_path, config->decided_by, version, backend->path);
 }
 
-/** Say which library serves from now on. */
+/* Functions that the table lacks go from the program to the backend, where it is in the global scope. */
+static void report_unknown_functions(const struct ncr_backend *backend, const char *version) {
+    const char *kind = backend->rccl ? "RCCL" : "NCCL", *plural = backend->unknown > 1 ? "s" : "";
+    if (backend->global)
+        ncr_log(NCR_INFO,
+                "%s %s (%s) has %u function%s that nccl-redirect " NCR_VERSION " does not know; calls of them go to it "
+                "directly. A program that is linked with them at its start needs NCCL_REDIRECT_BIND=start",
+                kind, version, backend->path, backend->unknown, plural);
+    else
+        ncr_log(NCR_WARN,
+                "%s %s (%s) has %u function%s that nccl-redirect " NCR_VERSION " does not know; programs cannot call "
+                "them. A newer nccl-redirect knows them; `make check-abi` prints what to add to this one",
+                kind, version, backend->path, backend->unknown, plural);
+}
+
+/** Say which library is active from now on. */
 void ncr_report_backend(const struct ncr_config *config, const struct ncr_backend *backend) {
     char version[16];
     ncr_version_text(backend->version, version);
-    ncr_log(config->announce ? NCR_ANNOUNCE : NCR_INFO, "%s %s serves this process%s: %s (%s, from %s; decided by %s)",
-            backend->rccl ? "RCCL" : "NCCL", version, config->additional ? " too" : "", backend->path,
-            ncr_method_name(backend->method), backend->origin, config->decided_by);
+    ncr_log(config->announce ? NCR_ANNOUNCE : NCR_INFO,
+            "%s %s is active%s: %s (%s, from %s; decided by %s), build %.8s", backend->rccl ? "RCCL" : "NCCL", version,
+            config->additional ? " too" : "", backend->path, ncr_method_name(backend->method), backend->origin,
+            config->decided_by, backend->build_id ? backend->build_id : "unknown");
     if (backend->unknown)
-        ncr_log(NCR_WARN,
-                "%s %s (%s) has %u function%s that this nccl-redirect " NCR_VERSION
-                " does not know. What is linked with them works if "
-                "it is loaded after the backend (NCCL_REDIRECT_BIND=start); found by name in a "
-                "library that was opened they are "
-                "not. A newer nccl-redirect knows them; `make check-abi` prints what to add to "
-                "this one",
-                backend->rccl ? "RCCL" : "NCCL", version, backend->path, backend->unknown,
-                backend->unknown > 1 ? "s" : "");
+        report_unknown_functions(backend, version);
     ncr_history_add(config, backend);
 }
 

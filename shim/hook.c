@@ -79,6 +79,17 @@ static struct ncr_dlopen_answer open_library(const struct ncr_library *library, 
     return (struct ncr_dlopen_answer){handle, NULL};
 }
 
+/*
+ * What stands for the NCCL: this shim. Of a backend with functions that the table lacks, which is in the global scope for
+ * that, the handle of that scope: names of the table are found here first, as tools that are preloaded before expect,
+ * the others in the backend.
+ */
+static void *open_for_program(int mode) {
+    if (ncr_backend()->handle && ncr_backend()->global)
+        return ncr_real_dlopen()(NULL, mode & (RTLD_LAZY | RTLD_NOW));
+    return ncr_open_self(mode);
+}
+
 static bool opened_by_a_layer(const char *file, struct ncr_library **library) {
     for (const struct ncr_layer *const *layer = ncr_layers; *layer; layer++)
         if ((*layer)->open && (*layer)->open(file, library))
@@ -104,6 +115,6 @@ struct ncr_dlopen_answer ncr_on_dlopen(const char *file, int mode, const void *c
         return library ? open_library(library, mode)
                        : (struct ncr_dlopen_answer){fail(file, ncr_last_error(NULL)), NULL};
     if (ncr_state() == NCR_BOUND || ncr_library_count() > 1)
-        return (struct ncr_dlopen_answer){ncr_open_self(mode), NULL};
+        return (struct ncr_dlopen_answer){open_for_program(mode), NULL};
     return (struct ncr_dlopen_answer){fail(file, ncr_disabled(NULL)), NULL};
 }

@@ -96,9 +96,15 @@ struct ncr_library *ncr_library_make(const struct ncr_backend *backend) {
     return library;
 }
 
+/** Hexadecimal, "" if the file has none. */
+const char *ncr_build_id(const struct ncr_library *library) {
+    return library->backend.build_id ? library->backend.build_id : "";
+}
+
 /** For one that was never published. The handle stays open: another thread has published the same. */
 void ncr_library_free(struct ncr_library *library) {
     free(library->backend.path);
+    free(library->backend.build_id);
     free(library->backend.origin);
     free(library);
 }

@@ -41,7 +41,7 @@ void ncr_at_fork(ncr_fork_handler *before, ncr_fork_handler *in_parent, ncr_fork
 void ncr_gate_enter(struct ncr_gate *gate);
 void ncr_gate_leave(struct ncr_gate *gate);
 
-/* ---- libraries.c: the opened libraries; build_id.c ---- */
+/* ---- libraries.c: the opened libraries ---- */
 
 enum {
     NCR_MOST_LIBRARIES = 16,
@@ -55,7 +55,7 @@ struct ncr_library {
     void *wrapped[NCR_MOST_WRAPPED]; /* for the layer that wraps functions: what lies below, by its own numbers */
     uintptr_t start, end;            /* its code and data */
     unsigned index;                  /* 0: the process's default */
-    _Atomic(const char *) build_id, missing; /* of nccl_redirect_info(), made when asked for */
+    _Atomic(const char *) missing;   /* of nccl_redirect_info(), made when asked for */
 };
 
 /* The library's own function, and what the program would reach: that of a layer, where there is one. */
@@ -71,7 +71,7 @@ void ncr_library_set_default(struct ncr_library *library);
 struct ncr_library *ncr_library_with(const void *handle);
 struct ncr_library *ncr_library_add(struct ncr_library *library);
 bool ncr_in_backend(const void *address);
-const char *ncr_build_id(struct ncr_library *library);
+const char *ncr_build_id(const struct ncr_library *library);
 
 /* ---- call.c: the call that a thread makes ---- */
 

@@ -14,7 +14,7 @@ static void check(const char *backend, const char *version, const char *threads)
     struct result result = run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", backend), "NCCL_REDIRECT_LOG=debug"),
                                CMD(program("race_first_call"), threads, version));
     assert_string_equal(result.out, text("good=%s\n", threads));
-    assert_int_equal(count(result.err, "serves this process"), 1);
+    assert_int_equal(count(result.err, "is active"), 1);
     assert_int_equal(count(result.err, "file system calls to find it"), 1);
     result_free(&result);
 }

@@ -2,8 +2,9 @@
  * Ranks that disagree: the unique id tells which NCCL made it, and a rank with another one is refused at once. Ranks
  * with the same one, and ranks without the preload, join.
  */
-#include "support.h"
+#include "trees.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -69,18 +70,17 @@ static void another_one_is_refused_at_once(void **state) {
     const char *id = make_id(WITH_SHIM, path, NULL);
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         struct result result = join(id, hostmem("old"), forms[i], NULL);
-        assert_contains(result.out, "rank 1: code 5, soon: the ranks of this communicator have "
-                                    "different NCCLs: NCCL 2.18.3 on ");
-        assert_contains(result.out, text("2.18.3 on %s (%s) here", host(), hostmem("old")));
-        assert_contains(result.out, text("NCCL 2.28.9 on %s (...", host()));
-        assert_contains(result.out, "th/of/a/NCCL/libnccl.so.2) where its unique id was made");
+        assert_contains(result.out, text("rank 1: code 5, soon: NCCL mismatch: this rank uses NCCL 2.18.3 on %s (%s); ",
+                                         host(), hostmem("old")));
+        assert_contains(result.out, text("the rank that created the unique ID uses NCCL 2.28.9 on %s (...", host()));
+        assert_contains(result.out, "/NCCL/libnccl.so.2). ");
         assert_contains(result.err, "The call returns ncclInvalidUsage");
         if (strcmp(forms[i], "group") == 0)
             assert_lacks(result.out, "end 0");
         result_free(&result);
     }
     struct result result = join(make_id(WITH_SHIM, hostmem("newest"), NULL), hostmem("v22902"), "grow", NULL);
-    assert_contains(result.out, "rank 1: code 5, soon: the ranks of this communicator have");
+    assert_contains(result.out, "rank 1: code 5, soon: NCCL mismatch: ");
     result_free(&result);
 }
 
@@ -88,8 +88,8 @@ static void another_kind_is_refused_too(void **state) {
     (void)state;
     struct result result = join(make_id(WITH_SHIM, rccl(), NULL), hostmem("v22806"), "rank", NULL);
     assert_contains(result.out, "code 5");
-    assert_contains(result.out, "different NCCLs: NCCL 2.28.6 on");
-    assert_contains(result.out, "RCCL 2.28.6 on");
+    assert_contains(result.out, "this rank uses NCCL 2.28.6 on");
+    assert_contains(result.out, "uses RCCL 2.28.6 on");
     result_free(&result);
 }
 
@@ -125,10 +125,50 @@ static void real_nccls_are_told_apart(void **state) {
     const char *id = make_id(WITH_SHIM, old, NULL);
     struct result result = join(id, new, "rank", NULL);
     assert_contains(result.out, "code 5");
-    assert_contains(result.out, text("NCCL 2.32.3 on %s (%s) here, NCCL 2.21.5 on", host(), new));
+    assert_contains(result.out, text("this rank uses NCCL 2.32.3 on %s (%s); the rank", host(), new));
     result_free(&result);
     result = join(id, old, "rank", NULL);
-    assert_lacks(result.out, "different NCCLs");
+    assert_lacks(result.out, "NCCL mismatch");
+    result_free(&result);
+}
+
+/* Two builds of one version: they join, and each rank but the one with the same build says so once. */
+static void another_build_is_told(void **state) {
+    (void)state;
+    const char *other = hostmem("rebuilt"), *id = make_id(WITH_SHIM, hostmem("plain"), NULL);
+    struct result result = join_both(id, hostmem("plain"), other, false, NULL);
+    assert_contains(result.err, "ranks use different builds of NCCL 2.28.9: this rank uses build ");
+    assert_contains(result.err, text("(%s), the rank that created the unique ID uses build ", other));
+    assert_lines(result.err, 1);
+    assert_joined(&result);
+    result = join_both(id, hostmem("plain"), other, false, "NCCL_REDIRECT_TAG=0");
+    assert_string_equal(result.err, "");
+    assert_joined(&result);
+}
+
+/*
+ * Ids between version 0.1.0, whose tag has no build and a path of up to 55 bytes with the host, and this one: tags were
+ * written by that version. A path that fills the bytes of the build is no build.
+ */
+static const char *tag_of_0_1_0(const char *path) {
+    static char digits[129];
+    unsigned char tag[64] = {'n', 'c', 'R', '1', 0, 2, 28, 9, 'n', 'o', 'd', 'e', '1', 0};
+    memcpy(tag + 14, path, strlen(path));
+    for (unsigned i = 0; i < sizeof tag; i++)
+        snprintf(digits + 2 * i, 3, "%02x", tag[i]);
+    return digits;
+}
+
+static void ids_of_version_0_1_0_are_read(void **state) {
+    (void)state;
+    const char *path = "/a/path/that/is/long/enough/for/all/bytes/libnccl";
+    const char *id = make_id(WITH_SHIM, hostmem("plain"), "NCCL_REDIRECT_TAG=0");
+    const char *old = text("%.128s%s", id, tag_of_0_1_0(path));
+    struct result result = join_both(old, hostmem("plain"), hostmem("plain"), false, NULL);
+    assert_string_equal(result.err, "");
+    assert_joined(&result);
+    result = join(old, hostmem("old"), "rank", NULL);
+    assert_contains(result.out, text("uses NCCL 2.28.9 on node1 (%s)", path));
     result_free(&result);
 }
 
@@ -153,10 +193,11 @@ static void real_ids_leave_the_room(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_same_nccl_joins),         cmocka_unit_test(another_one_is_refused_at_once),
-        cmocka_unit_test(another_kind_is_refused_too), cmocka_unit_test(ranks_without_the_preload_join),
-        cmocka_unit_test(it_can_be_turned_off),        cmocka_unit_test(real_nccls_are_told_apart),
-        cmocka_unit_test(real_ids_leave_the_room),
+        cmocka_unit_test(the_same_nccl_joins),           cmocka_unit_test(another_one_is_refused_at_once),
+        cmocka_unit_test(another_kind_is_refused_too),   cmocka_unit_test(ranks_without_the_preload_join),
+        cmocka_unit_test(it_can_be_turned_off),          cmocka_unit_test(real_nccls_are_told_apart),
+        cmocka_unit_test(real_ids_leave_the_room),       cmocka_unit_test(another_build_is_told),
+        cmocka_unit_test(ids_of_version_0_1_0_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -150,9 +150,9 @@ static void launchers_that_lose_the_preload_are_named(void **state) {
 
 static void what_really_served_is_reported(void **state) {
     (void)state;
-    assert_finds(0, "", "-- python train.py", "ok served NCCL 2.21.5 serves this process: " SCENE_NAME "/venv");
+    assert_finds(0, "", "-- python train.py", "ok served NCCL 2.21.5 is active: " SCENE_NAME "/venv");
     assert_finds(0, "", "--use system -- sh -c 'python a; python b'",
-                 "ok served in 2 processes: NCCL 2.32.3 serves this process");
+                 "ok served in 2 processes: NCCL 2.32.3 is active");
     assert_finds(1, "", "-- sh -c 'NCCL_REDIRECT=torch python a; NCCL_REDIRECT=system python b'",
                  "FAIL served 2 different NCCLs served processes of this job");
     assert_finds(0, "", "-- true", "warning served no process of the command called NCCL through the preload");

@@ -38,7 +38,7 @@ static void lines_are_added(void **state) {
         assert_string_equal(result.err, "");
         assert_string_equal(result.out, text("libnccl.so.2: version=%d code=0\n", TORCH_VERSION));
         assert_lines(content(log), i);
-        assert_contains(content(log), "info: NCCL 2.21.5 serves this process");
+        assert_contains(content(log), "info: NCCL 2.21.5 is active");
         result_free(&result);
     }
 }
@@ -71,7 +71,7 @@ static void not_writable(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct result result = run_with(cases[i][0]);
         assert_contains(result.out, text("version=%d", TORCH_VERSION));
-        assert_contains(result.err, text("serves this process: %s", TORCH_NCCL)); /* on stderr instead */
+        assert_contains(result.err, text("is active: %s", TORCH_NCCL)); /* on stderr instead */
         assert_contains(result.err,
                         text("(and NCCL_REDIRECT_LOG_FILE cannot be written: \"%s\", %s)\n", cases[i][0], cases[i][1]));
         assert_one_line(result.err);

@@ -47,7 +47,7 @@ static void levels(void **state) {
         assert_contains_at(result.err, ": warning: there is no variable NCCL_REDIRECT_UNKNOWN", cases[i].warning,
                            __FILE__, __LINE__);
         assert_contains_at(result.err, ": info: passed over: /", cases[i].info, __FILE__, __LINE__);
-        assert_contains_at(result.err, ": info: NCCL 2.32.3 serves this process: /", cases[i].info, __FILE__, __LINE__);
+        assert_contains_at(result.err, ": info: NCCL 2.32.3 is active: /", cases[i].info, __FILE__, __LINE__);
         assert_contains_at(result.err, ": debug: not there: /", cases[i].debug, __FILE__, __LINE__);
         assert_string_equal(result.out, text("libnccl.so.2: version=%d code=0\n", SYSTEM_VERSION));
         result_free(&result);
@@ -70,9 +70,8 @@ static void nccl_debug_prints_the_one_line(void **state) {
                 C_PROGRAM);
         assert_lines(result.err, cases[i].lines);
         if (cases[i].lines)
-            assert_contains(result.err, text(": info: NCCL 2.21.5 serves this process: %s (path, "
-                                             "from NCCL_REDIRECT; decided "
-                                             "by %s)\n",
+            assert_contains(result.err, text(": info: NCCL 2.21.5 is active: %s (path, "
+                                             "from NCCL_REDIRECT; decided by %s), build 2e87d0e7\n",
                                              TORCH_NCCL, redirect));
         assert_lacks(result.out, "nccl-redirect");
         result_free(&result);
@@ -81,11 +80,11 @@ static void nccl_debug_prints_the_one_line(void **state) {
 
 /* "nccl-redirect: HOST:PID: level: …" and not a byte of another line in between. */
 static void assert_whole(const char *line, size_t length) {
-    const char *end = line + length, *serves = strstr(line, ": info: NCCL 2.21.5 serves this process: /");
+    const char *end = line + length, *serves = strstr(line, ": info: NCCL 2.21.5 is active: /");
     assert_int_equal(strncmp(line, "nccl-redirect: ", 15), 0);
     assert_true(serves && serves < end);
     assert_null(memmem(line + 1, length - 1, "nccl-redirect: ", 15));
-    const char *tail = text("decided by %s)", redirect);
+    const char *tail = text("decided by %s), build 2e87d0e7", redirect);
     assert_int_equal(strncmp(end - strlen(tail), tail, strlen(tail)), 0);
 }
 

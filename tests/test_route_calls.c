@@ -56,7 +56,7 @@ static void calls_about_nothing_made_follow_the_choice(void **state) {
 static void an_id_of_the_other_library_is_refused(void **state) {
     (void)state;
     struct result result = owned_run(NO_ENV, "id use:$B init:c last use init:c");
-    assert_contains(result.out, "init:c=5\nlast=the ranks of this communicator have different NCCLs: NCCL 2.32.3 on ");
+    assert_contains(result.out, "init:c=5\nlast=NCCL mismatch: this rank uses NCCL 2.32.3 on ");
     assert_contains(result.out, "NCCL 2.28.9 on ");
     assert_contains(result.out, "Let nccl_redirect_use() or NCCL_REDIRECT_RULES choose the same "
                                 "for ncclGetUniqueId and on all "

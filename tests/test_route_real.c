@@ -38,10 +38,10 @@ static void each_answers_for_itself(void **state) {
 static void an_id_is_good_for_its_maker_only(void **state) {
     (void)state;
     struct result result = both(NO_ENV, CMD("id", "use:$B", "init:c", "last"));
-    assert_contains(result.out, "init:c=5\nlast=the ranks of this communicator have different NCCLs: NCCL 2.32.3 on ");
+    assert_contains(result.out, "init:c=5\nlast=NCCL mismatch: this rank uses NCCL 2.32.3 on ");
     result_free(&result);
     result = both(NO_ENV, CMD("use:$B", "id", "use", "init:c", "last"));
-    assert_contains(result.out, "init:c=5\nlast=the ranks of this communicator have different NCCLs: NCCL 2.21.5 on ");
+    assert_contains(result.out, "init:c=5\nlast=NCCL mismatch: this rank uses NCCL 2.21.5 on ");
     result_free(&result);
     /* Its own one passes that check, and fails where a GPU is needed. */
     result = both(NO_ENV, CMD("use:$B", "id", "init:c", "use", "id", "init:d"));

@@ -125,7 +125,7 @@ static void by_strace(void **state) {
         struct result result = run(WITHOUT_SHIM, settings[i].environment, command);
         assert_contains(result.out, text("version=%d", settings[i].version));
         unsigned ours = own_count(result.err);
-        const char *serves = strstr(result.err, "serves this process: ") + strlen("serves this process: ");
+        const char *serves = strstr(result.err, "is active: ") + strlen("is active: ");
         const char *backend = text("%.*s", (int)strcspn(serves, " "), serves);
         result_free(&result);
         result = run(WITHOUT_SHIM, NO_ENV, CMD("/bin/cat", log));

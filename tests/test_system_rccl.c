@@ -25,7 +25,7 @@ static void only_where_no_nccl_is(void **state) {
     assert_serves(ENV(both, system), C_PROGRAM, SYSTEM_VERSION);
     struct result result = run(WITH_SHIM, ENV(both, system, ONLY_RCCL, "NCCL_REDIRECT_LOG=info"), C_PROGRAM);
     assert_contains(result.out, text("version=%d", RCCL_VERSION));
-    assert_contains(result.err, text("info: RCCL 2.28.6 serves this process: %s/librccl.so.1 (system, from "
+    assert_contains(result.err, text("info: RCCL 2.28.6 is active: %s/librccl.so.1 (system, from "
                                      "LD_LIBRARY_PATH",
                                      rccl));
     result_free(&result);
@@ -54,7 +54,7 @@ static void first_for_a_program_that_chooses(void **state) {
                                CMD(program("ask"), "available=system", "use=system", "info"));
     assert_contains(result.out, text("reason=%s/librccl.so.1 ", rccl));
     assert_contains(result.out, "backends=1 kind=system");
-    assert_lacks(result.err, "serves this process too");
+    assert_lacks(result.err, "is active too");
     result_free(&result);
 }
 

@@ -100,7 +100,7 @@ static void linked_into_libtorch_cuda(void **state) {
     serves_from(site, 22809);
     struct result result =
         run(WITH_SHIM, ENV(no_python, text("PYTHONPATH=%s", site), "NCCL_REDIRECT_LOG=info"), C_PROGRAM);
-    assert_contains(result.err, text("NCCL 2.28.9 serves this process: "
+    assert_contains(result.err, text("NCCL 2.28.9 is active: "
                                      "%s/torch/lib/libtorch_cuda.so (torch, from PYTHONPATH",
                                      site));
     result_free(&result);

@@ -93,8 +93,7 @@ static void the_nccl_of_torch_that_is_mapped(void **state) {
     const char *const *environment =
         ENV(no_python, text("LD_LIBRARY_PATH=%s", decoy), text("LD_PRELOAD=%s", mapped), "NCCL_REDIRECT_LOG=info");
     struct result result = run(WITH_SHIM, environment, CMD(program("linked_version")));
-    assert_contains(result.err,
-                    text("info: NCCL 2.21.5 serves this process: %s (torch, from the torch that is loaded", mapped));
+    assert_contains(result.err, text("info: NCCL 2.21.5 is active: %s (torch, from the torch that is loaded", mapped));
     result_free(&result);
 }
 

@@ -10,6 +10,8 @@
  *                      68  1 for RCCL, 0 for NCCL
  *                      69  major, minor, patch of the library that made the id, one byte each
  *                      72  host name, at most 24 bytes; NUL; the end of the library's path; NUL; zeros
+ *                     119  where the library has a build-id: NUL, then 1 (at 120), then 7 bytes of the build-id. Tags of
+ *                          version 0.1.0 have none, and a longer path instead
  *   second id   offset 64  "ncR2"
  *                      68  of the library that made the id: RCCL or not, major, minor, patch
  *                      72  of the second library: likewise

@@ -54,7 +54,7 @@ mixed_ranks() { # mixed_ranks BACKEND BACKEND
     kill $first 2>/dev/null
     wait $first 2>/dev/null
     rm -f "$id"
-    line=$(grep -a '^the ranks of this communicator have different NCCLs' "$log-1.log")
+    line=$(grep -a '^NCCL mismatch: ' "$log-1.log")
     if [ "$(proofs "$log-1.log" | field code)" = 5 ] && [ -n "$line" ] &&
         awk -v s="$(proofs "$log-1.log" | field seconds)" 'BEGIN { exit !(s < 10) }'; then
         report ok "$name" "after $(proofs "$log-1.log" | field seconds) s: $line"
