@@ -1,8 +1,8 @@
 /*
- * The command-line tool. Each verb is one file; what they share stands here, grouped by the file it lives in. What is
+ * The command-line tool. Each subcommand is one file; what they share stands here, grouped by the file it lives in. What is
  * decided comes from the loader that the shim is linked with, so that the tool says what the shim does.
  *
- * Memory: a verb runs once and the process ends, so text and lists are not freed. Everything runs in one thread.
+ * Memory: a subcommand runs once and the process ends, so text and lists are not freed. Everything runs in one thread.
  */
 #ifndef NCR_CLI_H
 #define NCR_CLI_H
@@ -21,18 +21,24 @@ enum {
     EXIT_NOT_FOUND = 127
 };
 
-/* ---- options.c: the arguments, by the table verbs.def ---- */
+/* ---- options.c: the arguments, by the table subcommands.def; help.c ---- */
 
-enum takes { COMMAND, NAMES, NOTHING };
+enum takes { TAKES_COMMAND, TAKES_NAMES, TAKES_NOTHING };
+enum option_type { OPTION_SWITCH, OPTION_TEXT, OPTION_WORD };
+
+/* The C type of an option's value. */
+#define OPTION_VALUE_SWITCH bool
+#define OPTION_VALUE_TEXT const char *
+#define OPTION_VALUE_WORD const char *
 
 struct request {
-    const char *use, *require, *log, *format;
-    bool strict, no_check, all, json, merge, sha256, enable, disable, status;
+#define OPTION(name, type, argument, values, meaning) OPTION_VALUE_##type name;
+#include "subcommands.def"
     char **rest; /* the command or the names, ends with NULL */
     int rest_count;
 };
 
-struct verb {
+struct subcommand {
     const char *name;
     enum takes takes;
     const char *arguments, *options, *summary, *text;
@@ -41,31 +47,36 @@ struct verb {
 
 struct option_row {
     const char *key; /* with underscores */
-    const char *argument, *meaning;
+    enum option_type type;
+    size_t place; /* in struct request */
+    const char *argument, *values, *meaning;
 };
 
 enum {
-    VERB_COUNT = 0
-#define VERB(name, takes, arguments, options, summary, text) +1
-#include "verbs.def"
+    SUBCOMMAND_COUNT = 0
+#define SUBCOMMAND(name, takes, arguments, options, summary, text) +1
+#include "subcommands.def"
     ,
     OPTION_COUNT = 0
-#define OPTION(name, argument, meaning) +1
-#include "verbs.def"
+#define OPTION(name, type, argument, values, meaning) +1
+#include "subcommands.def"
 };
 
-extern const struct verb verbs[VERB_COUNT];
+extern const struct subcommand subcommands[SUBCOMMAND_COUNT];
 extern const struct option_row option_rows[OPTION_COUNT];
 
-const struct verb *verb_named(const char *name);
-bool verb_has_option(const struct verb *verb, const struct option_row *option);
-void request_parse(const struct verb *verb, int argc, char **argv, struct request *request);
-void verb_help(const struct verb *verb);
+const struct subcommand *subcommand_named(const char *name);
+bool subcommand_has(const struct subcommand *subcommand, const struct option_row *option);
+void request_parse(const struct subcommand *subcommand, char **arguments, struct request *request);
 void apply_choice(const struct request *request);
 const char *option_name(const struct option_row *option); /* with dashes */
+const char *values_text(const char *values);
+void subcommand_help(const struct subcommand *subcommand);
+void overview_print(void);
+const char *nearest_word(const char *typed, const char *const *words, unsigned count);
 
-#define VERB(name, takes, arguments, options, summary, text) int verb_##name(struct request *request);
-#include "verbs.def"
+#define SUBCOMMAND(name, takes, arguments, options, summary, text) int subcommand_##name(struct request *request);
+#include "subcommands.def"
 
 struct names {
     const char **list;

@@ -87,7 +87,35 @@ static void show_json(const struct doctor *doctor, const char *host) {
     json_print(object);
 }
 
-int verb_doctor(struct request *request) {
+/* The checks, in the order of the report. */
+static const struct {
+    void (*check)(struct doctor *doctor);
+    bool runs; /* it starts the command that doctor was given */
+} checks[] = {
+    {check_preload, false},   /* can the preload library work here? */
+    {check_list, false},      /* is LD_PRELOAD in order? */
+    {check_variables, false}, /* do the variables mean what was meant? */
+    {check_methods, false},   /* torch, and what each method finds */
+    {check_choice, false},    /* what the configuration comes to */
+    {check_functions, false}, /* what torch needs and the chosen NCCL lacks */
+    {check_fallback, false},  /* what is used if that one fails */
+    {check_second, false},    /* other NCCLs in the way, packages that disagree */
+    {check_driver, false},    /* the GPU driver */
+    {check_plugin, false},    /* plugins of NCCL */
+    {check_processes, false}, /* what runs already */
+    {check_command, false},   /* can the preload reach the command? */
+    {check_run, true},        /* what was really active in it */
+};
+
+static void run_checks(struct doctor *doctor) {
+    const struct command *command = &doctor->command;
+    bool runs = !command->status && command->argv && *command->argv;
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
+        if (runs || !checks[i].runs)
+            checks[i].check(doctor);
+}
+
+int subcommand_doctor(struct request *request) {
     struct doctor doctor = {.request = request};
     struct utsname host;
     apply_choice(request);
@@ -101,22 +129,7 @@ int verb_doctor(struct request *request) {
                    gnu_get_libc_version(), host.release);
         gap_print();
     }
-
-    check_preload(&doctor);
-    check_list(&doctor);
-    check_variables(&doctor);
-    check_methods(&doctor);
-    check_choice(&doctor);
-    check_functions(&doctor);
-    check_fallback(&doctor);
-    check_second(&doctor);
-    check_driver(&doctor);
-    check_plugin(&doctor);
-    check_processes(&doctor);
-    check_command(&doctor);
-    if (!doctor.command.status && doctor.command.argv && *doctor.command.argv)
-        check_run(&doctor);
-
+    run_checks(&doctor);
     if (request->json) {
         show_json(&doctor, host.nodename);
     } else {

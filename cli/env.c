@@ -176,7 +176,7 @@ static void add(struct plan *plan, const char *name, const char *value) {
     plan->list[plan->count++] = (struct setting){name, value};
 }
 
-int verb_env(struct request *request) {
+int subcommand_env(struct request *request) {
     const struct format *format = format_named(request->format);
     struct plan plan = {.count = 0};
     struct ncr_config config;

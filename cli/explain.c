@@ -162,7 +162,7 @@ static void show_json(const struct command *command, const struct decision *deci
     json_print(object);
 }
 
-int verb_explain(struct request *request) {
+int subcommand_explain(struct request *request) {
     struct command command;
     struct ncr_config config;
     struct decision decision;

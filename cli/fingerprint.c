@@ -62,7 +62,7 @@ static int print_own(const struct request *request) {
     return chosen ? status : decision_status(&decision);
 }
 
-int verb_fingerprint(struct request *request) {
+int subcommand_fingerprint(struct request *request) {
     int status = EXIT_FINE;
     if (request->merge)
         return fingerprints_merge(request);

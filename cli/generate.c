@@ -1,4 +1,4 @@
-/* What is made from the tables: completions, and the lists of verbs and variables in the manual (make docs). */
+/* What is made from the tables: completions, and the lists of subcommands and variables in the manual (make docs). */
 #include "cli.h"
 
 #include <string.h>
@@ -7,31 +7,27 @@
 
 static const char *const takes_words[] = {"command", "names", "nothing"};
 
-static const char *words_of(const char *option) {
-    if (strcmp(option, "use") == 0)
-        return "auto torch system";
-    if (strcmp(option, "log") == 0)
-        return "off error warn info debug";
-    return strcmp(option, "format") == 0 ? "sh mpirun srun docker k8s ray cdi json" : "";
-}
-
 static void print_bash(void) {
-    printf("    verbs='");
-    for (size_t i = 0; i < VERB_COUNT; i++)
-        printf("%s%s", i ? " " : "", verbs[i].name);
-    puts("'\n    case $verb in");
-    for (size_t i = 0; i < VERB_COUNT; i++) {
-        printf("    %s) takes=%s options='", verbs[i].name, takes_words[verbs[i].takes]);
+    printf("    commands='");
+    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++)
+        printf("%s%s", i ? " " : "", subcommands[i].name);
+    puts("'\n    case $command in");
+    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++) {
+        printf("    %s) takes=%s options='", subcommands[i].name, takes_words[subcommands[i].takes]);
         for (size_t j = 0; j < OPTION_COUNT; j++)
-            if (verb_has_option(&verbs[i], &option_rows[j]))
+            if (subcommand_has(&subcommands[i], &option_rows[j]))
                 printf("--%s%s ", option_name(&option_rows[j]), option_rows[j].argument ? "=" : "");
         puts("--help' ;;");
     }
     puts("    esac\n    case $option in");
     for (size_t j = 0; j < OPTION_COUNT; j++)
-        if (*words_of(option_rows[j].key))
-            printf("    --%s) values='%s' ;;\n", option_name(&option_rows[j]), words_of(option_rows[j].key));
-    puts("    esac");
+        if (*option_rows[j].values)
+            printf("    --%s) values='%s' ;;\n", option_name(&option_rows[j]), option_rows[j].values);
+    printf("    esac\n    valued=' ");
+    for (size_t j = 0; j < OPTION_COUNT; j++)
+        if (option_rows[j].type != OPTION_SWITCH)
+            printf("--%s ", option_name(&option_rows[j]));
+    puts("'");
 }
 
 /* Text inside '...[TEXT]...' of _arguments. */
@@ -43,25 +39,24 @@ static const char *for_zsh(const char *text) {
 }
 
 static void print_zsh_option(const struct option_row *row) {
-    const char *values = words_of(row->key);
     printf("\n            '--%s%s[%s]%s'", option_name(row), row->argument ? "=" : "", for_zsh(row->meaning),
            !row->argument ? ""
-           : *values      ? formatted(":%s:(%s)", row->argument, values)
+           : *row->values ? formatted(":%s:(%s)", row->argument, row->values)
                           : formatted(":%s:", row->argument));
 }
 
 static void print_zsh(void) {
     static const char *const rest[] = {"\n            '*::command:_normal'", "\n            '*:file:_files'", ""};
-    puts("    verbs=(");
-    for (size_t i = 0; i < VERB_COUNT; i++)
-        printf("        '%s:%s'\n", verbs[i].name, for_zsh(verbs[i].summary));
-    puts("    )\n    case $verb in");
-    for (size_t i = 0; i < VERB_COUNT; i++) {
-        printf("    %s)\n        arguments=(", verbs[i].name);
+    puts("    commands=(");
+    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++)
+        printf("        '%s:%s'\n", subcommands[i].name, for_zsh(subcommands[i].summary));
+    puts("    )\n    case $command in");
+    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++) {
+        printf("    %s)\n        arguments=(", subcommands[i].name);
         for (size_t j = 0; j < OPTION_COUNT; j++)
-            if (verb_has_option(&verbs[i], &option_rows[j]))
+            if (subcommand_has(&subcommands[i], &option_rows[j]))
                 print_zsh_option(&option_rows[j]);
-        printf("\n            '--help[print the help]'%s) ;;\n", rest[verbs[i].takes]);
+        printf("\n            '--help[print the help]'%s) ;;\n", rest[subcommands[i].takes]);
     }
     puts("    esac");
 }
@@ -83,19 +78,20 @@ static void roff(const char *text) {
     putchar('\n');
 }
 
-static void print_verbs(void) {
-    for (size_t i = 0; i < VERB_COUNT; i++) {
-        const struct verb *verb = &verbs[i];
-        printf(".SS \"%s %s%s\"\n", verb->name, strlen(verb->options) > 1 ? "[OPTION...] " : "", verb->arguments);
-        roff(formatted("%c%s.", verb->summary[0] - 'a' + 'A', verb->summary + 1));
-        roff(verb->text);
+static void print_subcommands(void) {
+    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++) {
+        const struct subcommand *subcommand = &subcommands[i];
+        printf(".SS \"%s %s%s\"\n", subcommand->name, strlen(subcommand->options) > 1 ? "[OPTION...] " : "",
+               subcommand->arguments);
+        roff(formatted("%c%s.", subcommand->summary[0] - 'a' + 'A', subcommand->summary + 1));
+        roff(subcommand->text);
         for (size_t j = 0; j < OPTION_COUNT; j++) {
             const struct option_row *row = &option_rows[j];
-            if (!verb_has_option(verb, row))
+            if (!subcommand_has(subcommand, row))
                 continue;
             printf(".TP\n.B ");
             roff(formatted("--%s%s%s", option_name(row), row->argument ? "=" : "", row->argument ? row->argument : ""));
-            roff(row->meaning);
+            roff(row->type == OPTION_WORD ? formatted("%s: %s", row->meaning, values_text(row->values)) : row->meaning);
         }
     }
 }
@@ -115,7 +111,8 @@ static void print_variables(void) {
 static const struct product {
     const char *name;
     void (*print)(void);
-} products[] = {{"bash", print_bash}, {"zsh", print_zsh}, {"verbs", print_verbs}, {"variables", print_variables}};
+} products[] = {
+    {"bash", print_bash}, {"zsh", print_zsh}, {"commands", print_subcommands}, {"variables", print_variables}};
 
 int generate(int argc, char **argv) {
     for (size_t i = 0; argc == 2 && i < sizeof products / sizeof *products; i++)
@@ -123,6 +120,6 @@ int generate(int argc, char **argv) {
             products[i].print();
             return EXIT_FINE;
         }
-    complain("generate: bash, zsh, verbs or variables");
+    complain("generate: bash, zsh, commands or variables");
     return EXIT_USAGE;
 }

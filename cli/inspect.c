@@ -131,7 +131,7 @@ static struct json *library_json(const struct nccl *nccl, const struct names *la
     return object;
 }
 
-int verb_inspect(struct request *request) {
+int subcommand_inspect(struct request *request) {
     struct ncr_config config;
     struct catalogue catalogue;
     struct json *files = json_list(), *libraries = json_list();

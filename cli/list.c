@@ -59,7 +59,7 @@ static struct json *nccl_json(const struct nccl *nccl) {
     return object;
 }
 
-int verb_list(struct request *request) {
+int subcommand_list(struct request *request) {
     struct ncr_config config;
     struct catalogue catalogue;
     ncr_config_read(&config);

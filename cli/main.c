@@ -1,79 +1,86 @@
-/* nccl-redirect: the verbs, dispatched by the table verbs.def. */
+/* nccl-redirect: the subcommands, dispatched by the table subcommands.def. */
 #include "cli.h"
 #include "old_glibc.h"
 
-#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-static void overview(FILE *to) {
-    fputs("nccl-redirect: send an unmodified program's NCCL calls to the NCCL that you choose\n\n"
-          "usage: nccl-redirect VERB [OPTION...] [ARG...]\n\n",
-          to);
-    for (size_t i = 0; i < VERB_COUNT; i++)
-        fprintf(to, "  %-12s %s\n", verbs[i].name, verbs[i].summary);
-    fputs("\nnccl-redirect help VERB explains one. Is something wrong? nccl-redirect doctor\n"
-          "Exit codes: 0 fine, 1 a finding or a difference, 2 usage, 78 the choice cannot be met,\n"
-          "126 and 127 the command cannot be executed or is not found.\n",
-          to);
-}
+/* Words that other tools have for it. */
+static const char *const synonyms[][2] = {
+    {"exec", "run"},      {"start", "run"},        {"launch", "run"},      {"why", "explain"},
+    {"which", "explain"}, {"show", "list"},        {"ls", "list"},         {"check", "doctor"},
+    {"status", "ps"},     {"top", "ps"},           {"diagnose", "doctor"}, {"ldd", "inspect"},
+    {"info", "inspect"},  {"hash", "fingerprint"}, {"vars", "env"},        {"environment", "env"},
+};
 
-/* The verb that was probably meant: it starts as the word does, or the word starts as it does. */
-static const char *nearest(const char *word) {
-    for (size_t i = 0; i < VERB_COUNT; i++)
-        if (*word && (strncmp(verbs[i].name, word, strlen(word)) == 0 ||
-                      strncmp(word, verbs[i].name, strlen(verbs[i].name)) == 0 ||
-                      (verbs[i].name[0] == word[0] && verbs[i].name[1] == word[1])))
-            return verbs[i].name;
-    return NULL;
+static const char *meant_by(const char *word) {
+    const char *names[SUBCOMMAND_COUNT + 2];
+    unsigned count = 0;
+    for (size_t i = 0; i < sizeof synonyms / sizeof *synonyms; i++)
+        if (strcmp(word, synonyms[i][0]) == 0)
+            return synonyms[i][1];
+    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++)
+        names[count++] = subcommands[i].name;
+    names[count++] = "help";
+    return nearest_word(word, names, count);
 }
 
 static int unknown(const char *word) {
-    const char *meant = nearest(word);
+    char *program = *word == '-' ? NULL : find_on_path(word);
+    const char *meant = program ? NULL : meant_by(word + strspn(word, "-"));
     if (meant)
-        complain("there is no verb \"%s\"; did you mean %s?", word, meant);
+        complain("unknown command \"%s\"; did you mean %s?", word, meant);
+    else if (program)
+        complain(
+            "unknown command \"%s\"; nccl-redirect --help lists them. To start that program: nccl-redirect run -- %s",
+            word, word);
     else
-        complain("there is no verb \"%s\"; nccl-redirect --help lists them. To start a command: "
-                 "nccl-redirect run -- %s",
-                 word, word);
+        complain("unknown command \"%s\"; nccl-redirect --help lists them", word);
     return EXIT_USAGE;
 }
 
-static int help(int argc, char **argv) {
-    if (argc < 2) {
-        overview(stdout);
-        return EXIT_FINE;
-    }
-    const struct verb *verb = verb_named(argv[1]);
-    if (!verb)
-        return unknown(argv[1]);
-    verb_help(verb);
+static int help(const char *word) {
+    const struct subcommand *subcommand = word ? subcommand_named(word) : NULL;
+    if (!word)
+        overview_print();
+    else if (subcommand)
+        subcommand_help(subcommand);
+    else
+        return unknown(word);
     return EXIT_FINE;
 }
 
-int main(int argc, char **argv) {
-    descriptors_reserve();
-    ncr_file_check_first();
+static bool is_one_of(const char *word, const char *first, const char *second, const char *third) {
+    return strcmp(word, first) == 0 || strcmp(word, second) == 0 || strcmp(word, third) == 0;
+}
+
+static int dispatch(int argc, char **argv) {
+    const char *word = argc > 1 ? argv[1] : "";
     if (argc < 2) {
-        overview(stderr);
+        dup2(STDERR_FILENO, STDOUT_FILENO);
+        overview_print();
         return EXIT_USAGE;
     }
-    const char *word = argv[1];
-    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
-        return help(1, argv + 1);
-    if (strcmp(word, "help") == 0)
-        return help(argc - 1, argv + 1);
-    if (strcmp(word, "--version") == 0 || strcmp(word, "version") == 0) {
-        puts("nccl-redirect " NCR_VERSION);
+    if (is_one_of(word, "--help", "-h", "help"))
+        return help(strcmp(word, "help") == 0 ? argv[2] : NULL);
+    if (is_one_of(word, "--version", "-V", "version")) {
+        line_print_whole("nccl-redirect " NCR_VERSION);
         return EXIT_FINE;
     }
     if (strcmp(word, "is-preloaded") == 0) /* doctor starts itself with the preload, and asks */
         return dlsym(RTLD_DEFAULT, "nccl_redirect_version") ? EXIT_FINE : EXIT_FINDING;
     if (strcmp(word, "generate") == 0) /* make docs */
         return generate(argc - 1, argv + 1);
-    const struct verb *verb = verb_named(word);
-    if (!verb)
+    const struct subcommand *subcommand = subcommand_named(word);
+    if (!subcommand)
         return unknown(word);
     struct request request;
-    request_parse(verb, argc - 1, argv + 1, &request);
-    return output_finish(verb->run(&request));
+    request_parse(subcommand, argv + 2, &request);
+    return subcommand->run(&request);
+}
+
+int main(int argc, char **argv) {
+    descriptors_reserve();
+    ncr_file_check_first();
+    return output_finish(dispatch(argc, argv));
 }

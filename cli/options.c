@@ -1,40 +1,45 @@
-/* Arguments and help, by the table verbs.def and argp. */
+/* The arguments of a subcommand, by the table subcommands.def. */
 #include "cli.h"
 
-#include <argp.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-const struct verb verbs[VERB_COUNT] = {
-#define VERB(name, takes, arguments, options, summary, text)                                                           \
-    {#name, takes, arguments, options, summary, text, verb_##name},
-#include "verbs.def"
-};
-
-/* The place of an option in the table, and the key by which argp reports it. */
-enum option_key {
-    FIRST_KEY = 0x100,
-#define OPTION(name, argument, meaning) KEY_##name,
-#include "verbs.def"
+const struct subcommand subcommands[SUBCOMMAND_COUNT] = {
+#define SUBCOMMAND(name, takes, arguments, options, summary, text)                                                     \
+    {#name, takes, arguments, options, summary, text, subcommand_##name},
+#include "subcommands.def"
 };
 
 const struct option_row option_rows[OPTION_COUNT] = {
-#define OPTION(name, argument, meaning) {#name, argument, meaning},
-#include "verbs.def"
+#define OPTION(name, type, argument, values, meaning)                                                                  \
+    {#name, OPTION_##type, offsetof(struct request, name), argument, values, meaning},
+#include "subcommands.def"
 };
 
-const struct verb *verb_named(const char *name) {
-    for (size_t i = 0; i < VERB_COUNT; i++)
-        if (strcmp(verbs[i].name, name) == 0)
-            return &verbs[i];
+const struct subcommand *subcommand_named(const char *name) {
+    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++)
+        if (strcmp(subcommands[i].name, name) == 0)
+            return &subcommands[i];
     return NULL;
 }
 
-bool verb_has_option(const struct verb *verb, const struct option_row *option) {
-    return strstr(verb->options, formatted(" %s ", option->key)) != NULL;
+static bool is_listed(const char *options, const char *end, const char *key) {
+    const char *at = strstr(options, formatted(" %s ", key));
+    return at && (!end || at < end);
 }
 
+/** Has it an effect on the subcommand? */
+bool subcommand_has(const struct subcommand *subcommand, const struct option_row *option) {
+    return is_listed(subcommand->options, strchr(subcommand->options, '|'), option->key);
+}
+
+static bool accepts(const struct subcommand *subcommand, const struct option_row *option) {
+    return is_listed(subcommand->options, NULL, option->key);
+}
+
+/** As users type it, with dashes. */
 const char *option_name(const struct option_row *option) {
     char *name = (char *)formatted("%s", option->key);
     for (char *c = name; (c = strchr(c, '_'));)
@@ -42,117 +47,121 @@ const char *option_name(const struct option_row *option) {
     return name;
 }
 
+/** "off, error, warn, info or debug" */
+const char *values_text(const char *values) {
+    struct ncr_text text = {0};
+    for (const char *at = values; *at; at += strspn(at, " ")) {
+        size_t length = strcspn(at, " ");
+        bool last = !at[length];
+        ncr_text_add(&text, "%s%.*s", at == values ? "" : last ? " or " : ", ", (int)length, at);
+        at += length;
+    }
+    return ncr_text_get(&text);
+}
+
+/* ---- wrong arguments ---- */
+
+static _Noreturn void refuse(const struct subcommand *subcommand, const char *what) {
+    complain("%s: %s; nccl-redirect help %s lists the options", subcommand->name, what, subcommand->name);
+    exit(EXIT_USAGE);
+}
+
+static _Noreturn void refuse_unknown(const struct subcommand *subcommand, const char *name) {
+    const char *names[OPTION_COUNT];
+    unsigned count = 0;
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        if (subcommand_has(subcommand, &option_rows[i]))
+            names[count++] = option_name(&option_rows[i]);
+    const char *meant = nearest_word(name, names, count);
+    refuse(subcommand, meant ? formatted("unknown option --%s; did you mean --%s?", name, meant)
+                             : formatted("unknown option --%s", name));
+}
+
+/* ---- reading ---- */
+
 struct parsing {
-    const struct verb *verb;
+    const struct subcommand *subcommand;
     struct request *request;
+    char **at; /* the next argument */
 };
 
-static error_t take(int key, char *value, struct argp_state *state) {
-    struct parsing *parsing = state->input;
-    struct request *request = parsing->request;
-    switch (key) {
-    case KEY_use:
-        request->use = value;
-        break;
-    case KEY_require:
-        request->require = value;
-        break;
-    case KEY_strict:
-        request->strict = true;
-        break;
-    case KEY_log:
-        request->log = value;
-        break;
-    case KEY_no_check:
-        request->no_check = true;
-        break;
-    case KEY_all:
-        request->all = true;
-        break;
-    case KEY_json:
-        request->json = true;
-        break;
-    case KEY_sha256:
-        request->sha256 = true;
-        break;
-    case KEY_merge:
-        request->merge = true;
-        break;
-    case KEY_enable:
-        request->enable = true;
-        break;
-    case KEY_disable:
-        request->disable = true;
-        break;
-    case KEY_status:
-        request->status = true;
-        break;
-    case KEY_format:
-        request->format = value;
-        break;
-    case 'h':
-        argp_state_help(state, stdout, ARGP_HELP_STD_HELP);
-        break;
-    case ARGP_KEY_ARG:
-        if (parsing->verb->takes == NOTHING)
-            argp_error(state, "%s takes no argument, but got \"%s\"", parsing->verb->name, value);
-        if (parsing->verb->takes == NAMES)
-            return ARGP_ERR_UNKNOWN; /* all of them come with ARGP_KEY_ARGS */
-        request->rest = &state->argv[state->next - 1];
-        request->rest_count = state->argc - state->next + 1;
-        state->next = state->argc;
-        break;
-    case ARGP_KEY_ARGS:
-        request->rest = &state->argv[state->next];
-        request->rest_count = state->argc - state->next;
-        break;
-    default:
-        return ARGP_ERR_UNKNOWN;
+/* The option of this name, or the only one that it is the beginning of. */
+static const struct option_row *find(const struct subcommand *subcommand, const char *name) {
+    const struct option_row *found = NULL;
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const char *full = option_name(&option_rows[i]);
+        if (!accepts(subcommand, &option_rows[i]))
+            continue;
+        if (strcmp(full, name) == 0)
+            return &option_rows[i];
+        if (*name && strncmp(full, name, strlen(name)) == 0) {
+            if (found)
+                refuse(subcommand, formatted("--%s is the beginning of --%s and --%s", name, option_name(found), full));
+            found = &option_rows[i];
+        }
     }
-    return 0;
+    return found;
 }
 
-static void build(const struct verb *verb, struct argp *argp, struct argp_option options[OPTION_COUNT + 2]) {
-    size_t count = 0;
-    for (size_t i = 0; i < OPTION_COUNT; i++)
-        if (verb_has_option(verb, &option_rows[i]))
-            options[count++] = (struct argp_option){.group = 1 + (int)i, /* keeps the order of the table */
-                                                    .name = option_name(&option_rows[i]),
-                                                    .key = FIRST_KEY + 1 + (int)i,
-                                                    .arg = option_rows[i].argument,
-                                                    .doc = option_rows[i].meaning};
-    options[count] = (struct argp_option){.key = 'h', .flags = OPTION_HIDDEN};
-    *argp = (struct argp){.options = options,
-                          .parser = take,
-                          .args_doc = verb->arguments,
-                          .doc = formatted("nccl-redirect %s: %s\v%s", verb->name, verb->summary, verb->text)};
+static bool is_value(const struct option_row *option, const char *value) {
+    return strstr(formatted(" %s ", option->values), formatted(" %s ", value)) && !strchr(value, ' ');
 }
 
-static void prepare_argp(void) {
-    argp_err_exit_status = EXIT_USAGE;
-    setenv("ARGP_HELP_FMT", "rmargin=99,opt-doc-col=24,long-opt-col=2", 0);
+static void take_value(struct parsing *parsing, const struct option_row *option, const char *value) {
+    const char *name = option_name(option);
+    if (!value)
+        value = *parsing->at ? *parsing->at++ : "";
+    if (!*value)
+        refuse(parsing->subcommand, formatted("--%s needs a value: %s", name, option->argument));
+    if (option->type == OPTION_WORD && !is_value(option, value))
+        refuse(parsing->subcommand,
+               formatted("--%s=%s is not accepted; use %s", name, value, values_text(option->values)));
+    *(const char **)(void *)((char *)parsing->request + option->place) = value;
 }
 
-/** Read the arguments of a verb; on an error or --help the process ends. */
-void request_parse(const struct verb *verb, int argc, char **argv, struct request *request) {
-    static char *none[] = {NULL};
-    struct argp argp;
-    struct argp_option options[OPTION_COUNT + 2] = {0};
-    struct parsing parsing = {verb, request};
-    prepare_argp();
-    build(verb, &argp, options);
-    *request = (struct request){.rest = none};
-    argv[0] = (char *)formatted("nccl-redirect %s", verb->name);
-    /* In order: what follows the command's name belongs to the command. */
-    argp_parse(&argp, argc, argv, verb->takes == COMMAND ? ARGP_IN_ORDER : 0, NULL, &parsing);
-    unsetenv("ARGP_HELP_FMT"); /* the command would inherit it */
+static void take_option(struct parsing *parsing, const char *argument) {
+    const char *equals = strchr(argument, '='), *value = equals ? equals + 1 : NULL;
+    const char *name = equals ? formatted("%.*s", (int)(equals - argument), argument) : argument;
+    const struct option_row *option = find(parsing->subcommand, name);
+    if (!option)
+        refuse_unknown(parsing->subcommand, name);
+    if (option->type != OPTION_SWITCH)
+        take_value(parsing, option, value);
+    else if (value)
+        refuse(parsing->subcommand, formatted("--%s has no value, but got \"%s\"", name, value));
+    else
+        *(bool *)((char *)parsing->request + option->place) = true;
 }
 
-/** As with --help. */
-void verb_help(const struct verb *verb) {
-    char *argv[] = {NULL, (char *)"--help", NULL};
-    struct request request;
-    request_parse(verb, 2, argv, &request);
+static void take_argument(struct request *request, char *argument) {
+    request->rest = list_grow(request->rest, (size_t)request->rest_count, sizeof *request->rest);
+    request->rest[request->rest_count++] = argument;
+}
+
+/** Read the arguments of a subcommand; on an error or --help the process ends. */
+void request_parse(const struct subcommand *subcommand, char **arguments, struct request *request) {
+    struct parsing parsing = {subcommand, request, arguments};
+    *request = (struct request){.rest = NULL};
+    for (bool options = true; *parsing.at;) {
+        char *argument = *parsing.at++;
+        if (options && strcmp(argument, "--") == 0) {
+            options = false;
+        } else if (options && (strcmp(argument, "-h") == 0 || strcmp(argument, "--help") == 0)) {
+            subcommand_help(subcommand);
+            exit(output_finish(EXIT_FINE));
+        } else if (options && strncmp(argument, "--", 2) == 0) {
+            take_option(&parsing, argument + 2);
+        } else if (options && argument[0] == '-' && argument[1]) {
+            refuse(subcommand, formatted("unknown option %s", argument));
+        } else {
+            if (subcommand->takes == TAKES_NOTHING)
+                refuse(subcommand, formatted("it takes no argument, but got \"%s\"", argument));
+            take_argument(request, argument);
+            options &= subcommand->takes != TAKES_COMMAND; /* what follows belongs to the command */
+        }
+    }
+    take_argument(request, NULL);
+    request->rest_count--;
 }
 
 /* A relative path is meant from here, not from wherever the command will be. */

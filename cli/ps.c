@@ -176,7 +176,7 @@ static void show_rest(const struct request *request, const struct processes *pro
                    processes->unread == 1 ? " was" : "es were");
 }
 
-int verb_ps(struct request *request) {
+int subcommand_ps(struct request *request) {
     struct processes processes;
     unsigned shown = 0, findings = 0;
     struct json *list = json_list();

@@ -13,7 +13,7 @@
 /* The interpreter that is meant: a path, a name on PATH, or the folder of an environment. NULL with a message. */
 static char *interpreter(const char *named) {
     struct stat status;
-    if (named && stat(named, &status) == 0 && S_ISDIR(status.st_mode))
+    if (named && ncr_file_status(named, &status) && S_ISDIR(status.st_mode))
         named = formatted("%s/bin/python3", named);
     char *file = find_on_path(named ? named : "python3");
     if (!file)
@@ -33,7 +33,7 @@ static const char *setup_script(void) {
     return script && access(script, R_OK) == 0 ? script : NULL;
 }
 
-int verb_python(struct request *request) {
+int subcommand_python(struct request *request) {
     const char *action = request->enable ? "--enable" : request->disable ? "--disable" : "--status";
     if (request->enable + request->disable + request->status != 1 || request->rest_count > 1) {
         complain("python: one of --enable, --disable and --status, for one Python. To start one: nccl-redirect run -- "

@@ -79,7 +79,7 @@ static int become(const struct command *command) {
     return error == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
 }
 
-int verb_run(struct request *request) {
+int subcommand_run(struct request *request) {
     struct command command;
     bool rccl = false;
     int status;

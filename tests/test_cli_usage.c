@@ -15,24 +15,24 @@ static int make_scenes(void **state) {
 
 static const struct {
     const char *name, *options;
-} verbs[] = {
-#define VERB(name, takes, arguments, options, summary, text) {#name, options},
-#include "../cli/verbs.def"
+} commands[] = {
+#define SUBCOMMAND(name, takes, arguments, options, summary, text) {#name, options},
+#include "../cli/subcommands.def"
 };
 
-#define VERBS (sizeof verbs / sizeof *verbs)
+#define COMMANDS (sizeof commands / sizeof *commands)
 
-static void every_verb_has_help(void **state) {
+static void every_command_has_help(void **state) {
     (void)state;
     const char *overview = scene_says(&scene, 0, "nccl-redirect --help");
-    for (size_t i = 0; i < VERBS; i++) {
-        const char *name = verbs[i].name;
+    for (size_t i = 0; i < COMMANDS; i++) {
+        const char *name = commands[i].name;
         assert_contains(overview, text("\n  %s ", name));
         const char *help = scene_says(&scene, 0, text("nccl-redirect %s --help", name));
-        assert_contains(help, text("Usage: nccl-redirect %s", name));
+        assert_contains(help, text("usage: nccl-redirect %s", name));
         assert_string_equal(scene_says(&scene, 0, text("nccl-redirect help %s", name)), help);
         assert_string_equal(scene_says(&scene, 0, text("nccl-redirect %s -h", name)), help);
-        char *options = strdup(verbs[i].options);
+        char *options = strndup(commands[i].options, strcspn(commands[i].options, "|"));
         for (char *option = strtok(options, " "); option; option = strtok(NULL, " ")) {
             for (char *c = option; (c = strchr(c, '_'));)
                 *c = '-';
@@ -42,19 +42,78 @@ static void every_verb_has_help(void **state) {
             assert_true(strcspn(line, "\n") <= 100);
     }
     assert_contains(scene_says(&scene, 0, "nccl-redirect --version"), "nccl-redirect 0.");
+    assert_contains(scene_says(&scene, 0, "nccl-redirect -V"), "nccl-redirect 0.");
     assert_string_equal(scene_says(&scene, 0, "nccl-redirect help"), overview);
     assert_string_equal(scene_says(&scene, 2, "nccl-redirect"), overview);
 }
 
 static void what_is_wrong_is_told(void **state) {
     (void)state;
-    assert_contains(scene_says(&scene, 2, "nccl-redirect explan"), "did you mean explain?");
-    assert_contains(scene_says(&scene, 2, "nccl-redirect python train.py"), "nccl-redirect run -- python");
-    assert_contains(scene_says(&scene, 2, "nccl-redirect help nothing"), "no verb \"nothing\"");
-    assert_contains(scene_says(&scene, 2, "nccl-redirect run --usee x -- true"), "unrecognized option");
-    assert_contains(scene_says(&scene, 2, "nccl-redirect run --use"), "requires an argument");
-    assert_contains(scene_says(&scene, 2, "nccl-redirect list x"), "takes no argument");
-    assert_contains(scene_says(&scene, 2, "nccl-redirect env --format x"), "use sh, mpirun, srun, docker");
+    static const char *const typed[][2] = {
+        {"explan", "did you mean explain?"},
+        {"dcotor", "did you mean doctor?"},
+        {"fingerprnt", "did you mean fingerprint?"},
+        {"exlpain", "did you mean explain?"},
+        {"rnu", "did you mean run?"},
+        {"lst", "did you mean list?"},
+        {"pss", "did you mean ps?"},
+        {"--explain", "did you mean explain?"},
+        {"check", "did you mean doctor?"},
+        {"exec", "did you mean run?"},
+        {"python3 train.py", "nccl-redirect run -- python3"},
+        {"xyzzy", "unknown command \"xyzzy\"; nccl-redirect --help lists them"},
+        {"help nothing", "unknown command \"nothing\""},
+        {"run --usee x -- true", "unknown option --usee; did you mean --use?"},
+        {"run --requre=x -- true", "did you mean --require?"},
+        {"run --xyzzy -- true", "unknown option --xyzzy; nccl-redirect help run lists the options"},
+        {"run -x -- true", "unknown option -x"},
+        {"run --use", "--use needs a value: BACKEND"},
+        {"run --use '' -- true", "--use needs a value: BACKEND"},
+        {"run --use= -- true", "--use needs a value: BACKEND"},
+        {"run --require= -- true", "--require needs a value: RANGE"},
+        {"run --strict=1 -- true", "--strict has no value, but got \"1\""},
+        {"run --s -- true; nccl-redirect fingerprint --s", "--s is the beginning of --strict and --sha256"},
+        {"list x", "takes no argument, but got \"x\""},
+        {"env --format x", "--format=x is not accepted; use sh, mpirun, srun, docker"},
+        {"run --log loud -- true", "--log=loud is not accepted; use off, error, warn, info or debug"},
+        {"env --format 'sh mpirun'", "is not accepted"},
+    };
+    for (size_t i = 0; i < sizeof typed / sizeof *typed; i++)
+        assert_contains(unwrapped(scene_says(&scene, 2, text("nccl-redirect %s", typed[i][0]))), typed[i][1]);
+}
+
+/* Exchanging the command's name alone keeps the command line valid. */
+static void commands_accept_each_others_options(void **state) {
+    (void)state;
+    static const char *const names[] = {"explain", "doctor", "run"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *options = text("%s --use system --log info --no-check --all -- sh -c :", names[i]);
+        assert_lacks(scene_run(&scene, text("nccl-redirect %s", options)).err, "option");
+    }
+    for (size_t i = 0; i < 2; i++) {
+        const char *options = i == 0 ? "env" : "fingerprint";
+        assert_lacks(scene_run(&scene, text("nccl-redirect %s --use=system --log=info --no-check --all", options)).err,
+                     "option");
+    }
+}
+
+/* What could not be written is an error: a full disk, and standard output that is closed. */
+static void output_that_is_lost_is_an_error(void **state) {
+    (void)state;
+    if (access("/dev/full", W_OK) != 0) {
+        print_message("skipped: no /dev/full here\n");
+        skip();
+    }
+    static const char *const lines[] = {"list",      "list --json", "explain",
+                                        "doctor",    "env",         "--help",
+                                        "--version", "help run",    "inspect bin/nccl-redirect"};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        assert_contains(scene_says(&scene, 74, text("nccl-redirect %s >/dev/full", lines[i])),
+                        "standard output cannot be written: No space left on device");
+        assert_contains(scene_says(&scene, 74, text("nccl-redirect %s >&-", lines[i])),
+                        "standard output cannot be written: Bad file descriptor");
+    }
+    scene_says(&scene, 0, "nccl-redirect run --no-check -- true >&-");
 }
 
 static void colour_is_for_terminals(void **state) {
@@ -106,6 +165,12 @@ static void bash_completes(void **state) {
     assert_contains(completed("inspect cl"), " cli ");
     assert_contains(completed("ps 1"), " 1 ");
     assert_string_equal(completed("list x"), "  \n");
+    /* An option's value is not the command. */
+    assert_contains(completed("run --use system bas"), " bash ");
+    assert_contains(completed("run --use system -- bas"), " bash ");
+    assert_contains(completed("explain --log info --use = torch -- bas"), " bash ");
+    assert_string_equal(completed("run --log in"), " info \n");
+    assert_string_equal(completed("run --use prog"), " program \n");
 }
 
 static void zsh_completes(void **state) {
@@ -120,7 +185,7 @@ static void zsh_completes(void **state) {
                               "words=(nccl-redirect run ''); CURRENT=3; _nccl-redirect",
                               getcwd(NULL, 0));
     struct result result = run(WITHOUT_SHIM, NO_ENV, CMD("/usr/bin/zsh", "-fc", script));
-    assert_contains(result.out, "--use=[the NCCL that serves");
+    assert_contains(result.out, "--use=[the NCCL to use");
     assert_contains(result.out, "*::command:_normal");
     assert_string_equal(result.err, "");
     result_free(&result);
@@ -128,9 +193,14 @@ static void zsh_completes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_verb_has_help),     cmocka_unit_test(what_is_wrong_is_told),
-        cmocka_unit_test(colour_is_for_terminals), cmocka_unit_test(manual_and_completions_are_up_to_date),
-        cmocka_unit_test(bash_completes),          cmocka_unit_test(zsh_completes),
+        cmocka_unit_test(every_command_has_help),
+        cmocka_unit_test(what_is_wrong_is_told),
+        cmocka_unit_test(commands_accept_each_others_options),
+        cmocka_unit_test(output_that_is_lost_is_an_error),
+        cmocka_unit_test(colour_is_for_terminals),
+        cmocka_unit_test(manual_and_completions_are_up_to_date),
+        cmocka_unit_test(bash_completes),
+        cmocka_unit_test(zsh_completes),
     };
     return cmocka_run_group_tests(tests, make_scenes, NULL);
 }

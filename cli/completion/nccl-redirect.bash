@@ -1,8 +1,8 @@
 # bash completion of nccl-redirect
 
 _nccl_redirect() {
-    local word=${COMP_WORDS[COMP_CWORD]} option=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]}
-    local verbs='' options='' values='' takes='' i
+    local word=${COMP_WORDS[COMP_CWORD]} option=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
+    local commands='' options='' values='' valued='' takes='' i
     COMPREPLY=()
     # bash takes --use=sys apart into --use, = and sys.
     if [ "$word" = = ]; then
@@ -11,26 +11,27 @@ _nccl_redirect() {
         option=${COMP_WORDS[COMP_CWORD - 2]}
     fi
     # make docs: bash
-    verbs='run explain list inspect doctor ps fingerprint env python'
-    case $verb in
+    commands='run explain list inspect doctor ps fingerprint env python'
+    case $command in
     run) takes=command options='--use= --require= --strict --log= --no-check --help' ;;
     explain) takes=command options='--use= --require= --strict --all --json --help' ;;
     list) takes=nothing options='--json --help' ;;
     inspect) takes=names options='--all --json --help' ;;
-    doctor) takes=command options='--use= --require= --strict --json --help' ;;
+    doctor) takes=command options='--use= --require= --strict --all --json --help' ;;
     ps) takes=names options='--all --json --help' ;;
     fingerprint) takes=names options='--use= --require= --strict --json --sha256 --merge --help' ;;
     env) takes=nothing options='--use= --require= --strict --log= --format= --help' ;;
     python) takes=names options='--enable --disable --status --help' ;;
     esac
     case $option in
-    --use) values='auto torch system' ;;
+    --use) values='auto torch program system' ;;
     --log) values='off error warn info debug' ;;
     --format) values='sh mpirun srun docker k8s ray cdi json' ;;
     esac
+    valued=' --use --require --log --format '
     # make docs: end
-    if [ "$COMP_CWORD" = 1 ] || [ "$verb" = help ]; then
-        mapfile -t COMPREPLY < <(compgen -W "$verbs help --help --version" -- "$word")
+    if [ "$COMP_CWORD" = 1 ] || [ "$command" = help ]; then
+        mapfile -t COMPREPLY < <(compgen -W "$commands help --help --version" -- "$word")
         return
     fi
     # A command behind the options is completed as a command line of its own.
@@ -39,7 +40,11 @@ _nccl_redirect() {
         case ${COMP_WORDS[i]} in
         --) i=$((i + 1)) ;;
         -* | =) continue ;;
-        *) [ "${COMP_WORDS[i - 1]}" = = ] && continue ;;
+        *)
+            # The value of an option, behind = or as a word of its own.
+            [ "${COMP_WORDS[i - 1]}" = = ] && continue
+            [[ $valued == *" ${COMP_WORDS[i - 1]} "* ]] && continue
+            ;;
         esac
         if declare -F _command_offset >/dev/null; then
             _command_offset "$i"
@@ -57,7 +62,7 @@ _nccl_redirect() {
         [[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace 2>/dev/null
     elif [ "$takes" = command ]; then
         mapfile -t COMPREPLY < <(compgen -c -- "$word")
-    elif [ "$verb" = ps ]; then
+    elif [ "$command" = ps ]; then
         mapfile -t COMPREPLY < <(compgen -W "$(cd /proc && echo [0-9]*)" -- "$word")
     elif [ "$takes" = names ]; then
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
