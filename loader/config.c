@@ -232,6 +232,30 @@ static void read_history(struct ncr_config *config) {
                      folder);
 }
 
+static void read_trace(struct ncr_config *config) {
+    const char *value = ncr_variable(&config->variables, "NCCL_REDIRECT_TRACE");
+    const char *records = ncr_variable(&config->variables, "NCCL_REDIRECT_TRACE_RECORDS");
+    char *end;
+    config->trace_records = 65536;
+    if (!value || !*value || strcmp(value, "0") == 0)
+        return;
+    if (*value == '/' || strcmp(value, "1") == 0)
+        config->trace = copy(value);
+    else
+        ncr_text_add(&config->errors,
+                     "NCCL_REDIRECT_TRACE=\"%s\" is not a value, calls are not recorded; use 1, 0 or the absolute path "
+                     "of a folder\n",
+                     value);
+    unsigned long count = records && *records ? strtoul(records, &end, 10) : 0;
+    if (count && !*end && count >= 1024 && count <= 1 << 22 && (count & (count - 1)) == 0)
+        config->trace_records = (unsigned)count;
+    else if (records && *records)
+        ncr_text_add(&config->errors,
+                     "NCCL_REDIRECT_TRACE_RECORDS=\"%s\" is not a value, 65536 holds; use a power of two from 1024 to "
+                     "4194304\n",
+                     records);
+}
+
 /* NCCL's own switch: from VERSION on it prints its version, and so does the shim. */
 static bool nccl_debug_on(const struct ncr_config *config) {
     static const char *const words[] = {"VERSION", "WARN", "INFO", "ABORT", "TRACE"};
@@ -258,6 +282,7 @@ void ncr_config_read(struct ncr_config *config) {
     config->level = (enum ncr_level)read_word(config, "NCCL_REDIRECT_LOG", level_words, 5, NCR_WARN);
     config->log_file = copy(ncr_variable(&config->variables, "NCCL_REDIRECT_LOG_FILE"));
     read_history(config);
+    read_trace(config);
     config->announce = nccl_debug_on(config);
     warn_of_unknown_names(config);
     ncr_variables_free(&config->variables);
@@ -288,7 +313,7 @@ enum ncr_bind ncr_config_bind(void) {
 
 void ncr_config_free(struct ncr_config *config) {
     char *const strings[] = {config->path,        config->decided_by, config->require_text, config->torch,
-                             config->system_path, config->log_file,   config->history};
+                             config->system_path, config->log_file,   config->history,      config->trace};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         free(strings[i]);
     ncr_rules_free(config);

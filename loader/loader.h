@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#define NCR_VERSION "0.1.0"
 #define NCR_PRINTF(text, first) __attribute__((format(printf, text, first)))
 
 /* ---- text.c: a string that grows; on lack of memory it stops growing and stays valid ---- */
@@ -95,6 +96,8 @@ struct ncr_config {
     char *log_file; /* with %h %p still in it */
     char *history;  /* the folder for records of what was active, or NULL */
     bool announce;  /* NCCL_DEBUG asks for the version */
+    char *trace;    /* the folder for records of calls, "1" for the standard one; NULL: calls are not recorded */
+    unsigned trace_records;
     struct ncr_rule *rules;
     size_t rule_count;
     bool additional; /* for a library besides the process's default */

@@ -3,6 +3,19 @@
 
 __thread struct ncr_call ncr_call;
 
+/* This library's code, by the linker. */
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+extern const char etext[] __attribute__((visibility("hidden")));
+
+/**
+ * Where the program called from: a layer that calls the next one in its own code (shim/trace/) would be taken for the
+ * caller, so it says who was.
+ */
+const void *ncr_call_from(const void *return_address) {
+    const char *address = return_address;
+    return ncr_call.program && address >= __ehdr_start && address < etext ? ncr_call.program : return_address;
+}
+
 /** The library that this thread's call goes to, or else of its last call. Never NULL. */
 struct ncr_library *ncr_called_library(void) {
     return ncr_call.library ? ncr_call.library : ncr_library_at(0);

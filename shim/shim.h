@@ -76,6 +76,7 @@ const char *ncr_build_id(const struct ncr_library *library);
 /* ---- call.c: the call that a thread makes ---- */
 
 struct ncr_call {
+    const void *program;             /* where the program called from, while a layer above calls; NULL: none does */
     struct ncr_library *library;     /* that it goes to, and whose error is asked about next; NULL: the default */
     struct ncr_library *alternative; /* ncclGetUniqueId: the id shall also serve this one; or NULL */
     bool by_name;                    /* creating a communicator: its name led to `library` */
@@ -84,6 +85,7 @@ struct ncr_call {
 
 extern __thread struct ncr_call ncr_call;
 
+const void *ncr_call_from(const void *return_address);
 struct ncr_library *ncr_called_library(void);
 void ncr_set_called_library(const struct ncr_library *library);
 

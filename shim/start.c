@@ -10,10 +10,11 @@
 __attribute__((visibility("default"))) extern const char nccl_redirect_version[];
 const char nccl_redirect_version[] = "nccl-redirect " NCR_VERSION;
 
-extern const struct ncr_layer ncr_adapt_layer, ncr_ranks_layer, ncr_route_layer;
+extern const struct ncr_layer ncr_adapt_layer, ncr_ranks_layer, ncr_route_layer, ncr_trace_layer;
 
 /* From the lowest, beside the library, to the highest, which the program calls. */
-const struct ncr_layer *const ncr_layers[] = {&ncr_adapt_layer, &ncr_ranks_layer, &ncr_route_layer, NULL};
+const struct ncr_layer *const ncr_layers[] = {&ncr_adapt_layer, &ncr_ranks_layer, &ncr_route_layer, &ncr_trace_layer,
+                                              NULL};
 
 static bool at_start; /* written by the constructor, before any other thread */
 

@@ -12,18 +12,6 @@ static int row_of(const char *name) {
     return -1;
 }
 
-/* Which parameter of a prototype has this name, counted from 0; -1 if none has. */
-static int parameter(const char *prototype, const char *name) {
-    int index = 0;
-    for (const char *at = prototype; *at; at++) {
-        index += *at == ',';
-        size_t length = strlen(name);
-        if (at > prototype && strchr(" *", at[-1]) && strncmp(at, name, length) == 0 && strchr(",)", at[length]))
-            return index;
-    }
-    return -1;
-}
-
 static void every_call_is_a_function(void **state) {
     (void)state;
     for (unsigned i = 1; i < TRACE_FUNCTIONS; i++)
@@ -36,7 +24,7 @@ static void the_communicator_is_where_the_abi_has_it(void **state) {
     unsigned compared = 0;
     for (unsigned i = 1; i < TRACE_FUNCTIONS; i++) {
         const struct ncr_function *function = &ncr_functions[row_of(trace_call(i)->name)];
-        int at = parameter(trace_call(i)->parameters, "comm");
+        int at = trace_call(i)->comm;
         if (function->route < NCR_WINDOW) {
             assert_int_equal(at, function->route - NCR_COMM0);
             compared++;
@@ -65,6 +53,57 @@ static void no_call_with_a_communicator_and_a_stream_is_left_out(void **state) {
     }
 }
 
+/* Which parameter of a function in NCCL's header has one of these names, counted from 0; -1: none has. */
+static int parameter(const char *header, const char *function, const char *names) {
+    const char *at = header;
+    size_t length = strlen(function);
+    while ((at = strstr(at, function)) && (strchr("p_abcdefghijklmnopqrstuvwxyz", at[-1]) || at[length] != '('))
+        at += length;
+    if (!at)
+        return -2;
+    int index = 0;
+    for (at += length; *at && *at != ')'; at++) {
+        index += *at == ',';
+        size_t word = strcspn(at, " ,)*(\n");
+        const char *found = word ? strstr(names, "|") : NULL;
+        for (; found && found[1]; found = strchr(found + 1, '|'))
+            if (strncmp(found + 1, at, word) == 0 && found[1 + word] == '|')
+                return index;
+        at += word ? word - 1 : 0;
+    }
+    return -1;
+}
+
+/* Where calls.def says the facts stand, against the header of a real NCCL. */
+static void facts_are_where_nccls_header_has_them(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        int class, count, type, op, peer, comm, stream;
+    } rows[] = {
+#define CALL(name, class, like, count, type, op, peer, comm, stream)                                                   \
+    {#name, TRACE_##class, count, type, op, peer, comm, stream},
+#include "calls.def"
+    };
+    char *header = ncr_file_text(built("nccl/cu12-2.32.3/include/nccl.h"), 1 << 20);
+    unsigned compared = 0;
+    assert_non_null(header);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const int facts[] = {rows[i].count, rows[i].type, rows[i].op, rows[i].peer, rows[i].comm, rows[i].stream};
+        static const char *const names[] = {
+            "|count|sendcount|recvcount|size|nDesc|", "|datatype|", "|op|", "|root|peer|", "|comm|", "|stream|"};
+        for (unsigned k = 0; k < 6; k++) {
+            int at = parameter(header, rows[i].name, names[k]);
+            if (at == -2 || rows[i].class == TRACE_CREATE || strstr(rows[i].name, "WindowRegister"))
+                continue;
+            if ((at < 0 ? 15 : at) != facts[k])
+                fail_msg("%s: %s is argument %d in nccl.h, calls.def has %d", rows[i].name, names[k], at, facts[k]);
+            compared++;
+        }
+    }
+    assert_true(compared > 200);
+}
+
 static void aliases_are_compared_as_what_they_stand_for(void **state) {
     (void)state;
     assert_int_equal(trace_call(TRACE_ncclBcast)->like, TRACE_ncclBroadcast);
@@ -81,6 +120,7 @@ int main(void) {
         cmocka_unit_test(every_call_is_a_function),
         cmocka_unit_test(the_communicator_is_where_the_abi_has_it),
         cmocka_unit_test(no_call_with_a_communicator_and_a_stream_is_left_out),
+        cmocka_unit_test(facts_are_where_nccls_header_has_them),
         cmocka_unit_test(aliases_are_compared_as_what_they_stand_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

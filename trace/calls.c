@@ -1,11 +1,12 @@
 /* Names and classes of what a record holds as numbers. Numbers of a newer NCCL have no name here, and are shown as they are. */
 #include "trace.h"
 
-static const struct trace_call unknown = {"an unknown function", TRACE_LOCAL, TRACE_NO_FUNCTION, ""};
+static const struct trace_call unknown = {"an unknown function", TRACE_LOCAL, TRACE_NO_FUNCTION, -1};
 
 static const struct trace_call calls[] = {
-    {"no function", TRACE_LOCAL, TRACE_NO_FUNCTION, ""},
-#define CALL(name, class, like, parameters, arguments, ...) {#name, TRACE_##class, TRACE_##like, #parameters},
+    {"no function", TRACE_LOCAL, TRACE_NO_FUNCTION, -1},
+#define CALL(name, class, like, count, type, op, peer, comm, stream)                                                   \
+    {#name, TRACE_##class, TRACE_##like, (comm) == NO ? -1 : (comm)},
 #include "calls.def"
 };
 

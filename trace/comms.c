@@ -92,18 +92,26 @@ static const char *given_name(const struct trace_set *set, const struct trace_co
     return NULL;
 }
 
+static unsigned files_with_communicators(const struct trace_set *set) {
+    unsigned count = 0;
+    for (unsigned i = 0; i < set->count; i++)
+        count += set->files[i]->comm_count > 0;
+    return count;
+}
+
 /* The name that the program gave it; else "world" for the only one of all processes' size; else digits of its identity. */
 static void label(struct trace_set *set) {
     unsigned worlds = 0;
+    int all = (int)files_with_communicators(set);
     for (unsigned i = 0; i < set->communicator_count; i++)
-        worlds += set->communicators[i].ranks == (int)set->count && set->count > 1;
+        worlds += set->communicators[i].ranks == all && all > 1;
     for (unsigned i = 0; i < set->communicator_count; i++) {
         struct trace_communicator *comm = &set->communicators[i];
         const char *name = given_name(set, comm);
         struct ncr_text text = {0};
         if (name)
             ncr_text_add(&text, "%s", name);
-        else if (worlds == 1 && comm->ranks == (int)set->count && set->count > 1)
+        else if (worlds == 1 && comm->ranks == all && all > 1)
             ncr_text_add(&text, "world");
         else
             ncr_text_add(&text, "communicator %04x", (unsigned)(comm->identity >> 48));

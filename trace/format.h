@@ -15,8 +15,8 @@
  *   - A thread owns its row. While it is inside a call, `inside` is that call's record; nobody else can overwrite it,
  *     however long the call hangs and however often other threads fill the ring meanwhile.
  *   - A finished call goes to the ring, once. The ring is handed out in blocks of TRACE_BLOCK records: a thread takes a
- *     block by a compare-and-exchange on its owner, fills it alone, and gives it up when it takes the next. So there are
- *     never two writers of a record, and a thread that stops for ever keeps its last block, the tail of its story.
+ *     block by a compare-and-exchange on its owner, fills it alone, and gives it up when it takes the next but one. So
+ *     there are never two writers of a record, and a thread that stops for ever keeps the tail of its story.
  *   - A record's `sequence` is set to 0 before anything of it changes and written last. It says which thread wrote the
  *     record, and its how-manyeth that is, so that it never repeats: a reader that finds the same bytes twice, with a
  *     sequence that is not 0, has a whole record. A process that is killed leaves a record whole, or with sequence 0.

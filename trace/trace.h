@@ -23,7 +23,7 @@ struct trace_call {
     const char *name;
     enum trace_class class;
     enum trace_function like;
-    const char *parameters;
+    int comm; /* the communicator is this argument, -1 if there is none */
 };
 
 const struct trace_call *trace_call(unsigned function);

@@ -22,7 +22,7 @@ void ncr_choose_library(struct ncr_library *library) {
 struct ncr_library *ncr_library_for_caller(const void *caller) {
     struct ncr_library *library = ncr_chosen_library();
     if (!chosen)
-        ncr_rule_for_caller(caller, &library);
+        ncr_rule_for_caller(ncr_call_from(caller), &library);
     return library;
 }
 

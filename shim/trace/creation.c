@@ -1,0 +1,256 @@
+/*
+ * Calls that make communicators: what identifies the new one on all ranks is written down before the call, so that a
+ * reader sees who is still inside; its handle, rank and size when it is there.
+ */
+#include "recorder.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { SEED_INIT = 1, SEED_ALL, SEED_SPLIT, SEED_SHRINK, SEED_GROW };
+
+/* ---- handles that are there later: at the end of the thread's outermost group ---- */
+
+enum { MOST_PENDING = 256 };
+
+struct pending {
+    ncr_comm *where;
+    int row;
+};
+
+static __thread struct {
+    struct pending list[MOST_PENDING];
+    unsigned count;
+} * pending;
+
+/* What a row lacks, by the questions that the backend answers for a communicator that works. */
+static void ask(struct trace_comm *comm, ncr_comm handle) {
+    typedef int question(ncr_comm, int *);
+    static const unsigned rows[] = {NCR_ROW_ncclCommCount, NCR_ROW_ncclCommUserRank, NCR_ROW_ncclCommCuDevice};
+    int32_t *const answers[] = {&comm->ranks, &comm->rank, &comm->device};
+    for (unsigned i = 0; i < 3; i++) {
+        union {
+            void *address;
+            question *function;
+        } entry = {atomic_load(&ncr_slots[2 * rows[i]])};
+        int answer = -1;
+        if (*answers[i] < 0 && entry.function(handle, &answer) == NCR_SUCCESS)
+            *answers[i] = answer;
+    }
+}
+
+static void finish(int row, ncr_comm *where, int result) {
+    if (row == TRACE_NO_COMM)
+        return;
+    struct trace_comm *comm = &ncr_recorder.comms[row];
+    bool failed = result != NCR_SUCCESS && result != NCR_IN_PROGRESS;
+    comm->leave = ncr_record_ticks();
+    if (failed || !where || !*where) {
+        comm->ended = comm->leave;
+        comm->ending = TRACE_NEVER_MADE;
+        return;
+    }
+    if (result == NCR_IN_PROGRESS)
+        comm->flags |= TRACE_NONBLOCKING;
+    else
+        ask(comm, *where);
+    comm->library = (uint16_t)ncr_called_library()->index;
+    ncr_record_note_library(comm->library);
+    ncr_record_bind_handle(row, *where);
+    ncr_record_find_driver();
+}
+
+/* In a group the handle may be written at its end only. */
+static void expect(int row, ncr_comm *where, int result) {
+    bool grouped = ncr_recording.row && ncr_recording.row->depth > 0;
+    if (!grouped || (result != NCR_SUCCESS && result != NCR_IN_PROGRESS)) {
+        finish(row, where, result);
+        return;
+    }
+    if (!pending)
+        pending = calloc(1, sizeof *pending);
+    if (pending && pending->count < MOST_PENDING)
+        pending->list[pending->count++] = (struct pending){where, row};
+}
+
+/** The outermost group of the thread has ended: the handles that it was to write are there. */
+void ncr_record_settle(int result) {
+    for (unsigned i = 0; pending && i < pending->count; i++)
+        finish(pending->list[i].row, pending->list[i].where, result);
+    if (pending)
+        pending->count = 0;
+}
+
+/* ---- the end of a communicator ---- */
+
+/** After a call that ends a communicator, whose handle was forgotten before it. */
+void ncr_record_end_comm(int row, const void *handle, unsigned function, int result) {
+    if (row == TRACE_NO_COMM)
+        return;
+    struct trace_comm *comm = &ncr_recorder.comms[row];
+    if (result != NCR_SUCCESS && result != NCR_IN_PROGRESS) {
+        ncr_record_bind_handle(row, handle);
+        return;
+    }
+    comm->ended = ncr_record_ticks();
+    comm->ending = function == TRACE_ncclCommAbort      ? TRACE_ABORTED
+                   : function == TRACE_ncclCommRevoke   ? TRACE_REVOKED
+                   : function == TRACE_ncclCommFinalize ? TRACE_FINALIZED
+                                                        : TRACE_DESTROYED;
+}
+
+/* ---- what identifies a new communicator ---- */
+
+/* commName of ncclConfig_t (nccl.h of 2.27.3 on); an older or shorter one has none. */
+static void take_config(struct trace_comm *comm, const void *config) {
+    enum { BLOCKING = 16, COMM_NAME = 48 };
+    struct ncr_versioned head;
+    int blocking = 1;
+    const char *name = NULL;
+    if (!config)
+        return;
+    memcpy(&head, config, sizeof head);
+    if (head.magic != NCR_MAGIC)
+        return;
+    if (head.size >= BLOCKING + sizeof blocking)
+        memcpy(&blocking, (const char *)config + BLOCKING, sizeof blocking);
+    if (head.size >= COMM_NAME + sizeof name && head.version >= 22700)
+        memcpy(&name, (const char *)config + COMM_NAME, sizeof name);
+    if (blocking == 0)
+        comm->flags |= TRACE_NONBLOCKING;
+    if (name)
+        memcpy(comm->name, name, strnlen(name, sizeof comm->name - 1));
+}
+
+static struct trace_comm new_comm(unsigned origin, uint64_t identity, int ranks, int rank, const void *config) {
+    struct trace_comm comm = {.identity = identity,
+                              .enter = ncr_record_ticks(),
+                              .ranks = ranks,
+                              .rank = rank,
+                              .device = -1,
+                              .origin = (uint16_t)origin};
+    take_config(&comm, config);
+    return comm;
+}
+
+static struct trace_comm *row_of(int row) {
+    return row == TRACE_NO_COMM ? NULL : &ncr_recorder.comms[row];
+}
+
+/* Where the arguments of a creating call stand that are not the same for all. */
+static uintptr_t argument(unsigned n, const uintptr_t *registers) {
+    return registers[n]; /* none of them has more than six */
+}
+
+/* ncclCommInitRank(made, ranks, id, rank[, config]): the id is 16 words of the stack, or a pointer. */
+static struct trace_comm by_id(unsigned function, const uintptr_t *registers, const uintptr_t *stack) {
+#if defined(__x86_64__)
+    const void *id = stack, *config = (const void *)registers[3];
+    int rank = (int)registers[2];
+#else
+    const void *id = (const void *)registers[2], *config = (const void *)registers[4];
+    int rank = (int)registers[3];
+    (void)stack;
+#endif
+    return new_comm(TRACE_INIT, ncr_record_hash(SEED_INIT, id, sizeof(struct ncr_id)), (int)argument(1, registers),
+                    rank, function == TRACE_ncclCommInitRankConfig ? config : NULL);
+}
+
+/* ncclCommInitRankScalable(made, ranks, rank, ids, list, config) */
+static struct trace_comm by_ids(const uintptr_t *registers) {
+    int ids = (int)argument(3, registers);
+    const void *list = (const void *)argument(4, registers);
+    size_t bytes = list && ids > 0 ? (size_t)ids * sizeof(struct ncr_id) : 0;
+    return new_comm(TRACE_INIT, ncr_record_hash(SEED_INIT, list, bytes), (int)argument(1, registers),
+                    (int)argument(2, registers), (const void *)argument(5, registers));
+}
+
+/* ncclCommInitAll(made, devices, list): all ranks are of this process. */
+static void init_all(const uintptr_t *registers, struct ncr_creation *creation) {
+    enum { MOST = sizeof creation->rows / sizeof *creation->rows };
+    static _Atomic uint64_t ordinal;
+    int devices = (int)argument(1, registers);
+    const int *list = (const int *)argument(2, registers);
+    const uint64_t own[] = {(uint64_t)ncr_recorder.header->pid, ncr_recorder.header->opened.real,
+                            ncr_recorder.header->started, atomic_fetch_add(&ordinal, 1)};
+    uint64_t identity = ncr_record_hash(SEED_ALL, own, sizeof own);
+    for (int i = 0; i < devices && i < MOST; i++) {
+        struct trace_comm comm = new_comm(TRACE_INIT_ALL, identity, devices, i, NULL);
+        comm.device = list ? list[i] : i;
+        creation->rows[creation->count++] = ncr_record_add_comm(&comm);
+    }
+}
+
+/* ncclCommShrink(comm, excluded, count, made, config, flags) */
+static struct trace_comm shrunk(struct trace_comm *parent, const uintptr_t *registers) {
+    int count = (int)argument(2, registers);
+    const uint64_t own[] = {parent->identity, ++parent->shrinks};
+    int ranks = parent->ranks > count && count >= 0 ? parent->ranks - count : -1;
+    return new_comm(TRACE_SHRINK, ncr_record_hash(SEED_SHRINK, own, sizeof own), ranks, -1,
+                    (const void *)argument(4, registers));
+}
+
+/*
+ * ncclCommGrow(comm, ranks, id, rank, made, config): new ranks know the id, old ones the parent, and the root of the old
+ * ones both.
+ */
+static struct trace_comm grown(struct trace_comm *parent, const uintptr_t *registers) {
+    const void *id = (const void *)argument(2, registers);
+    const uint64_t own[] = {parent ? parent->identity : 0, parent ? ++parent->grows : 0};
+    uint64_t by_parent = parent ? ncr_record_hash(SEED_GROW, own, sizeof own) : 0;
+    uint64_t by_its_id = id ? ncr_record_hash(SEED_INIT, id, sizeof(struct ncr_id)) : 0;
+    struct trace_comm comm = new_comm(TRACE_GROW, by_its_id ? by_its_id : by_parent, (int)argument(1, registers),
+                                      parent ? -1 : (int)argument(3, registers), (const void *)argument(5, registers));
+    comm.alias = by_its_id ? by_parent : 0;
+    return comm;
+}
+
+/** Before the record of a creating call is begun: the new communicator gets its row, so that the record can name it. */
+void ncr_record_creating(unsigned function, const uintptr_t *registers, const uintptr_t *stack,
+                         struct ncr_creation *creation, int parent_row) {
+    bool from_parent = function == TRACE_ncclCommShrink || function == TRACE_ncclCommGrow;
+    struct trace_comm *parent = from_parent ? row_of(parent_row) : NULL, comm = {0};
+    creation->count = 0;
+    creation->where = (ncr_comm *)argument(function == TRACE_ncclCommSplit || function == TRACE_ncclCommShrink ? 3
+                                           : function == TRACE_ncclCommGrow                                    ? 4
+                                                                                                               : 0,
+                                           registers);
+    if (function == TRACE_ncclCommInitRank || function == TRACE_ncclCommInitRankConfig)
+        comm = by_id(function, registers, stack);
+    else if (function == TRACE_ncclCommInitRankScalable)
+        comm = by_ids(registers);
+    else if (function == TRACE_ncclCommInitAll)
+        init_all(registers, creation);
+    else if (function == TRACE_ncclCommShrink && parent)
+        comm = shrunk(parent, registers);
+    else if (function == TRACE_ncclCommGrow)
+        comm = grown(parent, registers);
+    else if (function == TRACE_ncclCommSplit)
+        *creation = (struct ncr_creation){.where = creation->where,
+                                          .color = (int)argument(1, registers),
+                                          .key = (int)argument(2, registers),
+                                          .config = (const void *)argument(4, registers)};
+    comm.parent = parent ? parent->identity : 0;
+    if (comm.identity)
+        creation->rows[creation->count++] = ncr_record_add_comm(&comm);
+}
+
+/** A split is known by its number on the parent, which its record has got. A rank without a color gets nothing. */
+void ncr_record_splitting(struct ncr_creation *creation, int parent_row) {
+    struct trace_comm *parent = row_of(parent_row);
+    if (!parent || creation->color < 0)
+        return;
+    const uint64_t own[] = {parent->identity, parent->collectives, (uint64_t)creation->color};
+    struct trace_comm comm =
+        new_comm(TRACE_SPLIT, ncr_record_hash(SEED_SPLIT, own, sizeof own), -1, -1, creation->config);
+    comm.parent = parent->identity;
+    comm.color = creation->color;
+    comm.key = creation->key;
+    creation->rows[creation->count++] = ncr_record_add_comm(&comm);
+}
+
+/** The creating call has returned. */
+void ncr_record_created(const struct ncr_creation *creation, int result) {
+    for (int i = 0; i < creation->count; i++)
+        expect(creation->rows[i], creation->where ? creation->where + i : NULL, result);
+}

@@ -1,0 +1,427 @@
+/*
+ * What the recorder leaves behind, of real programs: every call with its arguments, whole at every instant, exact in its
+ * totals; nothing where it is off, and nothing but a line where it cannot write.
+ */
+#include "support.h"
+
+#include "trace.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *use_hostmem(void) {
+    return text("NCCL_REDIRECT=%s", hostmem("plain"));
+}
+
+static struct result run_job(const char *folder, const char *const *command) {
+    return run(WITH_SHIM, ENV(use_hostmem(), text("NCCL_REDIRECT_TRACE=%s", folder)), command);
+}
+
+static void open_set(struct trace_set *set, const char *folder) {
+    *set = (struct trace_set){0};
+    trace_set_add(set, folder);
+    assert_int_equal(set->refused_count, 0);
+    trace_comms_join(set);
+    trace_clocks_align(set);
+    trace_match(set, NULL, NULL);
+}
+
+static const struct trace_file *of_rank(const struct trace_set *set, int rank) {
+    for (unsigned i = 0; i < set->count; i++)
+        if (set->files[i]->global_rank == rank)
+            return set->files[i];
+    fail_msg("there is no trace of rank %d", rank);
+    return NULL;
+}
+
+static const struct trace_record *find(const struct trace_file *file, unsigned function, unsigned nth) {
+    for (unsigned i = 0; i < file->tail_count; i++)
+        if (file->tail[i].function == function && nth-- == 0)
+            return &file->tail[i];
+    fail_msg("%s was not recorded so often", trace_call(function)->name);
+    return NULL;
+}
+
+static void every_call_is_there_with_its_arguments(void **state) {
+    (void)state;
+    const char *folder = fresh_folder();
+    struct trace_set set;
+    struct result result = run_job(
+        folder,
+        CMD(program("linked_job"), "2",
+            "all=init,ar:0:100,mx:0:7,bc:0:5:1,gs,s:0:9:0,s:0:9:1,r:0:9:0,r:0:9:1,ge,split:0:1,ard:1:3,destroy:1,destroy:0"));
+    assert_string_equal(result.err, "");
+    assert_int_equal(result.status, 0);
+    open_set(&set, folder);
+    assert_int_equal(set.count, 3); /* the parent asked for an id, each child has a file of its own */
+    for (int rank = 0; rank < 2; rank++) {
+        const struct trace_file *file = of_rank(&set, rank);
+        assert_int_equal(file->life, TRACE_EXITED);
+        assert_int_equal(file->made, 14);
+        assert_int_equal(file->kept, 14);
+        const struct trace_record *record = find(file, TRACE_ncclAllReduce, 0);
+        assert_int_equal(record->count, 100);
+        assert_int_equal(record->type, 7);
+        assert_int_equal(record->op, TRACE_SUM);
+        assert_int_equal(record->call, 1);
+        assert_int_equal(record->group, 0);
+        assert_int_equal(record->peer, TRACE_NO_PEER);
+        assert_true(record->leave > record->enter);
+        assert_string_equal(trace_caller_name(file, record), "linked_job");
+        assert_int_equal(find(file, TRACE_ncclAllReduce, 1)->op, TRACE_MAX);
+        assert_int_equal(find(file, TRACE_ncclAllReduce, 2)->type, 8);
+        assert_int_equal(find(file, TRACE_ncclBroadcast, 0)->peer, 1);
+        assert_int_equal(find(file, TRACE_ncclBroadcast, 0)->call, 3);
+        assert_int_equal(find(file, TRACE_ncclSend, 1)->peer, 1);
+        assert_int_equal(find(file, TRACE_ncclSend, 1)->call, 1);
+        assert_int_equal(find(file, TRACE_ncclSend, 1)->group, 1);
+        assert_true(find(file, TRACE_ncclSend, 1)->flags & TRACE_IN_GROUP);
+        assert_true(find(file, TRACE_ncclSend, 1)->flags & TRACE_CAPTURE_UNKNOWN); /* no driver here */
+        assert_int_equal(find(file, TRACE_ncclCommSplit, 0)->call, 4);
+        assert_int_equal(file->comm_count, 2);
+        assert_int_equal(file->comms[1].ranks, 2);
+        assert_int_equal(file->comms[1].rank, rank);
+        assert_int_equal(file->comms[1].ending, TRACE_DESTROYED);
+        assert_int_equal(file->comms[1].parent, file->comms[0].identity);
+        assert_string_equal(file->libraries[0].path, hostmem("plain"));
+        assert_int_equal(file->libraries[0].version, 22809);
+    }
+    assert_int_equal(set.communicator_count, 2);
+    assert_int_equal(set.communicators[0].count, 2);
+    assert_int_equal(set.matching->odd_count, 0);
+    trace_set_close(&set);
+    result_free(&result);
+}
+
+static unsigned files_in(const char *folder) {
+    unsigned count = 0;
+    DIR *all = opendir(folder);
+    for (struct dirent *entry; all && (entry = readdir(all));)
+        count += entry->d_name[0] != '.';
+    if (all)
+        closedir(all);
+    return count;
+}
+
+static void off_there_is_no_file_and_no_stub(void **state) {
+    (void)state;
+    static const char *const off[] = {"NCCL_REDIRECT_TRACE=0", "NCCL_REDIRECT_TRACE=", "OTHER=1"};
+    struct result on = run(WITH_SHIM, ENV(use_hostmem(), text("NCCL_REDIRECT_TRACE=%s", fresh_folder())),
+                           CMD(program("slot_targets"), hostmem("plain")));
+    assert_contains(on.out, " own=");
+    for (unsigned i = 0; i < 3; i++) {
+        struct result result =
+            run(WITH_SHIM, ENV(use_hostmem(), off[i]), CMD(program("slot_targets"), hostmem("plain")));
+        assert_int_equal(result.status, 0);
+        /* every function leads to the backend itself; recorded, it leads to a stub */
+        assert_true(atoi(strstr(result.out, " own=") + 5) >= atoi(strstr(on.out, " own=") + 5) + 40);
+        result_free(&result);
+    }
+    result_free(&on);
+}
+
+static void a_wrong_value_is_an_error_line(void **state) {
+    (void)state;
+    struct result result = run(WITH_SHIM, ENV(use_hostmem(), "NCCL_REDIRECT_TRACE=some/folder"),
+                               CMD(program("linked_job"), "1", "all=init,ar:0:8"));
+    assert_contains(result.err, "NCCL_REDIRECT_TRACE=\"some/folder\"");
+    assert_contains(result.err, "absolute path of a folder");
+    assert_int_equal(result.status, 0);
+    result_free(&result);
+}
+
+/* ---- where it cannot write ---- */
+
+static void unaffected(const char *folder, const char *why) {
+    struct result result = run_job(folder, CMD(program("linked_job"), "1", "all=init,ar:0:8*100,destroy:0"));
+    assert_int_equal(result.status, 0);
+    assert_contains(result.out, "rank 0 done");
+    const char *first = strstr(result.err, "calls are not recorded");
+    assert_non_null(first);
+    assert_contains(result.err, why);
+    result_free(&result);
+}
+
+static void a_folder_that_cannot_be_is_one_line(void **state) {
+    (void)state;
+    const char *folder = fresh_folder();
+    write_file(text("%s/file", folder), "x");
+    unaffected(text("%s/file", folder), "no folder");
+    unaffected(text("%s/none/there", folder), "No such file");
+    assert_int_equal(files_in(folder), 1);
+}
+
+/* What a small file system does: as root in a name space of its own. */
+static void a_full_file_system_is_one_line(void **state) {
+    (void)state;
+    const char *folder = fresh_folder();
+    if (mount("none", folder, "tmpfs", 0, "size=1m") != 0) {
+        print_message("skipped: mount needs root\n");
+        return;
+    }
+    unaffected(folder, "No space left");
+    assert_int_equal(files_in(folder), 0);
+    mount("none", folder, "tmpfs", MS_REMOUNT | MS_RDONLY, NULL);
+    unaffected(folder, "Read-only file system");
+    umount2(folder, MNT_DETACH);
+}
+
+/* /dev/shm/nccl-redirect-UID is a name that anybody can take first. */
+static void the_standard_folder_is_ours_or_not_used(void **state) {
+    (void)state;
+    const char *standard = text("/dev/shm/nccl-redirect-%d", (int)getuid()),
+               *aside = text("%s.aside-%d", standard, (int)getpid());
+    bool had = rename(standard, aside) == 0;
+    const char *target = fresh_folder();
+    assert_int_equal(symlink(target, standard), 0);
+    unaffected("1", "it is no folder, or a link");
+    assert_int_equal(files_in(target), 0);
+    unlink(standard);
+    if (getuid() == 0) {
+        assert_int_equal(mkdir(standard, 0755), 0);
+        assert_int_equal(chown(standard, 12345, 12345), 0);
+        unaffected("1", "belongs to another user");
+        assert_int_equal(chown(standard, 0, 0), 0);
+        assert_int_equal(chmod(standard, 0777), 0);
+        unaffected("1", "others may write");
+        assert_int_equal(files_in(standard), 0);
+        rmdir(standard);
+    }
+    struct result result = run_job("1", CMD(program("linked_job"), "1", "all=init,ar:0:8"));
+    struct stat status;
+    assert_string_equal(result.err, "");
+    assert_int_equal(stat(standard, &status), 0);
+    assert_int_equal(status.st_mode & 0777, 0700);
+    assert_int_equal(files_in(standard), 2);
+    result_free(&result);
+    result = run(WITHOUT_SHIM, NO_ENV, CMD("rm", "-r", standard));
+    result_free(&result);
+    if (had)
+        rename(aside, standard);
+}
+
+static void a_file_is_for_its_owner_alone(void **state) {
+    (void)state;
+    const char *folder = fresh_folder();
+    struct result result = run_job(folder, CMD(program("linked_job"), "1", "all=init"));
+    DIR *all = opendir(folder);
+    for (struct dirent *entry; (entry = readdir(all));) {
+        struct stat status;
+        if (entry->d_name[0] == '.')
+            continue;
+        assert_int_equal(lstat(text("%s/%s", folder, entry->d_name), &status), 0);
+        assert_int_equal(status.st_mode & 0777, 0600);
+    }
+    closedir(all);
+    result_free(&result);
+}
+
+/* ---- at any instant ---- */
+
+struct victim {
+    int pid;
+    uint64_t *counters;
+    const char *folder;
+};
+
+static void start(struct victim *victim, unsigned threads) {
+    victim->folder = fresh_folder();
+    const char *file = text("%s/counters", victim->folder);
+    int out[2], counters = open(file, O_CREAT | O_RDWR, 0600);
+    assert_int_equal(ftruncate(counters, 4096), 0);
+    victim->counters = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, counters, 0);
+    close(counters);
+    assert_int_equal(pipe(out), 0);
+    victim->pid = fork();
+    if (victim->pid == 0) {
+        dup2(out[1], 1);
+        setenv("LD_PRELOAD", shim(), 1);
+        setenv("NCCL_REDIRECT", hostmem("plain"), 1);
+        setenv("NCCL_REDIRECT_TRACE", victim->folder, 1);
+        setenv("NCCL_REDIRECT_TRACE_RECORDS", "1024", 1);
+        execl(program("linked_calls"), "linked_calls", file, text("%u", threads), NULL);
+        _exit(127);
+    }
+    char ready[8];
+    close(out[1]);
+    assert_true(read(out[0], ready, 6) > 0);
+    close(out[0]);
+}
+
+static void sleep_us(unsigned us) {
+    nanosleep(&(struct timespec){0, us * 1000L}, NULL);
+}
+
+/* No record is torn: each has the arguments that its number on the communicator demands. */
+static void check_records(const struct trace_file *file, const struct trace_record *records, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const struct trace_record *record = &records[i];
+        if (record->function != TRACE_ncclAllReduce)
+            continue;
+        assert_int_equal(record->count, 1 + (record->call - 1) % 4);
+        assert_int_equal(record->type, 7);
+        assert_int_equal(record->op, TRACE_SUM);
+        assert_int_equal(record->result, 0);
+        assert_true(record->leave > record->enter);
+        assert_true(record->comm < file->comm_count);
+        assert_true(record->enter >= file->comms[record->comm].enter);
+    }
+}
+
+static uint64_t total_calls(const struct trace_file *file) {
+    unsigned rows;
+    uint64_t calls = 0;
+    struct trace_total *totals = trace_file_table(file, TRACE_TABLE_TOTALS, sizeof *totals, &rows);
+    for (unsigned i = 0; i < rows; i++)
+        if (totals[i].key && (uint8_t)(totals[i].key >> 24) == TRACE_ncclAllReduce)
+            calls += totals[i].calls;
+    free(totals);
+    return calls;
+}
+
+static struct trace_file *open_only(const char *folder) {
+    struct trace_file *file = NULL;
+    char *why = NULL;
+    DIR *all = opendir(folder);
+    for (struct dirent *entry; (entry = readdir(all));)
+        if (strstr(entry->d_name, TRACE_SUFFIX))
+            file = trace_file_open(text("%s/%s", folder, entry->d_name), &why);
+    closedir(all);
+    if (!file)
+        fail_msg("no readable trace: %s", why ? why : "none");
+    return file;
+}
+
+/* After a death: what the file says against what the program counted. Each thread may have been between the two. */
+static void check_dead(const struct victim *victim, unsigned threads, enum trace_life life) {
+    struct trace_file *file = open_only(victim->folder);
+    struct trace_record *records = NULL;
+    size_t room = 0, count = trace_file_ring(file, &records, &room);
+    uint64_t counted = 0, written = 0, newest[64] = {0};
+    assert_int_equal(file->life, life);
+    check_records(file, records, count);
+    for (unsigned i = 0; i < threads; i++)
+        counted += victim->counters[8 * i];
+    for (size_t i = 0; i < count; i++) {
+        uint64_t number = TRACE_NUMBER_OF(records[i].sequence), *most = &newest[TRACE_THREAD_OF(records[i].sequence)];
+        *most = number > *most ? number : *most;
+    }
+    for (unsigned i = 0; i < 64 && i < file->thread_count; i++) {
+        uint64_t here = file->threads[i].written;
+        written += newest[i] > here ? newest[i] : here;
+        assert_true(newest[i] <= here + 1);
+        assert_true(newest[i] >= here); /* the tail is complete: a thread's newest record is always there */
+    }
+    written -= 2 * threads; /* unique ids and creations */
+    assert_true(written >= counted && written <= counted + threads);
+    assert_true(total_calls(file) >= counted && total_calls(file) <= counted + threads);
+    assert_true(count <= 1024 && count + 32 * (threads + 1) >= (written < 1024 ? written : 1024));
+    free(records);
+    trace_file_close(file);
+}
+
+static void a_killed_process_leaves_a_whole_file(void **state) {
+    (void)state;
+    unsigned times = getenv("NCR_KILLS") ? (unsigned)atoi(getenv("NCR_KILLS")) : 60;
+    for (unsigned i = 0; i < times; i++) {
+        struct victim victim;
+        unsigned threads = 1 + i % 3;
+        start(&victim, threads);
+        sleep_us((i * 7919) % 5000);
+        kill(victim.pid, i % 4 == 3 ? SIGABRT : SIGKILL);
+        waitpid(victim.pid, NULL, 0);
+        check_dead(&victim, threads, TRACE_GONE);
+        munmap(victim.counters, 4096);
+        struct result result = run(WITHOUT_SHIM, NO_ENV, CMD("rm", "-r", victim.folder));
+        result_free(&result);
+    }
+}
+
+static void a_running_or_stopped_process_is_read_whole(void **state) {
+    (void)state;
+    struct victim victim;
+    start(&victim, 3);
+    for (unsigned i = 0; i < 300; i++) {
+        if (i % 3 == 1)
+            kill(victim.pid, SIGSTOP);
+        if (i % 3 == 1)
+            sleep_us(200);
+        struct trace_file *file = open_only(victim.folder);
+        struct trace_record *records = NULL;
+        size_t room = 0, count = trace_file_ring(file, &records, &room);
+        check_records(file, records, count);
+        if (i % 3 == 1 && i > 100) /* the ring is full by then */
+            assert_true(count >= 900);
+        free(records);
+        trace_file_close(file);
+        kill(victim.pid, SIGCONT);
+    }
+    kill(victim.pid, SIGKILL);
+    waitpid(victim.pid, NULL, 0);
+}
+
+/* ---- costs ---- */
+
+static unsigned lines(const char *text) {
+    unsigned count = 0;
+    for (; *text; text++)
+        count += *text == '\n';
+    return count;
+}
+
+static const char *strace(void) {
+    static const char installed[] = "/usr/bin/strace";
+    return access(installed, X_OK) == 0 ? installed : built("packages/usr/bin/strace");
+}
+
+static void a_recorded_call_makes_no_system_call(void **state) {
+    (void)state;
+    unsigned counts[2];
+    for (unsigned i = 0; i < 2; i++) {
+        const char *folder = fresh_folder(), *log = text("%s/strace", folder), *counters = text("%s/counters", folder);
+        int file = open(counters, O_CREAT | O_RDWR, 0600);
+        assert_int_equal(ftruncate(file, 4096), 0);
+        close(file);
+        struct result result = run(WITHOUT_SHIM, NO_ENV,
+                                   CMD(strace(), "-f", "-qq", "-o", log, "-E", text("LD_PRELOAD=%s", shim()), "-E",
+                                       use_hostmem(), "-E", text("NCCL_REDIRECT_TRACE=%s", folder),
+                                       program("linked_calls"), counters, "1", i ? "300000" : "1000"));
+        if (result.status == 127) {
+            print_message("skipped: no strace here\n");
+            result_free(&result);
+            return;
+        }
+        assert_int_equal(result.status, 0);
+        char *text_of_log = ncr_file_text(log, 1 << 20);
+        counts[i] = lines(text_of_log);
+        free(text_of_log);
+        result_free(&result);
+    }
+    /* 299,000 calls more; the threads may wait for each other differently, and a clock pair may ask the kernel */
+    assert_in_range(counts[1] + 5, counts[0], counts[0] + 10);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_call_is_there_with_its_arguments),
+        cmocka_unit_test(off_there_is_no_file_and_no_stub),
+        cmocka_unit_test(a_wrong_value_is_an_error_line),
+        cmocka_unit_test(a_folder_that_cannot_be_is_one_line),
+        cmocka_unit_test(a_full_file_system_is_one_line),
+        cmocka_unit_test(the_standard_folder_is_ours_or_not_used),
+        cmocka_unit_test(a_file_is_for_its_owner_alone),
+        cmocka_unit_test(a_killed_process_leaves_a_whole_file),
+        cmocka_unit_test(a_running_or_stopped_process_is_read_whole),
+        cmocka_unit_test(a_recorded_call_makes_no_system_call),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
