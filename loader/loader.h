@@ -224,6 +224,12 @@ char *ncr_object_path(const void *address);
 
 char *ncr_build_id_of(const void *address);
 
+/* ---- upcoming.c: a library that is about to be mapped ---- */
+
+bool ncr_upcoming_begin(const char *path);
+void ncr_upcoming_end(void);
+bool ncr_upcoming_visit(ncr_object_visitor *visit, void *arg);
+
 /* ---- subject.c: the process that the decision is about ---- */
 
 /* A process that the tool is going to start. Where a function takes one, NULL is this process. */

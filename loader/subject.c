@@ -54,7 +54,7 @@ void ncr_subject_names(const struct ncr_subject *subject, const char *names[2]) 
 bool ncr_subject_objects(const struct ncr_subject *subject, ncr_object_visitor *visit, void *arg) {
     bool stop = false;
     if (!subject)
-        return ncr_objects(visit, arg);
+        return ncr_objects(visit, arg) || ncr_upcoming_visit(visit, arg);
     for (unsigned i = 0; i < subject->object_count && !stop; i++)
         stop = visit(arg, &subject->objects[i]);
     return stop;

@@ -90,6 +90,22 @@ static void *open_for_program(int mode) {
     return ncr_open_self(mode);
 }
 
+/*
+ * Another library is about to be opened. If it is linked with NCCL, that is constructed first (loader/upcoming.c). What
+ * is found by a search, not by a path, is not looked for; NCCL_REDIRECT_BIND=start is for that.
+ */
+static void bind_before(const char *file, int mode) {
+    if (ncr_state() != NCR_UNBOUND || ncr_is_binding() || (mode & RTLD_NOLOAD) || !strchr(file, '/') ||
+        ncr_config_bind() == NCR_BIND_FIRST_USE)
+        return;
+    int error = errno;
+    if (ncr_upcoming_begin(file)) {
+        ncr_bind(NULL);
+        ncr_upcoming_end();
+    }
+    errno = error;
+}
+
 static bool opened_by_a_layer(const char *file, struct ncr_library **library) {
     for (const struct ncr_layer *const *layer = ncr_layers; *layer; layer++)
         if ((*layer)->open && (*layer)->open(file, library))
@@ -103,7 +119,13 @@ static bool opened_by_a_layer(const char *file, struct ncr_library **library) {
  * bind.
  */
 struct ncr_dlopen_answer ncr_on_dlopen(const char *file, int mode, const void *caller) {
-    if (!file || !is_nccl(file) || is_from_backend(file, caller))
+    if (!file)
+        return go_on();
+    if (!is_nccl(file)) {
+        bind_before(file, mode);
+        return go_on();
+    }
+    if (is_from_backend(file, caller))
         return go_on();
     if ((mode & RTLD_NOLOAD) && ncr_state() != NCR_BOUND && !ncr_objects_need_nccl()) {
         dlerror(); /* "not loaded" is no error, and an older one is not this call's */

@@ -1,0 +1,22 @@
+/* A framework that is linked with NCCL and destroys its communicators at the program's exit, as static objects do. */
+#include "say.h"
+
+#include <stdlib.h>
+
+int ncclCommDestroy(const char *who);
+int ncclGetVersion(int *version);
+int framework_use(void);
+
+static void destroy(void) {
+    ncclCommDestroy("the framework's object");
+}
+
+__attribute__((constructor)) static void start(void) {
+    atexit(destroy);
+}
+
+int framework_use(void) {
+    int version = 0;
+    ncclGetVersion(&version);
+    return version;
+}
