@@ -170,6 +170,18 @@ enum ncr_state ncr_bind(const char *requested) {
     return ncr_state();
 }
 
+static bool at_start; /* written by the constructor, before any other thread */
+
+/** Bind, in the constructor. */
+void ncr_bind_at_start(void) {
+    at_start = ncr_bind(NULL) == NCR_BOUND;
+}
+
+/** Was the library opened by the constructor? */
+bool ncr_bound_at_start(void) {
+    return at_start;
+}
+
 enum ncr_state ncr_state(void) {
     return atomic_load_explicit(&state, memory_order_acquire);
 }

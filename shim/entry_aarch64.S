@@ -6,62 +6,7 @@
 #if defined(__aarch64__)
     .text
 
-/*
- * Ask a function in C where the call goes, and go there with the registers of the call; where it names no address,
- * ncr_answer() returns to the program in the function's place. x17 has the slot's number. The C function gets the number,
- * the argument registers as the program left them, behind its return address, and the arguments on the stack. x8 holds
- * the address of a large returned struct. `all` keeps also what no NCCL function has: arguments in vector registers.
- */
-    .macro ask function all
-    stp x29, x30, [sp, #-(96 + 128 * \all)]!
-    .cfi_def_cfa_offset 96 + 128 * \all
-    .cfi_offset x29, -(96 + 128 * \all)
-    .cfi_offset x30, -(88 + 128 * \all)
-    mov x29, sp
-    stp x0, x1, [sp, #16]
-    stp x2, x3, [sp, #32]
-    stp x4, x5, [sp, #48]
-    stp x6, x7, [sp, #64]
-    stp x8, x17, [sp, #80]
-    .if \all
-    stp q0, q1, [sp, #96]
-    stp q2, q3, [sp, #128]
-    stp q4, q5, [sp, #160]
-    stp q6, q7, [sp, #192]
-    .endif
-    mov w0, w17
-    add x1, sp, #16
-    add x2, sp, #(96 + 128 * \all)
-    bl \function
-    mov x16, x0
-    .if \all
-    ldp q6, q7, [sp, #192]
-    ldp q4, q5, [sp, #160]
-    ldp q2, q3, [sp, #128]
-    ldp q0, q1, [sp, #96]
-    .endif
-    ldp x8, x17, [sp, #80]
-    ldp x6, x7, [sp, #64]
-    ldp x4, x5, [sp, #48]
-    ldp x2, x3, [sp, #32]
-    ldp x0, x1, [sp, #16]
-    ldp x29, x30, [sp], #(96 + 128 * \all)
-    .cfi_restore x29
-    .cfi_restore x30
-    .cfi_def_cfa_offset 0
-    cbz x16, 1f
-    br x16
-1:
-    mov w0, w17
-    b ncr_answer
-    .endm
-
-/* Keep the number of the slot, and go on. */
-    .macro stub to
-    mov w17, #slot
-    b \to
-    .set slot, slot + 1
-    .endm
+#include "ask_aarch64.inc"
 
 /*
  * ---- trampolines; one description of the stack for all of them: it is that of the call. A literal load reaches 1 MiB,
@@ -102,26 +47,8 @@ ncr_unbound_end:
     .type unbound, %function
 unbound:
     ask ncr_first_use, 1
-    .size unbound, . - unbound
-
-/* ---- where a slot points once calls are routed: 16 bytes each, so that shim/route/route.c can count ---- */
-    .set slot, 0
-    .p2align 4
-    .globl ncr_routed_start
-    .hidden ncr_routed_start
-ncr_routed_start:
-    .macro routed_stub
-    .p2align 4
-    stub routed
-    .endm
-#define XX(name, since, result, route, makes) routed_stub; routed_stub;
-#include "abi/nccl_api.def"
-
-    .type routed, %function
-routed:
-    ask ncr_route, 0
     .cfi_endproc
-    .size routed, . - routed
+    .size unbound, . - unbound
 
 /*
  * dlopen: ncr_on_dlopen() answers, or names where to jump with the program's own return address in x30: the real dlopen

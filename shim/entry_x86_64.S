@@ -6,85 +6,7 @@
 #if defined(__x86_64__)
     .text
 
-/*
- * Ask a function in C where the call goes, and go there with the registers of the call; where it names no address,
- * ncr_answer() returns to the program in the function's place. On the stack is the slot's number, above it the
- * program's return address. The C function gets the number, the argument registers as the program left them and the
- * arguments behind the return address. `all` keeps also what no NCCL function has: arguments in vector registers, a
- * count of them (rax), a static chain (r10). rbp makes an unaligned stack of the program no matter.
- */
-    .macro ask function all
-    pushq %rbp
-    .cfi_adjust_cfa_offset 8
-    .cfi_rel_offset %rbp, 0
-    movq %rsp, %rbp
-    .cfi_def_cfa_register %rbp
-    andq $-16, %rsp
-    subq $(48 + 144 * \all), %rsp
-    movq %rdi, 0(%rsp)
-    movq %rsi, 8(%rsp)
-    movq %rdx, 16(%rsp)
-    movq %rcx, 24(%rsp)
-    movq %r8, 32(%rsp)
-    movq %r9, 40(%rsp)
-    .if \all
-    movq %rax, 48(%rsp)
-    movq %r10, 56(%rsp)
-    movaps %xmm0, 64(%rsp)
-    movaps %xmm1, 80(%rsp)
-    movaps %xmm2, 96(%rsp)
-    movaps %xmm3, 112(%rsp)
-    movaps %xmm4, 128(%rsp)
-    movaps %xmm5, 144(%rsp)
-    movaps %xmm6, 160(%rsp)
-    movaps %xmm7, 176(%rsp)
-    .endif
-    movl 8(%rbp), %edi
-    movq %rsp, %rsi
-    leaq 24(%rbp), %rdx
-    call \function
-    movq %rax, %r11
-    .if \all
-    movaps 176(%rsp), %xmm7
-    movaps 160(%rsp), %xmm6
-    movaps 144(%rsp), %xmm5
-    movaps 128(%rsp), %xmm4
-    movaps 112(%rsp), %xmm3
-    movaps 96(%rsp), %xmm2
-    movaps 80(%rsp), %xmm1
-    movaps 64(%rsp), %xmm0
-    movq 56(%rsp), %r10
-    movq 48(%rsp), %rax
-    .endif
-    movq 40(%rsp), %r9
-    movq 32(%rsp), %r8
-    movq 24(%rsp), %rcx
-    movq 16(%rsp), %rdx
-    movq 8(%rsp), %rsi
-    movq 0(%rsp), %rdi
-    leave
-    .cfi_def_cfa %rsp, 16
-    .cfi_restore %rbp
-    testq %r11, %r11
-    jz 1f
-    leaq 8(%rsp), %rsp
-    .cfi_adjust_cfa_offset -8
-    jmp *%r11
-    .cfi_adjust_cfa_offset 8
-1:
-    popq %rdi
-    .cfi_adjust_cfa_offset -8
-    jmp ncr_answer
-    .endm
-
-/* Push the number of the slot, and go on. */
-    .macro stub to
-    pushq $slot
-    .cfi_adjust_cfa_offset 8
-    jmp \to
-    .cfi_adjust_cfa_offset -8
-    .set slot, slot + 1
-    .endm
+#include "ask_x86_64.inc"
 
 /* ---- trampolines; one description of the stack for all of them: it is that of the call ---- */
     .globl ncr_trampolines_start
@@ -121,27 +43,8 @@ ncr_unbound_end:
 unbound:
     .cfi_adjust_cfa_offset 8
     ask ncr_first_use, 1
-    .size unbound, . - unbound
-
-/* ---- where a slot points once calls are routed: 16 bytes each, so that shim/route/route.c can count ---- */
-    .set slot, 0
-    .p2align 4
-    .globl ncr_routed_start
-    .hidden ncr_routed_start
-ncr_routed_start:
-    .macro routed_stub
-    .p2align 4
-    stub routed
-    .endm
-#define XX(name, since, result, route, makes) routed_stub; routed_stub;
-#include "abi/nccl_api.def"
-
-    .type routed, @function
-routed:
-    .cfi_adjust_cfa_offset 8
-    ask ncr_route, 0
     .cfi_endproc
-    .size routed, . - routed
+    .size unbound, . - unbound
 
 /*
  * dlopen: ncr_on_dlopen() answers, or names where to jump with the program's own return address on the stack: the real

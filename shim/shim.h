@@ -109,7 +109,8 @@ enum ncr_state ncr_state(void);
 const struct ncr_config *ncr_settings(void);
 const struct ncr_backend *ncr_backend(void);
 const char *ncr_disabled(bool *reported);
-bool ncr_bound_at_start(void); /* start.c */
+void ncr_bind_at_start(void);
+bool ncr_bound_at_start(void);
 void *ncr_open_backend(const char *file, int mode);
 void *ncr_first_use(unsigned slot);
 

@@ -16,13 +16,6 @@ extern const struct ncr_layer ncr_adapt_layer, ncr_ranks_layer, ncr_route_layer,
 const struct ncr_layer *const ncr_layers[] = {&ncr_adapt_layer, &ncr_ranks_layer, &ncr_route_layer, &ncr_trace_layer,
                                               NULL};
 
-static bool at_start; /* written by the constructor, before any other thread */
-
-/** Was the library opened by the constructor? */
-bool ncr_bound_at_start(void) {
-    return at_start;
-}
-
 __attribute__((constructor)) static void start(void) {
     int error = errno;
     ncr_log_start();
@@ -31,6 +24,6 @@ __attribute__((constructor)) static void start(void) {
     ncr_subject_note_start();
     enum ncr_bind when = ncr_config_bind();
     if (when == NCR_BIND_START || (when == NCR_BIND_AUTO && ncr_objects_need_nccl()))
-        at_start = ncr_bind(NULL) == NCR_BOUND;
+        ncr_bind_at_start();
     errno = error;
 }

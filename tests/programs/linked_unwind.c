@@ -1,5 +1,5 @@
 /*
- * Steps through every instruction of a call inside the preload's entry code, and asks at each for the stack: a debugger,
+ * Steps through every instruction of a call inside the preload, and asks at each for the stack: a debugger,
  * a profiler and a C++ exception must find the caller from all of them. Prints "NAME: N instructions, all unwound", or
  * the first address that is not. x86-64 only, by the trap flag.
  *
@@ -7,6 +7,7 @@
  */
 #include <dlfcn.h>
 #include <execinfo.h>
+#include <link.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@ int ncclCommCount(void *comm, int *count);
 
 #if defined(__x86_64__)
 
-static uintptr_t entry_start, entry_end;                        /* from the first trampoline to behind the entry code */
+static uintptr_t entry_start, entry_end;                        /* the code of the preload library */
 static const char *volatile caller_start, *volatile caller_end; /* the function below that makes the call */
 static volatile int steps;
 static volatile uintptr_t lost;
@@ -77,10 +78,19 @@ static void check(const char *name, void (*function)(void)) {
         printf("%s: %s, all unwound\n", name, steps > 0 ? "instructions were stepped through" : "nothing");
 }
 
-/* The entry code is one piece, from the first function of the table to the hook. */
-static void find_entry_code(void) {
-    entry_start = (uintptr_t)dlsym(RTLD_DEFAULT, "ncclGetVersion");
-    entry_end = (uintptr_t)dlsym(RTLD_DEFAULT, "dlopen") + 48;
+/* All code of the preload library: entry code, stubs, and what they ask. */
+static int find_code(struct dl_phdr_info *info, size_t size, void *function) {
+    (void)size;
+    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+        uintptr_t start = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+        if (!(info->dlpi_phdr[i].p_flags & PF_X) || (uintptr_t)function < start ||
+            (uintptr_t)function >= start + info->dlpi_phdr[i].p_memsz)
+            continue;
+        entry_start = start;
+        entry_end = start + info->dlpi_phdr[i].p_memsz;
+        return 1;
+    }
+    return 0;
 }
 
 int main(void) {
@@ -88,7 +98,7 @@ int main(void) {
     void *frame;
     int number;
     backtrace(&frame, 1); /* loads what it needs */
-    find_entry_code();
+    dl_iterate_phdr(find_code, dlsym(RTLD_DEFAULT, "ncclGetVersion"));
     ncclGetVersion(&number);
     ncclCommCount(NULL, &number);
     sigaction(SIGTRAP, &action, NULL);
