@@ -11,6 +11,8 @@ V := 0
 # How many tests run at once.
 JOBS = $(or $(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))),$(shell nproc))
 
+VERSION := $(shell cat VERSION)
+
 # Folders of sources: every C and assembly file in them belongs to the loader, to the shim, or to the tool.
 LOADER := $(wildcard abi loader)
 SHIM := shim $(patsubst %/,%,$(wildcard shim/*/))
@@ -23,7 +25,7 @@ known = $(foreach o,$(1),$(shell $(CC) -Werror $o -S -x c /dev/null -o /dev/null
 
 # initial-exec: a preloaded library has its thread-local storage from the start, and need not ask the loader for it.
 OUR_CFLAGS := -std=gnu11 -fPIC -fvisibility=hidden -ftls-model=initial-exec -Wall -Wextra -Wshadow -Wstrict-prototypes \
-              -Wmissing-prototypes -D_GNU_SOURCE -I. $(addprefix -I,$(LOADER) $(SHIM) $(TOOL) include) -MMD -MP
+              -Wmissing-prototypes -D_GNU_SOURCE -DNCR_VERSION='"$(VERSION)"' -I. $(addprefix -I,$(LOADER) $(SHIM) $(TOOL) include) -MMD -MP
 
 # The same sources give the same bytes in every folder.
 OUR_CFLAGS += $(if $(word 2,$(CURDIR)),,$(call known,-ffile-prefix-map=$(CURDIR)=.))
@@ -53,11 +55,11 @@ run = $(if $(filter 0,$(V)),@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,pr
 
 all: $(BUILD)/libnccl_redirect.so $(BUILD)/librccl_redirect.so $(BUILD)/nccl-redirect ## Build the preload libraries and the tool (needs a C compiler and make)
 
-$(BUILD)/%.o: %.c Makefile
+$(BUILD)/%.o: %.c Makefile VERSION
 	$(call run,CC) $(CC) $(OUR_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
-$(BUILD)/%.o: %.S Makefile
+$(BUILD)/%.o: %.S Makefile VERSION
 	$(call run,AS) $(CC) $(OUR_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
-$(BUILD)/%-rccl.o: %.c Makefile
+$(BUILD)/%-rccl.o: %.c Makefile VERSION
 	$(call run,CC) $(CC) $(OUR_CFLAGS) -DNCR_FOR_RCCL $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 $(BUILD)/%.a:
 	$(call run,AR) rm -f $@ && $(AR) rcs $@ $^
@@ -150,7 +152,7 @@ TO_INSTALL = $(foreach l,$(BOTH),644:$(BUILD)/$l:$(OWN)/$l link:$l:$(OWN)/lib$l)
 install: all $(if $(filter x86_64,$(CPU)),$(BUILD)/stub-32.so) ## Install under DESTDIR and PREFIX (/usr/local)
 	@scripts/install --check-prefix '$(PREFIX)'
 	@pc=$$(mktemp) && trap 'rm -f $$pc' EXIT && sed -e 's|@PREFIX@|$(PREFIX)|' \
-	    -e "s|@VERSION@|$$(awk -F '"' '/define NCR_VERSION / {print $$2}' loader/loader.h)|" scripts/nccl-redirect.pc.in >$$pc && \
+	    -e 's|@VERSION@|$(VERSION)|' scripts/nccl-redirect.pc.in >$$pc && \
 	    scripts/install "$(DESTDIR)$(PREFIX)" $(TO_INSTALL) 644:$$pc:share/pkgconfig/nccl-redirect.pc
 	@preload=$$($(if $(DESTDIR),false,env -u LD_PRELOAD $(PREFIX)/bin/nccl-redirect env --format sh) 2>/dev/null | \
 	     sed -n 's/^export LD_PRELOAD=//p'); printf '%s\n' \

@@ -19,7 +19,6 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-#define NCR_VERSION "0.1.0"
 #define NCR_PRINTF(text, first) __attribute__((format(printf, text, first)))
 
 /* ---- text.c: a string that grows; on lack of memory it stops growing and stays valid ---- */
