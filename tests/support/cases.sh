@@ -1,6 +1,6 @@
 # For tests that are scripts: a case is a function that ends with `false` (or any command that fails) when it is not as
-# it should be. Sourced; NCR_BUILD is the build folder. `scratch` is a fresh folder, removed at the end. shellcheck
-# shell=bash disable=SC2034 # the variables are for the tests
+# it should be. Sourced; NCR_BUILD is the build folder. `scratch` is a fresh folder, removed at the end.
+# shellcheck shell=bash disable=SC2034 # the variables are for the tests
 : "${NCR_BUILD:?run the tests by make check or tests/run}"
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 shim=$NCR_BUILD/libnccl_redirect.so

@@ -1,6 +1,6 @@
 # Root file systems without a container engine: bubblewrap gives a program a read-only root, a process table in which it
-# is PID 1, and another user. Sourced after cases.sh. shellcheck shell=bash disable=SC2154,SC2034 # scratch, root and
-# NCR_BUILD are of cases.sh; the variables are for the tests
+# is PID 1, and another user. Sourced after cases.sh.
+# shellcheck shell=bash disable=SC2154,SC2034 # scratch, root and NCR_BUILD are of cases.sh; the variables are for the tests
 entrypoint=$root/scripts/container-entrypoint
 installed=$scratch/installed # what an image holds: the folder that make install makes
 wanted_nccl=$NCR_BUILD/nccl/cu11-2.14.3/lib/libnccl.so.2

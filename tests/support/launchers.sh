@@ -1,7 +1,7 @@
 # Two ranks of an unmodified NCCL program under a real launcher. The NCCL over host memory is chosen by its path; who
 # loses the preload gets the real one that LD_LIBRARY_PATH names, says another version and cannot add up without a GPU.
-# Sourced after cases.sh. shellcheck shell=bash disable=SC2154,SC2034 # scratch and NCR_BUILD are of cases.sh; the
-# variables are for the tests
+# Sourced after cases.sh.
+# shellcheck shell=bash disable=SC2154,SC2034 # scratch and NCR_BUILD are of cases.sh; the variables are for the tests
 ranks=$NCR_BUILD/tests/programs/linked_ranks
 tool=$NCR_BUILD/nccl-redirect
 chosen=$NCR_BUILD/hostmem/plain/libnccl.so.2
