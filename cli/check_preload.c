@@ -102,6 +102,6 @@ void check_variables(struct doctor *doctor) {
     check_log_file(doctor);
     if (doctor->count == before)
         report(doctor, FINE, "variables", NULL, "%s%s%s", config->decided_by,
-               strcmp(config->decided_by, "the default") == 0 ? " holds: auto (torch, then system)" : " decides",
+               strcmp(config->decided_by, "the default") == 0 ? " holds: auto (torch, program, system)" : " decides",
                config->require_text ? formatted(", within %s", config->require_text) : "");
 }

@@ -205,6 +205,7 @@ struct decision {
     struct considered *chosen; /* or NULL */
     const char *notes;
     const char *torch; /* the folder with torch's libraries, if the search came by one, or NULL */
+    int answered;      /* by the candidate that was opened last: its own code for its version */
 };
 
 void decide(struct decision *decision, const struct ncr_config *config, const struct ncr_subject *subject);

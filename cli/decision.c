@@ -1,13 +1,8 @@
-/* Every candidate in the order of trial, judged by the loader's own code, and the one that the shim would open. */
+/* What the preload's own loop over the candidates sees, and the one that the preload would open. */
 #include "cli.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-struct deciding {
-    struct decision *decision;
-    struct ncr_seen seen;
-};
 
 static void read_version(struct considered *one) {
     char text[NCR_VERSION_TEXT] = "";
@@ -19,66 +14,61 @@ static void read_version(struct considered *one) {
     ncr_elf_close(&elf);
 }
 
-/* torch's own library takes a second to open and needs all of CUDA: the program that imports torch opens it anyway. */
-static bool worth_a_trial(const char *path) {
-    return strncmp(ncr_basename(path), "libtorch", 8) != 0;
-}
-
-static void try_first(struct considered *one) {
+/*
+ * Opened in a child. Not torch's own library, which takes a second and needs all of CUDA: the program that imports torch
+ * opens it anyway.
+ */
+static bool open_in_child(void *arg, const struct ncr_considered *one, struct ncr_text *reason) {
     struct trial trial = {.opened = true};
-    if (worth_a_trial(one->candidate.path))
-        try_open(one->candidate.path, "ncclGetVersion", &trial);
-    if (trial.opened) {
-        one->chosen = true;
-        one->version = trial.version ? ncr_version_from_nccl(trial.version) : one->version;
-    } else {
-        one->outcome = NCR_REFUSED;
-        one->why = formatted("cannot be opened (%s)", trial.error);
-    }
+    if (strncmp(ncr_basename(one->candidate->path), "libtorch", 8) != 0)
+        try_open(one->candidate->path, "ncclGetVersion", &trial);
+    ((struct decision *)arg)->answered = trial.version;
+    if (!trial.opened)
+        ncr_text_add(reason, "cannot be opened (%s)", trial.error);
+    return trial.opened;
 }
 
-static bool consider(void *arg, const struct ncr_candidate *candidate) {
-    struct deciding *deciding = arg;
-    struct decision *decision = deciding->decision;
-    struct ncr_verdict verdict;
-    struct considered one = {.candidate = {.method = candidate->method,
-                                           .origin = formatted("%s", candidate->origin),
-                                           .path = formatted("%s", candidate->path)}};
-    one.outcome = ncr_consider(&deciding->seen, candidate, &decision->config, &verdict);
-    one.why = verdict.refusal ? formatted("%s", verdict.refusal) : NULL;
-    one.rccl = verdict.rccl;
+static void remember(void *arg, const struct ncr_considered *seen) {
+    struct decision *decision = arg;
+    struct considered one = {
+        .candidate = {.method = seen->candidate->method,
+                      .origin = formatted("%s", seen->candidate->origin),
+                      .path = formatted("%s", seen->candidate->path)},
+        .outcome = seen->outcome,
+        .chosen = seen->outcome == NCR_OPENED,
+        .rccl = seen->validation->rccl,
+        .why = seen->outcome == NCR_REFUSED ? formatted("%s", seen->validation->refusal) : NULL,
+    };
     if (one.outcome != NCR_ABSENT)
-        one.real_path = realpath(candidate->path, NULL);
-    if (one.outcome == NCR_FIT) {
+        one.real_path = realpath(one.candidate.path, NULL);
+    if (one.chosen || one.outcome == NCR_FIT)
         read_version(&one);
-        bool first = true;
-        for (unsigned i = 0; i < decision->count; i++)
-            first &= !decision->list[i].chosen;
-        if (first)
-            try_first(&one);
-    }
-    ncr_verdict_free(&verdict);
+    if (one.chosen && decision->answered)
+        one.version = ncr_version_from_nccl(decision->answered);
     decision->list = list_grow(decision->list, decision->count, sizeof *decision->list);
     decision->list[decision->count++] = one;
-    return false;
 }
 
-/** Decide as the shim in `subject` would. `config` is read already; it may have been changed since. */
+/** Decide as the preload in `subject` would, by its loop. `config` is read already; it may have been changed since. */
 void decide(struct decision *decision, const struct ncr_config *config, const struct ncr_subject *subject) {
     static const struct ncr_subject any;
     *decision = (struct decision){.config = *config, .notes = ""};
-    struct deciding deciding = {.decision = decision};
-    struct ncr_search search = {
-        .config = config, .subject = subject ? subject : &any, .visit = consider, .arg = &deciding};
-    if (config->choice != NCR_CHOOSE_NOTHING)
-        ncr_candidates(&search);
+    struct ncr_selection selection = {
+        .search = {.config = config, .subject = subject ? subject : &any},
+        .open = open_in_child,
+        .observe = remember,
+        .arg = decision,
+        .all = true,
+    };
+    ncr_select(&selection);
     for (unsigned i = 0; i < decision->count; i++)
         if (decision->list[i].chosen)
             decision->chosen = &decision->list[i];
-    if (search.torch.length)
-        decision->torch = search.torch.data;
-    if (search.notes.length)
-        decision->notes = formatted("%s", search.notes.data + 2);
+    if (selection.search.torch.length)
+        decision->torch = formatted("%s", selection.search.torch.data);
+    if (selection.search.notes.length)
+        decision->notes = formatted("%s", selection.search.notes.data + 2);
+    ncr_selection_free(&selection);
 }
 
 /** The exit code that a decision stands for. */
@@ -146,6 +136,9 @@ const char *decision_cure(const struct decision *decision) {
         return "install NCCL (libnccl2), load its module, put its folder into LD_LIBRARY_PATH, or "
                "name the file: --use "
                "/path/libnccl.so.2; `nccl-redirect list` shows what this machine has";
+    case NCR_CHOOSE_PROGRAM:
+        return "choose another method: --use system, or name the file: --use /path/libnccl.so.2; `nccl-redirect list` "
+               "shows what this machine has";
     case NCR_CHOOSE_PATH:
         return "name another file; `nccl-redirect list` shows what this machine has";
     case NCR_CHOOSE_AUTO:
@@ -159,8 +152,8 @@ const char *decision_cure(const struct decision *decision) {
 
 /** One word for a candidate. */
 const char *outcome_word(const struct considered *one) {
-    static const char *const words[] = {"absent", "same", "refused", "usable"};
-    return one->chosen ? "chosen" : words[one->outcome];
+    static const char *const words[] = {"absent", "same", "refused", "usable", "chosen"};
+    return words[one->outcome];
 }
 
 struct json *considered_json(const struct considered *one) {

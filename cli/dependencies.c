@@ -19,38 +19,12 @@ static bool is_of_libc(const char *name) {
     return false;
 }
 
-struct lookup {
-    const char *name;
-    const char *object_path; /* for $ORIGIN */
-    const char *found;
-};
-
-static bool try_folder(void *arg, const char *origin, const char *folder) {
-    struct lookup *lookup = arg;
-    (void)origin;
-    char *expanded = ncr_expand_origin(folder, lookup->object_path);
-    const char *path = formatted("%s/%s", expanded ? expanded : folder, lookup->name);
-    if (ncr_file_exists(path))
-        lookup->found = path;
-    return lookup->found != NULL;
-}
-
-static bool take_cached(void *arg, const char *origin, const char *path) {
-    (void)origin;
-    ((struct lookup *)arg)->found = formatted("%s", path);
-    return true;
-}
-
 static const char *locate(const char *name, const char *object_path, const struct elf_info *info) {
-    struct lookup lookup = {name, object_path, NULL};
+    const struct ncr_asker asker = {object_path, info->runpath ? NULL : info->rpath, info->runpath, NULL};
+    struct ncr_ld_hit hit;
     if (strchr(name, '/'))
         return ncr_file_exists(name) ? formatted("%s", name) : NULL;
-    if ((!info->runpath && ncr_split_path(info->rpath, "RPATH", try_folder, &lookup)) ||
-        ncr_split_path(ncr_environment("LD_LIBRARY_PATH"), "LD_LIBRARY_PATH", try_folder, &lookup) ||
-        ncr_split_path(info->runpath, "RUNPATH", try_folder, &lookup) || ncr_ldcache(name, take_cached, &lookup) ||
-        ncr_split_path("/lib64:/usr/lib64:/lib:/usr/lib", "default", try_folder, &lookup))
-        return lookup.found;
-    return NULL;
+    return ncr_ld_search(name, &asker, NCR_LD_ALL, &hit) ? hit.path : NULL;
 }
 
 struct walk {
@@ -60,10 +34,15 @@ struct walk {
 };
 
 static void add(struct walk *walk, const char *path, const struct elf_info *info) {
-    struct ncr_object object = {
-        .path = path, .soname = info->soname, .runpath = info->runpath ? info->runpath : info->rpath};
+    struct ncr_object object = {.path = path,
+                                .soname = info->soname,
+                                .rpath = info->runpath ? NULL : info->rpath,
+                                .runpath = info->runpath,
+                                .needed = info->needed.list,
+                                .needed_count = info->needed.count};
     for (unsigned i = 0; i < info->needed.count; i++)
-        object.needs_nccl |= ncr_is_nccl_name(info->needed.list[i]);
+        if (!object.needs_nccl && ncr_is_nccl_name(info->needed.list[i]))
+            object.needs_nccl = info->needed.list[i];
     object.is_nccl = ncr_is_nccl_name(path) || (info->soname && ncr_is_nccl_name(info->soname));
     walk->objects = list_grow(walk->objects, walk->count, sizeof *walk->objects);
     walk->objects[walk->count++] = object;

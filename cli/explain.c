@@ -22,11 +22,14 @@ static const char *subject_text(const struct command *command) {
 static const char *order_text(const struct ncr_config *config) {
     switch (config->choice) {
     case NCR_CHOOSE_AUTO:
-        return "torch, then system, then the file that the program itself opens";
+        return "torch, then what the program itself asks for, then system";
     case NCR_CHOOSE_TORCH:
         return config->fallback ? "torch, then system" : "torch only (strict)";
     case NCR_CHOOSE_SYSTEM:
         return "system only";
+    case NCR_CHOOSE_PROGRAM:
+        return config->fallback ? "what the program itself asks for, then system"
+                                : "what the program asks for (strict)";
     case NCR_CHOOSE_PATH:
         return "this file only";
     case NCR_CHOOSE_NOTHING:

@@ -19,22 +19,38 @@ bool ncr_offer(struct ncr_search *search, enum ncr_method method, const char *or
     return search->visit(search->arg, &candidate);
 }
 
-/** Visit the candidates of the configured choice in order. Returns whether the visitor stopped. */
-bool ncr_candidates(struct ncr_search *search) {
+static bool visit_methods(struct ncr_search *search) {
     const struct ncr_config *config = search->config;
     switch (config->choice) {
     case NCR_CHOOSE_AUTO:
-        return ncr_torch(search) || ncr_system(search) || ncr_program(search);
+        return ncr_torch(search) || ncr_program(search) || ncr_system(search);
     case NCR_CHOOSE_TORCH:
         return ncr_torch(search) || (config->fallback && ncr_system(search));
     case NCR_CHOOSE_SYSTEM:
         return ncr_system(search);
+    case NCR_CHOOSE_PROGRAM:
+        return ncr_program(search) || (config->fallback && ncr_system(search));
     case NCR_CHOOSE_PATH:
         return ncr_offer(search, NCR_BY_PATH, config->additional ? config->decided_by : "NCCL_REDIRECT", config->path);
     case NCR_CHOOSE_NOTHING:
         break;
     }
     return false;
+}
+
+/** Visit the candidates of the configured choice in order. Returns whether the visitor stopped. */
+bool ncr_candidates(struct ncr_search *search) {
+    if (search->config->choice != NCR_CHOOSE_PATH) {
+        ncr_search_objects(search);
+        ncr_search_vendor(search);
+    }
+    return visit_methods(search);
+}
+
+void ncr_search_free(struct ncr_search *search) {
+    ncr_text_free(&search->notes);
+    ncr_text_free(&search->torch);
+    ncr_search_free_objects(search);
 }
 
 /* ---- the loop ---- */
@@ -66,6 +82,22 @@ static void note_absence(struct ncr_selection *selection, struct ncr_considered 
     one->outcome = NCR_REFUSED;
 }
 
+/* One that was built for the other vendor's GPUs; what the user named is his own affair. */
+static bool is_of_other_vendor(const struct ncr_selection *selection, const struct ncr_considered *one) {
+    enum ncr_vendor wanted = one->candidate->vendor ? one->candidate->vendor : selection->search.vendor;
+    return wanted && !is_named(selection, one->candidate) && (wanted == NCR_AMD) != one->validation->rccl;
+}
+
+static void refuse_vendor(struct ncr_selection *selection, struct ncr_considered *one) {
+    const struct ncr_object *shown_by = selection->search.vendor_shown_by;
+    const char *file = one->candidate->vendor || !shown_by ? NULL : *shown_by->path ? shown_by->path : "the program";
+    bool rccl = one->validation->rccl;
+    one->outcome = NCR_REFUSED;
+    one->validation->refusal =
+        file ? ncr_path("is %s's, but %s is built for %s", rccl ? "AMD" : "NVIDIA", file, rccl ? "CUDA" : "ROCm")
+             : ncr_path("is %s's, but this torch is built for %s", rccl ? "AMD" : "NVIDIA", rccl ? "CUDA" : "ROCm");
+}
+
 static void open_accepted(struct ncr_selection *selection, struct ncr_considered *one) {
     struct ncr_text reason = {0};
     bool opened = !selection->open || selection->open(selection->arg, one, &reason);
@@ -83,6 +115,8 @@ static bool consider(void *arg, const struct ncr_candidate *candidate) {
     one.outcome = ncr_consider(&selection->seen, candidate, selection->search.config, &validation);
     if (one.outcome == NCR_ABSENT)
         note_absence(selection, &one);
+    if (one.outcome == NCR_FIT && is_of_other_vendor(selection, &one))
+        refuse_vendor(selection, &one);
     if (one.outcome == NCR_FIT && !selection->opened)
         open_accepted(selection, &one);
     if (one.outcome == NCR_REFUSED)
@@ -124,8 +158,7 @@ void ncr_selection_failure_of(const struct ncr_selection *selection, enum ncr_me
 }
 
 void ncr_selection_free(struct ncr_selection *selection) {
-    ncr_text_free(&selection->search.notes);
-    ncr_text_free(&selection->search.torch);
+    ncr_search_free(&selection->search);
     ncr_text_free(&selection->refused);
     ncr_text_free(&selection->absent);
     for (int i = 0; i < NCR_METHODS; i++)

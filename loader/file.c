@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static unsigned calls; /* written under the binding lock, read by tests and by the debug log */
+static _Atomic unsigned calls; /* threads may search at once; read by tests and by the debug log */
 
 /** How many file system calls the loader has made in this process; closing is not counted, it asks no server. */
 unsigned ncr_file_calls(void) {
@@ -189,6 +189,28 @@ char *ncr_file_newest(const char *path, const char *prefix) {
     }
     closedir(folder);
     return newest;
+}
+
+/**
+ * The first file FOLDER/ENTRY`inside` that exists, for the entries whose name has `part` in it, as a fresh string; or
+ * NULL.
+ */
+char *ncr_file_among(const char *path, const char *part, const char *inside) {
+    char *found = NULL;
+    calls++;
+    DIR *folder = opendir(path);
+    if (!folder)
+        return NULL;
+    calls += 3; /* fstat, and getdents until it returns nothing */
+    for (struct dirent *entry; !found && (entry = readdir(folder));) {
+        char *candidate = strstr(entry->d_name, part) ? ncr_path("%s/%s%s", path, entry->d_name, inside) : NULL;
+        if (candidate && ncr_file_exists(candidate))
+            found = candidate;
+        else
+            free(candidate);
+    }
+    closedir(folder);
+    return found;
 }
 
 /** printf into a fresh string for free(); NULL on lack of memory. */

@@ -1,20 +1,30 @@
-/* Lists of folders as the dynamic loader reads them: separated by colons, with $ORIGIN inside. */
+/* Lists of folders as the dynamic loader reads them: separated by colons, with $ORIGIN and its like inside. */
 #include "loader.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 
-/** Visit each folder of a list such as PATH or LD_LIBRARY_PATH (`list` may be NULL); an empty one is the current. */
-bool ncr_split_path(const char *list, const char *origin, ncr_folder_visitor *visit, void *arg) {
+static bool split(const char *list, const char *separators, const char *origin, ncr_folder_visitor *visit, void *arg) {
     bool stop = false;
     while (list && !stop) {
-        size_t length = strcspn(list, ":");
+        size_t length = strcspn(list, separators);
         char *folder = length ? strndup(list, length) : strdup(".");
         stop = folder && visit(arg, origin, folder);
         free(folder);
         list = list[length] ? list + length + 1 : NULL;
     }
     return stop;
+}
+
+/** Visit each folder of a list such as PATH or RUNPATH (`list` may be NULL); an empty one is the current. */
+bool ncr_split_path(const char *list, const char *origin, ncr_folder_visitor *visit, void *arg) {
+    return split(list, ":", origin, visit, arg);
+}
+
+/** The same for LD_LIBRARY_PATH, where a semicolon separates too. */
+bool ncr_split_library_path(const char *list, const char *origin, ncr_folder_visitor *visit, void *arg) {
+    return split(list, ":;", origin, visit, arg);
 }
 
 struct absolute {
@@ -33,18 +43,64 @@ bool ncr_split_absolute(const char *list, const char *origin, ncr_folder_visitor
     return ncr_split_path(list, origin, visit_absolute, &absolute);
 }
 
-/** Put the folder of `object_path` in the place of $ORIGIN or ${ORIGIN}; a fresh string. */
-char *ncr_expand_origin(const char *folder, const char *object_path) {
-    static const char *const tokens[] = {"$ORIGIN", "${ORIGIN}"};
-    for (int i = 0; i < 2; i++) {
-        const char *token = strstr(folder, tokens[i]);
-        if (!token)
+/* What stands for $LIB: Debian's loader says lib/TRIPLET, Red Hat's lib64, Arch's lib. Told by the one that is there. */
+static const char *lib_token(void) {
+#if defined(__x86_64__)
+    static const char triplet[] = "lib/x86_64-linux-gnu";
+    bool multiarch = ncr_file_exists("/lib/x86_64-linux-gnu/libc.so.6");
+    bool lib64 = !multiarch && ncr_file_exists("/lib64/libc.so.6");
+#elif defined(__aarch64__)
+    static const char triplet[] = "lib/aarch64-linux-gnu";
+    bool multiarch = ncr_file_exists("/lib/aarch64-linux-gnu/libc.so.6");
+    bool lib64 = !multiarch && ncr_file_exists("/lib64/libc.so.6");
+#endif
+    return multiarch ? triplet : lib64 ? "lib64" : "lib";
+}
+
+/* What stands for a token, as a fresh string, or NULL. */
+static char *token_value(const char *name, const char *object_path) {
+    if (strcmp(name, "ORIGIN") == 0)
+        return object_path ? ncr_parent(object_path, 1) : NULL;
+    if (strcmp(name, "LIB") == 0)
+        return strdup(lib_token());
+    const char *platform = (const char *)getauxval(AT_PLATFORM);
+    return strdup(platform ? platform : "");
+}
+
+/* The length of the token that `at`, a dollar, begins, with or without braces; 0 if there is none. */
+static size_t token_at(const char *at, const char **name) {
+    static const char *const names[] = {"ORIGIN", "LIB", "PLATFORM"};
+    bool braces = at[1] == '{';
+    for (int i = 0; i < 3; i++) {
+        size_t length = strlen(names[i]);
+        if (strncmp(at + 1 + braces, names[i], length) != 0 || (braces && at[2 + length] != '}'))
             continue;
-        char *origin = ncr_parent(object_path, 1);
-        char *expanded =
-            origin ? ncr_path("%.*s%s%s", (int)(token - folder), folder, origin, token + strlen(tokens[i])) : NULL;
-        free(origin);
-        return expanded;
+        *name = names[i];
+        return 1 + length + 2 * (size_t)braces;
     }
-    return strdup(folder);
+    return 0;
+}
+
+/**
+ * Put the folder of `object_path` in the place of $ORIGIN, and the system's words for $LIB and $PLATFORM (each also in
+ * braces); a fresh string, or NULL.
+ */
+char *ncr_expand_tokens(const char *folder, const char *object_path) {
+    struct ncr_text text = {0};
+    bool good = true;
+    while (*folder && good) {
+        const char *name;
+        size_t plain = strcspn(folder, "$"), length = folder[plain] ? token_at(folder + plain, &name) : 0;
+        plain += folder[plain] && !length; /* a dollar that begins no token */
+        ncr_text_add(&text, "%.*s", (int)plain, folder);
+        folder += plain + length;
+        char *value = length ? token_value(name, object_path) : NULL;
+        good = !length || value;
+        ncr_text_add(&text, "%s", value ? value : "");
+        free(value);
+    }
+    if (good && text.data)
+        return text.data;
+    ncr_text_free(&text);
+    return NULL;
 }

@@ -1,7 +1,8 @@
 /*
- * Where the dynamic loader looks for a library by its bare name (ld.so(8)): LD_LIBRARY_PATH, /etc/ld.so.cache, the
- * default folders. It also takes relative folders of LD_LIBRARY_PATH; here they are left out, since nothing is opened
- * from the current folder.
+ * How the dynamic loader finds a library by its bare name (ld.so(8), glibc's elf/dl-load.c): DT_RPATH of the object that
+ * needs it and of those that loaded it, LD_LIBRARY_PATH, DT_RUNPATH of that object, /etc/ld.so.cache, the default
+ * folders. It also takes relative folders; here they are left out, since nothing is opened from the current folder.
+ * Builds for special CPU levels (glibc-hwcaps) are left out too: nobody has a NCCL there.
  */
 #include "loader.h"
 
@@ -19,33 +20,76 @@
 
 struct lookup {
     const char *name;
-    char *found;
+    const char *object_path; /* for $ORIGIN */
+    struct ncr_ld_hit *hit;
+    enum ncr_ld_part part;
 };
+
+/* RPATHs are full of "$ORIGIN/../..", which nobody wants to read in a message. Owns `path`. */
+static char *without_dots(char *path) {
+    char *folder = strstr(path, "/../") ? ncr_parent(path, 1) : NULL, *real = folder ? ncr_file_real(folder) : NULL;
+    char *plain = real ? ncr_path("%s/%s", real, ncr_basename(path)) : NULL;
+    if (plain)
+        free(path);
+    free(real);
+    free(folder);
+    return plain ? plain : path;
+}
 
 static bool look_in(void *arg, const char *origin, const char *folder) {
     struct lookup *lookup = arg;
-    (void)origin;
-    char *path = ncr_path("%s/%s", folder, lookup->name);
-    if (path && ncr_file_exists(path)) {
-        lookup->found = path;
-        return true;
-    }
-    free(path);
-    return false;
+    char *expanded = strchr(folder, '$') ? ncr_expand_tokens(folder, lookup->object_path) : strdup(folder);
+    char *path = expanded && *expanded == '/' ? ncr_path("%s/%s", expanded, lookup->name) : NULL;
+    bool found = path && ncr_file_exists(path);
+    free(expanded);
+    if (found)
+        *lookup->hit = (struct ncr_ld_hit){without_dots(path), origin, lookup->part};
+    else
+        free(path);
+    return found;
 }
 
 static bool take_cached(void *arg, const char *origin, const char *path) {
     struct lookup *lookup = arg;
-    (void)origin;
-    lookup->found = *path == '/' && ncr_file_exists(path) ? strdup(path) : NULL;
-    return lookup->found != NULL;
+    bool found = *path == '/' && ncr_file_exists(path);
+    if (found)
+        *lookup->hit = (struct ncr_ld_hit){strdup(path), origin, NCR_LD_CACHE};
+    return found;
 }
 
-/** The absolute path of the first file that the loader finds for a bare name, as a fresh string, or NULL. */
-char *ncr_ld_find(const char *name) {
-    struct lookup lookup = {name, NULL};
-    if (!ncr_split_absolute(ncr_environment("LD_LIBRARY_PATH"), "LD_LIBRARY_PATH", look_in, &lookup) &&
-        !ncr_ldcache(name, take_cached, &lookup))
-        ncr_split_absolute(DEFAULT_FOLDERS, "the default folders", look_in, &lookup);
-    return lookup.found;
+static bool look_in_list(struct lookup *lookup, const char *list, const char *object_path, enum ncr_ld_part part) {
+    static const char *const origins[] = {"",        "RPATH", "LD_LIBRARY_PATH",
+                                          "RUNPATH", "",      "the loader's default folders"};
+    lookup->object_path = object_path;
+    lookup->part = part;
+    return part == NCR_LD_LIBRARY_PATH ? ncr_split_library_path(list, origins[part], look_in, lookup)
+                                       : ncr_split_path(list, origins[part], look_in, lookup);
+}
+
+static bool look_in_rpaths(struct lookup *lookup, const struct ncr_asker *asker) {
+    if (asker->runpath) /* the loader then looks into no RPATH, that of its loaders neither */
+        return false;
+    for (; asker; asker = asker->loader)
+        if (look_in_list(lookup, asker->rpath, asker->path, NCR_LD_RPATH))
+            return true;
+    return false;
+}
+
+/**
+ * The first file that the loader finds for a bare name that `asker` needs, in the given parts of its search
+ * (1 << NCR_LD_… each). True with `hit`, whose path is absolute and for free().
+ */
+bool ncr_ld_search(const char *name, const struct ncr_asker *asker, unsigned parts, struct ncr_ld_hit *hit) {
+    static const struct ncr_asker nobody;
+    struct lookup lookup = {.name = name, .hit = hit};
+    const struct ncr_asker *program = asker = asker ? asker : &nobody;
+    while (program->loader)
+        program = program->loader;
+    *hit = (struct ncr_ld_hit){NULL, NULL, NCR_LD_NOWHERE};
+    return (parts & 1 << NCR_LD_RPATH && look_in_rpaths(&lookup, asker)) ||
+           (parts & 1 << NCR_LD_LIBRARY_PATH &&
+            look_in_list(&lookup, ncr_environment("LD_LIBRARY_PATH"), program->path, NCR_LD_LIBRARY_PATH)) ||
+           (parts & 1 << NCR_LD_RUNPATH && look_in_list(&lookup, asker->runpath, asker->path, NCR_LD_RUNPATH)) ||
+           (parts & 1 << NCR_LD_CACHE && ncr_ldcache(name, take_cached, &lookup)) ||
+           (parts & 1 << NCR_LD_DEFAULT && look_in_list(&lookup, DEFAULT_FOLDERS, NULL, NCR_LD_DEFAULT));
 }

@@ -51,7 +51,14 @@ void ncr_variables_free(struct ncr_variables *variables);
 
 /* ---- choice.c: what a value may name ---- */
 
-enum ncr_choice { NCR_CHOOSE_AUTO, NCR_CHOOSE_TORCH, NCR_CHOOSE_SYSTEM, NCR_CHOOSE_PATH, NCR_CHOOSE_NOTHING };
+enum ncr_choice {
+    NCR_CHOOSE_AUTO,
+    NCR_CHOOSE_TORCH,
+    NCR_CHOOSE_SYSTEM,
+    NCR_CHOOSE_PROGRAM,
+    NCR_CHOOSE_PATH,
+    NCR_CHOOSE_NOTHING
+};
 
 extern const char ncr_choice_values[]; /* for messages; without "auto" */
 bool ncr_choice_read(const char *text, enum ncr_choice *choice);
@@ -139,6 +146,7 @@ char *ncr_file_link(const char *path);
 char *ncr_file_real(const char *path);
 char *ncr_file_absolute(const char *path, const char *folder);
 char *ncr_file_newest(const char *path, const char *prefix);
+char *ncr_file_among(const char *path, const char *part, const char *inside);
 char *ncr_path(const char *format, ...) NCR_PRINTF(1, 2);
 char *ncr_parent(const char *path, unsigned levels);
 const char *ncr_basename(const char *path);
@@ -191,6 +199,16 @@ bool ncr_elf_load_symbols(struct ncr_elf *elf);
 const char *ncr_elf_next_export(const struct ncr_elf *elf, size_t *at);
 char *ncr_elf_soname(const char *path);
 
+/* ---- elf_links.c ---- */
+
+struct ncr_links {
+    char *nccl; /* the first DT_NEEDED that names one */
+    char *rpath, *runpath;
+};
+
+void ncr_elf_links(struct ncr_elf *elf, struct ncr_links *links);
+void ncr_links_free(struct ncr_links *links);
+
 /* ---- elf_version.c ---- */
 
 /* So much of a file's constant data is searched: libtorch_cuda.so has 100 MB, no NCCL more than a tenth of that. */
@@ -205,16 +223,23 @@ int ncr_elf_nccl_version(struct ncr_elf *elf, char text[NCR_VERSION_TEXT]);
 struct ncr_object {
     const char *path; /* "" for the program itself */
     const char *soname;
-    const char *runpath; /* DT_RUNPATH, else DT_RPATH, or NULL */
-    bool needs_nccl;     /* has a DT_NEEDED on a NCCL */
-    bool is_nccl;        /* by file name or SONAME */
-    uintptr_t start, end;
+    const char *rpath;      /* DT_RPATH, or NULL; counts only where there is no DT_RUNPATH */
+    const char *runpath;    /* DT_RUNPATH, or NULL */
+    const char *needs_nccl; /* the NCCL among its DT_NEEDED, or NULL */
+    bool is_nccl;           /* by file name or SONAME */
+    uintptr_t start, end;   /* 0 where it is not mapped */
+    const void *dynamic;    /* its dynamic section and the strings of it, where it is mapped */
+    const char *strings;
+    const char **needed; /* DT_NEEDED, where it is not mapped */
+    unsigned needed_count;
+    unsigned loader; /* in the list of a search: the place of the object that it was loaded by */
 };
 
 typedef bool ncr_object_visitor(void *arg, const struct ncr_object *object);
 
 bool ncr_objects(ncr_object_visitor *visit, void *arg);
 bool ncr_objects_need_nccl(void);
+bool ncr_object_needs(const struct ncr_object *object, const char *soname);
 bool ncr_is_nccl_name(const char *file_name);
 
 char *ncr_object_path(const void *address);
@@ -243,20 +268,20 @@ void ncr_subject_note_start(void);
 const char *ncr_subject_start_folder(void);
 char *ncr_subject_path(const struct ncr_subject *subject);
 void ncr_subject_names(const struct ncr_subject *subject, const char *names[2]);
-bool ncr_subject_objects(const struct ncr_subject *subject, ncr_object_visitor *visit, void *arg);
 
-/*
- * ---- candidates.c: the order of trial; torch.c, python.c, system.c, program.c: where each looks; folders.c,
- * ld_search.c, ldcache.c: how the dynamic loader does ----
- */
+/* ---- candidates.c: the order of trial ---- */
 
 enum ncr_method { NCR_BY_TORCH, NCR_BY_SYSTEM, NCR_BY_PROGRAM, NCR_BY_PATH, NCR_METHODS };
+
+/* Whose GPUs a process or a library is built for. */
+enum ncr_vendor { NCR_ANY_VENDOR, NCR_NVIDIA, NCR_AMD };
 
 struct ncr_candidate {
     enum ncr_method method;
     const char *origin; /* what led there: "LD_LIBRARY_PATH", "torch in VIRTUAL_ENV", … */
     const char *path;
-    const char *refusal; /* why it is none, where the search knows; else NULL */
+    enum ncr_vendor vendor; /* that of the torch that it is for */
+    const char *refusal;    /* why it is none, where the search knows; else NULL */
 };
 
 /* Returns true to stop the search. */
@@ -266,27 +291,99 @@ struct ncr_search {
     const struct ncr_config *config;
     const struct ncr_subject *subject;
     bool rccl_first;       /* the preload is the one for RCCL */
-    const char *requested; /* the file that the program tried to open, or NULL */
+    const char *requested; /* the file that the program tries to open, or NULL */
+    const void *caller;    /* an address in the object that does, or NULL */
     ncr_visitor *visit;
     void *arg;
     struct ncr_text notes; /* what a method could not find, one clause per method */
     struct ncr_text torch; /* the folder with the libraries of the first torch that was found */
+    /* of asker.c */
+    struct ncr_object *objects; /* what matters of the objects that the subject maps; the program first */
+    unsigned object_count;
+    char *program; /* the file that the subject runs */
+    enum ncr_vendor vendor;
+    const struct ncr_object *vendor_shown_by;
+    bool system_done; /* its candidates have been visited */
 };
 
 bool ncr_candidates(struct ncr_search *search);
-bool ncr_torch(struct ncr_search *search);
-bool ncr_system(struct ncr_search *search);
-bool ncr_program(struct ncr_search *search);
+void ncr_search_free(struct ncr_search *search);
 bool ncr_offer(struct ncr_search *search, enum ncr_method method, const char *origin, const char *path);
 const char *ncr_method_name(enum ncr_method method);
 
+/* ---- torch.c, torch_nccl.c, system.c, program.c: where each method looks ---- */
+
+struct ncr_torch {
+    const char *folder; /* with its libraries */
+    char *site;         /* the package folder that it lies in, or NULL for a libtorch */
+    const char *origin;
+    const struct ncr_object *mapped; /* its library for GPUs, or NULL */
+};
+
+bool ncr_torch(struct ncr_search *search);
+bool ncr_torch_nccl(struct ncr_search *search, const struct ncr_torch *torch, bool *gpu);
+bool ncr_is_wheel_path(const char *path);
+bool ncr_system(struct ncr_search *search);
+char *ncr_system_path(const struct ncr_config *config);
+bool ncr_program(struct ncr_search *search);
+
+/* ---- python.c, folders.c: lists of folders ---- */
+
 typedef bool ncr_folder_visitor(void *arg, const char *origin, const char *folder);
 bool ncr_python_folders(const struct ncr_subject *subject, ncr_folder_visitor *visit, void *arg);
+bool ncr_environment_folders(const char *prefix, ncr_folder_visitor *visit, void *arg);
 bool ncr_split_path(const char *list, const char *origin, ncr_folder_visitor *visit, void *arg);
+bool ncr_split_library_path(const char *list, const char *origin, ncr_folder_visitor *visit, void *arg);
 bool ncr_split_absolute(const char *list, const char *origin, ncr_folder_visitor *visit, void *arg);
-char *ncr_expand_origin(const char *folder, const char *object_path);
+char *ncr_expand_tokens(const char *folder, const char *object_path);
+
+/* ---- ld_search.c, ldcache.c: as the dynamic loader looks ---- */
+
+struct ncr_asker {
+    const char *path; /* for $ORIGIN */
+    const char *rpath, *runpath;
+    const struct ncr_asker *loader; /* what loaded it; the last one is the program */
+};
+
+enum ncr_ld_part {
+    NCR_LD_NOWHERE,
+    NCR_LD_RPATH,
+    NCR_LD_LIBRARY_PATH,
+    NCR_LD_RUNPATH,
+    NCR_LD_CACHE,
+    NCR_LD_DEFAULT,
+    NCR_LD_ALL =
+        1 << NCR_LD_RPATH | 1 << NCR_LD_LIBRARY_PATH | 1 << NCR_LD_RUNPATH | 1 << NCR_LD_CACHE | 1 << NCR_LD_DEFAULT
+};
+
+struct ncr_ld_hit {
+    char *path;
+    const char *origin;
+    enum ncr_ld_part part;
+};
+
+bool ncr_ld_search(const char *name, const struct ncr_asker *asker, unsigned parts, struct ncr_ld_hit *hit);
 bool ncr_ldcache(const char *soname, ncr_folder_visitor *visit, void *arg);
-char *ncr_ld_find(const char *name);
+
+/* ---- asker.c: who needs a NCCL ---- */
+
+#define NCR_MOST_LOADERS 16
+
+struct ncr_asking {
+    struct ncr_asker chain[NCR_MOST_LOADERS]; /* each one's loader is the next */
+};
+
+void ncr_search_objects(struct ncr_search *search);
+void ncr_search_free_objects(struct ncr_search *search);
+const char *ncr_search_program(struct ncr_search *search);
+void ncr_search_vendor(struct ncr_search *search);
+const struct ncr_object *ncr_search_object(const struct ncr_search *search, const char *base);
+const struct ncr_object *ncr_search_object_at(const struct ncr_search *search, const void *address);
+void ncr_asking_begin(struct ncr_asking *asking, struct ncr_search *search, const struct ncr_object *object);
+
+/* ---- bundle.c: programs that bring their libraries along ---- */
+
+bool ncr_is_bundle(struct ncr_search *search, const char *folder);
 
 /* ---- judge.c: may this file be opened? ---- */
 
@@ -360,6 +457,12 @@ void ncr_selection_free(struct ncr_selection *selection);
 
 typedef void *ncr_dlopen(const char *file, int mode);
 
+/* What made the decision necessary: a dlopen of this file, by the object that `caller` lies in. */
+struct ncr_request {
+    const char *file;
+    const void *caller;
+};
+
 struct ncr_backend {
     void *handle;   /* NULL: NCCL is disabled, `why` says why */
     char *path;     /* the file that the dynamic loader opened, as it names it */
@@ -375,7 +478,7 @@ struct ncr_backend {
 };
 
 void ncr_report_backend(const struct ncr_config *config, const struct ncr_backend *backend);
-void ncr_choose(struct ncr_backend *backend, const struct ncr_config *config, bool rccl_first, const char *requested,
-                ncr_dlopen *open);
+void ncr_choose(struct ncr_backend *backend, const struct ncr_config *config, bool rccl_first,
+                const struct ncr_request *request, ncr_dlopen *open);
 
 #endif

@@ -25,15 +25,21 @@ static void read_dynamic(struct ncr_object *object, const ElfW(Dyn) * dynamic, u
             strings = (const char *)(d->d_un.d_ptr < base ? base + d->d_un.d_ptr : d->d_un.d_ptr);
     if (!strings)
         return;
+    object->dynamic = dynamic;
+    object->strings = strings;
     for (const ElfW(Dyn) *d = dynamic; d->d_tag != DT_NULL; d++) {
         const char *text = strings + d->d_un.d_val;
         if (d->d_tag == DT_SONAME)
             object->soname = text;
-        else if (d->d_tag == DT_RUNPATH || (d->d_tag == DT_RPATH && !object->runpath))
+        else if (d->d_tag == DT_RUNPATH)
             object->runpath = text;
-        else if (d->d_tag == DT_NEEDED && ncr_is_nccl_name(text))
-            object->needs_nccl = true;
+        else if (d->d_tag == DT_RPATH)
+            object->rpath = text;
+        else if (d->d_tag == DT_NEEDED && !object->needs_nccl && ncr_is_nccl_name(text))
+            object->needs_nccl = text;
     }
+    if (object->runpath) /* the loader then leaves out DT_RPATH */
+        object->rpath = NULL;
 }
 
 static int visit_object(struct dl_phdr_info *info, size_t size, void *arg) {
@@ -91,4 +97,16 @@ char *ncr_object_path(const void *address) {
     struct finding finding = {(uintptr_t)address, NULL};
     ncr_objects(has_address, &finding);
     return finding.path;
+}
+
+/** Is the object linked with the library of this SONAME? */
+bool ncr_object_needs(const struct ncr_object *object, const char *soname) {
+    const ElfW(Dyn) *d = object->dynamic;
+    for (; d && d->d_tag != DT_NULL; d++)
+        if (d->d_tag == DT_NEEDED && strcmp(object->strings + d->d_un.d_val, soname) == 0)
+            return true;
+    for (unsigned i = 0; i < object->needed_count; i++)
+        if (strcmp(object->needed[i], soname) == 0)
+            return true;
+    return false;
 }

@@ -86,9 +86,8 @@ static void observe(void *arg, const struct ncr_considered *one) {
 
 /* Is the named file the backend by another way, or this shim? Then nothing that it asks for is missing. */
 static bool system_path_is_met(const struct choosing *choosing) {
-    const char *named = choosing->config->system_path;
     struct ncr_verdict verdict;
-    char *path = strchr(named, '/') ? strdup(named) : ncr_ld_find(named);
+    char *path = ncr_system_path(choosing->config);
     if (!path)
         return false;
     ncr_judge(path, choosing->config, &verdict);
@@ -99,23 +98,33 @@ static bool system_path_is_met(const struct choosing *choosing) {
     return met;
 }
 
-/* Torch was asked for, or named, and its NCCL cannot be used: the reason stands in the line itself. */
-static void report_torch_unmet(const struct choosing *choosing, const char *version) {
+/* The method that was asked for, or a torch that was named, has no NCCL that can be used: the reason stands in the line. */
+static void report_method_unmet(const struct choosing *choosing, const char *version) {
     const struct ncr_config *config = choosing->config;
     const struct ncr_backend *backend = choosing->backend;
+    bool program = config->choice == NCR_CHOOSE_PROGRAM;
     struct ncr_text reason = {0};
-    ncr_selection_failure_of(&choosing->selection, NCR_BY_TORCH, &reason);
-    const char *why = reason.length ? reason.data : "no torch was found";
-    if (config->choice == NCR_CHOOSE_TORCH)
-        ncr_log(NCR_WARN,
-                "%s: no NCCL of torch can be used (%s); the system's NCCL %s is active instead: %s. Set "
-                "NCCL_REDIRECT_TORCH to torch's folder, or NCCL_REDIRECT_FALLBACK=0 to make this an error",
-                config->decided_by, why, version, backend->path);
-    else
+    ncr_selection_failure_of(&choosing->selection, program ? NCR_BY_PROGRAM : NCR_BY_TORCH, &reason);
+    const char *why = reason.length ? reason.data : program ? "it asks for none" : "no torch was found";
+    if (config->choice == NCR_CHOOSE_AUTO)
         ncr_log(NCR_WARN,
                 "NCCL_REDIRECT_TORCH=%s is not used: it leads to no usable NCCL (%s). NCCL %s is active instead: %s",
                 config->torch, why, version, backend->path);
+    else
+        ncr_log(NCR_WARN,
+                "%s: %s cannot be used (%s); the system's NCCL %s is active instead: %s. %s"
+                "NCCL_REDIRECT_FALLBACK=0 makes this an error",
+                config->decided_by, program ? "the program's own NCCL" : "torch's NCCL", why, version, backend->path,
+                program ? "" : "NCCL_REDIRECT_TORCH=<torch's folder> names it; ");
     ncr_text_free(&reason);
+}
+
+static bool is_method_unmet(const struct choosing *choosing) {
+    const struct ncr_config *config = choosing->config;
+    enum ncr_method method = choosing->backend->method;
+    return (config->choice == NCR_CHOOSE_PROGRAM && method != NCR_BY_PROGRAM) ||
+           (config->choice == NCR_CHOOSE_TORCH && method != NCR_BY_TORCH) ||
+           (config->choice == NCR_CHOOSE_AUTO && config->torch && method != NCR_BY_TORCH);
 }
 
 /* What the user set and did not get, one line each. */
@@ -124,9 +133,8 @@ static void report_unmet(const struct choosing *choosing) {
     const struct ncr_backend *backend = choosing->backend;
     char version[16];
     ncr_version_text(backend->version, version);
-    if (backend->method != NCR_BY_TORCH &&
-        (config->choice == NCR_CHOOSE_TORCH || (config->choice == NCR_CHOOSE_AUTO && config->torch)))
-        report_torch_unmet(choosing, version);
+    if (is_method_unmet(choosing))
+        report_method_unmet(choosing, version);
     if (choosing->named_fault.length)
         ncr_log(NCR_WARN, "%s is not used: \"%s\" %s. NCCL %s serves instead: %s", config->system_variable,
                 config->system_path, choosing->named_fault.data, version, backend->path);
@@ -200,15 +208,18 @@ static void report_problem(struct ncr_backend *backend, const struct ncr_config 
 
 /**
  * Find, judge and open the backend, and report. On failure backend->handle is NULL and backend->why tells every path
- * that was tried and its reason. `open` is the dlopen to open it with, `requested` the file that the program tried to
- * open.
+ * that was tried and its reason. `open` is the dlopen to open it with, `request` what made the decision necessary
+ * (or NULL).
  */
-void ncr_choose(struct ncr_backend *backend, const struct ncr_config *config, bool rccl_first, const char *requested,
-                ncr_dlopen *open) {
+void ncr_choose(struct ncr_backend *backend, const struct ncr_config *config, bool rccl_first,
+                const struct ncr_request *request, ncr_dlopen *open) {
     *backend = (struct ncr_backend){0};
     struct choosing choosing = {.backend = backend, .config = config, .open = open};
     choosing.selection = (struct ncr_selection){
-        .search = {.config = config, .rccl_first = rccl_first, .requested = requested},
+        .search = {.config = config,
+                   .rccl_first = rccl_first,
+                   .requested = request ? request->file : NULL,
+                   .caller = request ? request->caller : NULL},
         .open = open_candidate,
         .observe = observe,
         .arg = &choosing,

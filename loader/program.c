@@ -1,52 +1,11 @@
 /*
- * The NCCL that the program itself would have loaded: the file that it asks dlopen for, or what the run-time path
- * (RUNPATH) of its libraries leads to. Last in the order of auto, so that a program which brings its own NCCL still has
- * one.
+ * The NCCL that the program would have on its own: the file that it gives to dlopen, or what the dynamic loader would
+ * find for the object that is linked with one or opens one by its bare name.
  */
 #include "loader.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-struct consumer {
-    char *path;
-    char *runpath;
-};
-
-struct consumers {
-    const struct ncr_subject *subject;
-    struct consumer list[16]; /* libraries linked with NCCL are few; more change nothing, since one match is enough */
-    unsigned count;
-};
-
-/* Copies: the search must not run inside the loader's walk. */
-static bool remember(void *arg, const struct ncr_object *object) {
-    struct consumers *all = arg;
-    if (object->needs_nccl && object->runpath && all->count < 16) {
-        all->list[all->count].path = *object->path ? strdup(object->path) : ncr_subject_path(all->subject);
-        all->list[all->count++].runpath = strdup(object->runpath);
-    }
-    return false;
-}
-
-struct place {
-    struct ncr_search *search;
-    const char *object_path;
-};
-
-static bool offer_in(void *arg, const char *origin, const char *folder) {
-    struct place *place = arg;
-    char *expanded = ncr_expand_origin(folder, place->object_path);
-    bool stop = false;
-    for (int i = 0; expanded && i < 2 && !stop; i++) {
-        char *path =
-            ncr_path("%s/%s", expanded, (i == 1) != place->search->rccl_first ? "librccl.so.1" : "libnccl.so.2");
-        stop = path && ncr_offer(place->search, NCR_BY_PROGRAM, origin, path);
-        free(path);
-    }
-    free(expanded);
-    return stop;
-}
 
 /*
  * A relative path is meant from the current folder, also without us: the program itself says so at this very moment, no
@@ -62,20 +21,88 @@ static bool offer_requested(struct ncr_search *search) {
     return stop;
 }
 
-/** Offer what the program itself points to. */
+/* Offer and forget what the loader has found. */
+static bool offer_hit(struct ncr_search *search, struct ncr_ld_hit *hit, const char *whose) {
+    char *origin = ncr_path("%s%s", whose, hit->origin);
+    bool stop = ncr_offer(search, NCR_BY_PROGRAM, origin ? origin : hit->origin, hit->path);
+    free(origin);
+    free(hit->path);
+    return stop;
+}
+
+enum {
+    RPATH = 1 << NCR_LD_RPATH,
+    LIBRARY_PATH = 1 << NCR_LD_LIBRARY_PATH,
+    RUNPATH = 1 << NCR_LD_RUNPATH,
+    OF_ALL = 1 << NCR_LD_CACHE | 1 << NCR_LD_DEFAULT,
+};
+
+static bool is_in_bundle(struct ncr_search *search, const char *path) {
+    char *folder = ncr_parent(path, 1);
+    bool yes = folder && ncr_is_bundle(search, folder);
+    free(folder);
+    return yes;
+}
+
+/*
+ * Under auto, what the loader finds in places that all programs share is called the system's: its candidates are visited
+ * here, where the loader would come to them, and those of the object's own RUNPATH behind them.
+ */
+static bool offer_under_auto(struct ncr_search *search, const char *name, const struct ncr_asker *asker) {
+    static const unsigned parts[] = {RPATH, LIBRARY_PATH, RUNPATH, OF_ALL};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        struct ncr_ld_hit hit;
+        bool own = parts[i] == RPATH || parts[i] == RUNPATH;
+        if ((!own && search->system_done) || !ncr_ld_search(name, asker, parts[i], &hit))
+            continue;
+        own |= parts[i] == LIBRARY_PATH && is_in_bundle(search, hit.path);
+        if (!own)
+            free(hit.path);
+        if (own ? offer_hit(search, &hit, "the program's ") : ncr_system(search))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * Has anything in the chain a path of its own, or may the program's bundle be in LD_LIBRARY_PATH? If not, the system's
+ * method finds all that the loader does.
+ */
+static bool has_own_path(const struct ncr_asker *asker) {
+    const char *shared = ncr_environment("LD_LIBRARY_PATH");
+    bool own = asker->runpath;
+    for (const struct ncr_asker *at = asker; at && !own; at = at->loader) {
+        char *folder = !at->loader && at->path && shared ? ncr_parent(at->path, 1) : NULL; /* the program's */
+        own = at->rpath || (folder && strstr(shared, folder));
+        free(folder);
+    }
+    return own || ncr_environment("LD_LIBRARY_PATH_ORIG") || ncr_environment("APPDIR") ||
+           (shared && strstr(shared, "/_MEI"));
+}
+
+static bool offer_for(struct ncr_search *search, const char *name, const struct ncr_object *object) {
+    struct ncr_asking asking;
+    struct ncr_ld_hit hit;
+    bool stop = false;
+    ncr_asking_begin(&asking, search, object);
+    if (search->config->choice != NCR_CHOOSE_AUTO)
+        stop = ncr_ld_search(name, &asking.chain[0], NCR_LD_ALL, &hit) &&
+               offer_hit(search, &hit, "the program's search: ");
+    else if (has_own_path(&asking.chain[0]))
+        stop = offer_under_auto(search, name, &asking.chain[0]);
+    return stop;
+}
+
+/** Offer what the program would have on its own. */
 bool ncr_program(struct ncr_search *search) {
+    const char *requested = search->requested;
     if (offer_requested(search))
         return true;
-
-    struct consumers all = {.subject = search->subject};
-    ncr_subject_objects(search->subject, remember, &all);
-    bool stop = false;
-    for (unsigned i = 0; i < all.count; i++) {
-        struct place place = {search, all.list[i].path};
-        if (!stop && all.list[i].path && all.list[i].runpath)
-            stop = ncr_split_path(all.list[i].runpath, "the program's RUNPATH", offer_in, &place);
-        free(all.list[i].path);
-        free(all.list[i].runpath);
-    }
-    return stop;
+    /* In the loader's order: the first object that is linked with a NCCL is the one that it searches for. */
+    for (unsigned i = 0; i < search->object_count; i++)
+        if (search->objects[i].needs_nccl && offer_for(search, search->objects[i].needs_nccl, &search->objects[i]))
+            return true;
+    if (requested && !strchr(requested, '/'))
+        return offer_for(search, requested, ncr_search_object_at(search, search->caller));
+    return false;
 }

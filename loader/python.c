@@ -164,6 +164,18 @@ static bool visit_executable(char *executable, const char *origin, ncr_folder_vi
     return stop;
 }
 
+/** Visit the package folders that lie inside an environment, whose root is `prefix`. */
+bool ncr_environment_folders(const char *prefix, ncr_folder_visitor *visit, void *arg) {
+    char *executable = ncr_path("%s/bin/python3", prefix), *real = executable ? ncr_file_real(executable) : NULL;
+    char *version = executable ? version_folder(real ? real : executable, prefix) : NULL;
+    const struct python python = {.version = version, .origin = prefix};
+    bool stop = version && visit_prefix(&python, prefix, visit, arg);
+    free(version);
+    free(real);
+    free(executable);
+    return stop;
+}
+
 /*
  * pyenv's python3 is a script in ROOT/shims; the interpreter that it would start is named by a variable or a file. NULL
  * if that is none of pyenv's own ("system" is the next one on PATH).

@@ -49,13 +49,3 @@ void ncr_subject_names(const struct ncr_subject *subject, const char *names[2]) 
     names[0] = subject ? subject->started_as : (const char *)getauxval(AT_EXECFN);
     names[1] = subject ? NULL : program_invocation_name;
 }
-
-/** Visit what the subject maps, the program first, until the visitor returns true; returns what it returned last. */
-bool ncr_subject_objects(const struct ncr_subject *subject, ncr_object_visitor *visit, void *arg) {
-    bool stop = false;
-    if (!subject)
-        return ncr_objects(visit, arg) || ncr_upcoming_visit(visit, arg);
-    for (unsigned i = 0; i < subject->object_count && !stop; i++)
-        stop = visit(arg, &subject->objects[i]);
-    return stop;
-}

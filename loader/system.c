@@ -26,6 +26,18 @@ static bool offer_in(void *arg, const char *origin, const char *folder) {
     return stop;
 }
 
+static bool offer_unless_bundle(void *arg, const char *origin, const char *folder) {
+    struct pass *pass = arg;
+    char *expanded = strchr(folder, '$') ? ncr_expand_tokens(folder, ncr_search_program(pass->search)) : strdup(folder);
+    bool stop = expanded && !ncr_is_bundle(pass->search, expanded) && offer_in(arg, origin, expanded);
+    free(expanded);
+    return stop;
+}
+
+static bool offer_library_path(struct pass *pass) {
+    return ncr_split_library_path(ncr_environment("LD_LIBRARY_PATH"), "LD_LIBRARY_PATH", offer_unless_bundle, pass);
+}
+
 static bool offer_below(struct pass *pass, const char *variable, const char *const *folders) {
     const char *root = ncr_environment(variable);
     bool stop = false;
@@ -74,10 +86,13 @@ static bool offer_named(struct ncr_search *search) {
         return false;
     if (strchr(named, '/'))
         return ncr_offer(search, NCR_BY_SYSTEM, variable, named);
-    char *found = ncr_ld_find(named);
+    char *found = ncr_system_path(search->config);
     const struct ncr_candidate candidate = {
-        NCR_BY_SYSTEM, variable, found ? found : named,
-        found ? NULL : "is not found in LD_LIBRARY_PATH, /etc/ld.so.cache and the loader's default folders"};
+        .method = NCR_BY_SYSTEM,
+        .origin = variable,
+        .path = found ? found : named,
+        .refusal = found ? NULL : "is not found in LD_LIBRARY_PATH, /etc/ld.so.cache and the loader's default folders",
+    };
     bool stop = search->visit(search->arg, &candidate);
     free(found);
     return stop;
@@ -87,14 +102,27 @@ static bool offer_everywhere(struct ncr_search *search, const char *name) {
     static const char *const nccl_home[] = {"/lib", "/lib64", "/build/lib", NULL};
     static const char *const cuda_home[] = {"/lib64", "/lib", NULL};
     struct pass pass = {search, name};
-    return ncr_split_path(ncr_environment("LD_LIBRARY_PATH"), "LD_LIBRARY_PATH", offer_in, &pass) ||
-           ncr_ldcache(name, offer_cached, &pass) || offer_below(&pass, "NCCL_HOME", nccl_home) ||
-           offer_below(&pass, "CUDA_HOME", cuda_home) || offer_usual(&pass);
+    return offer_library_path(&pass) || ncr_ldcache(name, offer_cached, &pass) ||
+           offer_below(&pass, "NCCL_HOME", nccl_home) || offer_below(&pass, "CUDA_HOME", cuda_home) ||
+           offer_usual(&pass);
 }
 
 /** Offer the system's NCCLs in the order of docs/selection.md; a RCCL only where no NCCL is, or the other way round. */
 bool ncr_system(struct ncr_search *search) {
     static const char *const names[] = {"libnccl.so.2", "librccl.so.1"};
-    return offer_named(search) || offer_everywhere(search, names[search->rccl_first]) ||
-           offer_everywhere(search, names[!search->rccl_first]);
+    bool rccl = search->vendor ? search->vendor == NCR_AMD : search->rccl_first;
+    if (search->system_done)
+        return false;
+    search->system_done = true;
+    return offer_named(search) || offer_everywhere(search, names[rccl]) ||
+           (!search->vendor && offer_everywhere(search, names[!rccl]));
+}
+
+/** The file that VLLM_NCCL_SO_PATH or SGLANG_NCCL_SO_PATH names, as a fresh string; NULL if a bare name is not found. */
+char *ncr_system_path(const struct ncr_config *config) {
+    struct ncr_ld_hit hit = {NULL, NULL, NCR_LD_NOWHERE};
+    if (strchr(config->system_path, '/'))
+        return strdup(config->system_path);
+    ncr_ld_search(config->system_path, NULL, NCR_LD_ALL, &hit);
+    return hit.path;
 }

@@ -1,30 +1,20 @@
 /*
- * torch's NCCL, found without starting Python: in what is mapped already, where NCCL_REDIRECT_TORCH says, among the
- * packages of the Python that runs or would run, and as libtorch for C++.
+ * Which torch this process has, or is going to import, found without starting Python: in what is mapped already, beside
+ * the NCCL that the program opens, where NCCL_REDIRECT_TORCH says, among the packages of the Python that runs or would
+ * run, and as libtorch for C++. What its NCCL is stands in torch_nccl.c.
  */
 #include "loader.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * Where one torch is: `folder` has its libraries; `site` is the package folder that it lies in, or NULL for a libtorch.
- */
-struct torch {
+struct finding {
     struct ncr_search *search;
-    const char *folder;
-    char *site;
-    const char *origin;
-    bool found;              /* there was one, usable or not */
+    bool found;              /* there was a torch, usable or not */
+    bool stop;               /* the visitor wants no more */
     struct ncr_text without; /* folders of a torch that has no GPU library */
     struct ncr_text looked;  /* folders that hold no torch */
 };
-
-static bool offer(struct torch *torch, char *path) {
-    bool stop = path && ncr_offer(torch->search, NCR_BY_TORCH, torch->origin, path);
-    free(path);
-    return stop;
-}
 
 static bool exists(char *path) {
     bool found = path && ncr_file_exists(path);
@@ -32,53 +22,7 @@ static bool exists(char *path) {
     return found;
 }
 
-/* A conda package keeps NCCL and torch's libraries in the prefix, three levels above site-packages. */
-static char *conda_prefix(const struct torch *torch) {
-    char *prefix = torch->site ? ncr_parent(torch->site, 3) : NULL;
-    if (prefix && !exists(ncr_path("%s/conda-meta", prefix))) {
-        free(prefix);
-        prefix = NULL;
-    }
-    return prefix;
-}
-
-static bool has_gpu_library(const char *folder) {
-    return exists(ncr_path("%s/libtorch_cuda.so", folder)) || exists(ncr_path("%s/libtorch_hip.so", folder));
-}
-
-/* The wheel of NCCL may lie in another package folder of the same Python than torch. */
-static bool offer_wheel_in(void *arg, const char *origin, const char *folder) {
-    struct torch *torch = arg;
-    (void)origin;
-    if (strcmp(folder, torch->site) == 0)
-        return false;
-    char *path = ncr_path("%s/nvidia/nccl/lib/libnccl.so.2", folder);
-    bool stop = path && ncr_file_exists(path) && ncr_offer(torch->search, NCR_BY_TORCH, torch->origin, path);
-    free(path);
-    return stop;
-}
-
-static bool offer_libraries(struct torch *torch, const char *prefix) {
-    const char *folder = torch->folder, *site = torch->site;
-    if (site && offer(torch, ncr_path("%s/nvidia/nccl/lib/libnccl.so.2", site)))
-        return true;
-    static const char *const bundled[] = {"libnccl.so.2", "libnccl.so", "librccl.so.1", "librccl.so"};
-    for (int i = 0; i < 4; i++)
-        if (offer(torch, ncr_path("%s/%s", folder, bundled[i])))
-            return true;
-    if (prefix && offer(torch, ncr_path("%s/lib/libnccl.so.2", prefix)))
-        return true;
-    /* A wheel beside torch is torch's, usable or not: what lies further away belongs to something else. */
-    if (site && exists(ncr_path("%s/nvidia/nccl/lib/libnccl.so.2", site)))
-        return false;
-    if (site && ncr_python_folders(torch->search->subject, offer_wheel_in, torch))
-        return true;
-    /* Linked statically into torch and exported from there. */
-    return offer(torch, ncr_path("%s/libtorch_cuda.so", folder)) ||
-           offer(torch, ncr_path("%s/libtorch_hip.so", folder)) ||
-           (prefix && offer(torch, ncr_path("%s/lib/libtorch_cuda.so", prefix)));
-}
-
+/* SITE of "SITE/torch/lib", or NULL. */
 static char *package_folder(const char *libraries) {
     char *own = ncr_parent(libraries, 0), *package = own ? ncr_parent(own, 1) : NULL, *site = NULL;
     if (package && strcmp(ncr_basename(package), "torch") == 0 && strcmp(ncr_basename(own), "lib") == 0)
@@ -88,178 +32,257 @@ static char *package_folder(const char *libraries) {
     return site;
 }
 
-/* Offer the NCCLs of the torch whose libraries lie in `folder`. */
-static bool offer_torch(struct torch *torch, const char *origin, const char *folder) {
-    if (!torch->search->torch.length)
-        ncr_text_add(&torch->search->torch, "%s", folder);
-    torch->found = true;
-    torch->origin = origin;
-    torch->folder = folder;
-    torch->site = package_folder(folder);
-    char *prefix = conda_prefix(torch);
-    bool gpu = has_gpu_library(folder) || (prefix && exists(ncr_path("%s/lib/libtorch_cuda.so", prefix)));
-    bool stop = gpu && offer_libraries(torch, prefix);
+/* Offer the NCCL of the torch whose libraries lie in `folder`, and which may be mapped. */
+static void take_torch(struct finding *finding, const char *origin, const char *folder,
+                       const struct ncr_object *mapped) {
+    struct ncr_torch torch = {.folder = folder, .site = package_folder(folder), .origin = origin, .mapped = mapped};
+    bool gpu;
+    if (!finding->search->torch.length)
+        ncr_text_add(&finding->search->torch, "%s", folder);
+    finding->found = true;
+    finding->stop = ncr_torch_nccl(finding->search, &torch, &gpu);
     if (!gpu)
-        ncr_text_add(&torch->without, "%s%s", torch->without.length ? ", " : "", folder);
-    free(prefix);
-    free(torch->site);
-    torch->folder = torch->site = NULL;
-    return stop;
+        ncr_text_add(&finding->without, "%s%s", finding->without.length ? ", " : "", folder);
+    free(torch.site);
+}
+
+static void offer_as_torchs(struct finding *finding, const char *origin, const char *path) {
+    finding->stop = ncr_offer(finding->search, NCR_BY_TORCH, origin, path);
 }
 
 /* ---- what is mapped already ---- */
 
-static bool find_mapped_torch(void *arg, const struct ncr_object *object) {
-    char **found = arg;
-    const char *base = ncr_basename(object->path);
-    if (strcmp(base, "libtorch_cuda.so") != 0 && strcmp(base, "libtorch_hip.so") != 0)
-        return false;
-    *found = ncr_parent(object->path, 1);
-    return *found != NULL;
+static bool ends_with(const char *text, const char *end) {
+    size_t length = strlen(text), tail = strlen(end);
+    return length > tail && strcmp(text + length - tail, end) == 0;
 }
 
-/* A NCCL in the folder of torch's wheel or of torch itself. */
-static bool find_mapped_nccl(void *arg, const struct ncr_object *object) {
-    char *folder = object->is_nccl ? ncr_parent(object->path, 1) : NULL;
-    const char *end = folder ? folder + strlen(folder) : NULL;
-    bool bundled = folder && ((end - folder > 16 && strcmp(end - 16, "/nvidia/nccl/lib") == 0) ||
-                              (end - folder > 10 && strcmp(end - 10, "/torch/lib") == 0));
-    free(folder);
-    if (bundled)
-        *(char **)arg = strdup(object->path);
-    return bundled;
+/* A NCCL of torch's wheel or of torch's own folder, which a preload has mapped before torch. */
+static void take_mapped_nccl(struct finding *finding) {
+    const struct ncr_search *search = finding->search;
+    for (unsigned i = 0; i < search->object_count; i++) {
+        char *folder = search->objects[i].is_nccl ? ncr_parent(search->objects[i].path, 1) : NULL;
+        bool bundled = folder && (ends_with(folder, "/nvidia/nccl/lib") || ends_with(folder, "/torch/lib"));
+        free(folder);
+        if (bundled) {
+            offer_as_torchs(finding, "the torch that is loaded", search->objects[i].path);
+            return;
+        }
+    }
 }
 
-static bool offer_mapped(struct torch *torch) {
-    const struct ncr_subject *subject = torch->search->subject;
-    char *folder = NULL, *nccl = NULL;
-    torch->origin = "the torch that is loaded";
-    bool stop = ncr_subject_objects(subject, find_mapped_torch, &folder) && offer_torch(torch, torch->origin, folder);
-    if (!stop && ncr_subject_objects(subject, find_mapped_nccl, &nccl))
-        stop = offer(torch, nccl);
+static void take_mapped(struct finding *finding) {
+    static const char *const names[] = {"libtorch_cuda.so", "libtorch_hip.so"};
+    for (int i = 0; i < 2 && !finding->found; i++) {
+        const struct ncr_object *mapped = ncr_search_object(finding->search, names[i]);
+        char *folder = mapped && *mapped->path == '/' ? ncr_parent(mapped->path, 1) : NULL;
+        if (folder)
+            take_torch(finding, "the torch that is loaded", folder, mapped);
+        free(folder);
+    }
+    if (!finding->stop)
+        take_mapped_nccl(finding);
+}
+
+/* ---- the file that the program opens ---- */
+
+/* SITE of a path to a NCCL inside a package: of NVIDIA's wheels, ROCm's wheels, torch itself; else NULL. */
+static char *site_of_nccl(const char *path) {
+    static const struct {
+        const char *package; /* the folders above lib, as far as they matter */
+        bool prefix;         /* … begins so */
+        unsigned levels;     /* from the file up to SITE */
+    } layouts[] = {{"/nvidia/nccl", false, 4},
+                   {"/nvidia/cu", true, 4},
+                   {"/_rocm_sdk_", true, 3},
+                   {"/torch", false, 3},
+                   {"/nccl", false, 3}};
+    char *folder = ncr_parent(path, 1), *package = folder && ends_with(folder, "/lib") ? ncr_parent(folder, 1) : NULL;
+    char *site = NULL;
+    for (size_t i = 0; package && !site && i < sizeof layouts / sizeof *layouts; i++) {
+        char *above = ncr_parent(path, layouts[i].levels);
+        const char *rest = above ? package + strlen(above) : "";
+        if (layouts[i].prefix ? strncmp(rest, layouts[i].package, strlen(layouts[i].package)) == 0
+                              : strcmp(rest, layouts[i].package) == 0)
+            site = above;
+        else
+            free(above);
+    }
+    free(package);
     free(folder);
-    return stop;
+    return site;
+}
+
+/** Is this the path of a NCCL inside a Python package? */
+bool ncr_is_wheel_path(const char *path) {
+    char *site = path && *path == '/' ? site_of_nccl(path) : NULL;
+    bool yes = site;
+    free(site);
+    return yes;
+}
+
+static bool has_gpu_library(const char *site) {
+    return exists(ncr_path("%s/torch/lib/libtorch_cuda.so", site)) ||
+           exists(ncr_path("%s/torch/lib/libtorch_hip.so", site));
+}
+
+/*
+ * torch's Python code opens its NCCL by the full path before it loads libtorch_cuda.so (2.15), or if that cannot find its
+ * libraries (older ones). Known by the torch beside it, or by the first library of a torch that is being imported.
+ */
+static void take_requested(struct finding *finding) {
+    struct ncr_search *search = finding->search;
+    const struct ncr_object *importing = ncr_search_object(search, "libtorch_global_deps.so");
+    char *site = search->requested && *search->requested == '/' ? site_of_nccl(search->requested) : NULL;
+    char *folder = importing && *importing->path == '/' ? ncr_parent(importing->path, 1) : NULL;
+    const char *origin = "the torch that is being imported";
+    if (!folder && site && has_gpu_library(site)) {
+        folder = ncr_path("%s/torch/lib", site);
+        origin = "the torch beside the file that the program opens";
+    }
+    if (folder && site)
+        offer_as_torchs(finding, origin, search->requested);
+    if (folder && !finding->stop)
+        take_torch(finding, origin, folder, NULL);
+    free(folder);
+    free(site);
 }
 
 /* ---- in folders ---- */
 
-struct visit {
-    struct torch *torch;
-    bool found; /* a torch is here: Python would import this one and look no further */
-    bool stop;
-};
-
-static void note_without(struct torch *torch, const char *folder) {
-    ncr_text_add(&torch->looked, "%s%s", torch->looked.length ? ", " : "", folder);
+static void note_without(struct finding *finding, const char *folder) {
+    ncr_text_add(&finding->looked, "%s%s", finding->looked.length ? ", " : "", folder);
 }
 
 /* Python passes over a folder called torch that is no package, such as one of sources in PYTHONPATH. */
 static bool visit_site(void *arg, const char *origin, const char *folder) {
-    struct visit *visit = arg;
-    char *libraries = ncr_path("%s/torch/lib", folder);
-    visit->found = libraries && exists(ncr_path("%s/torch/__init__.py", folder));
-    if (visit->found)
-        visit->stop = offer_torch(visit->torch, origin, libraries);
+    struct finding *finding = arg;
+    char *libraries = exists(ncr_path("%s/torch/__init__.py", folder)) ? ncr_path("%s/torch/lib", folder) : NULL;
+    if (libraries)
+        take_torch(finding, origin, libraries, NULL);
     else
-        note_without(visit->torch, folder);
+        note_without(finding, folder);
     free(libraries);
-    return visit->found;
+    return finding->found;
 }
 
-/* What NCCL_REDIRECT_TORCH names: package folder, torch's own folder, or that of a libtorch. */
-static bool offer_named(struct torch *torch, const char *named) {
+/* Every libtorch has a libtorch.so, whatever it computes on: one question for each folder. */
+static bool visit_library_folder(void *arg, const char *origin, const char *folder) {
+    struct finding *finding = arg;
+    if (exists(ncr_path("%s/libtorch.so", folder)))
+        take_torch(finding, origin, folder, NULL);
+    return finding->found;
+}
+
+/* ---- as NCCL_REDIRECT_TORCH says ---- */
+
+static bool visit_named_site(void *arg, const char *origin, const char *folder) {
+    (void)origin;
+    return visit_site(arg, "NCCL_REDIRECT_TORCH", folder);
+}
+
+/*
+ * A package folder; torch's own folder, or that of a libtorch; the folder of its libraries; the root of an environment;
+ * a package folder that holds the wheel of NCCL alone, where each wheel has a folder of its own.
+ */
+static void take_named(struct finding *finding, const char *named) {
+    static const char origin[] = "NCCL_REDIRECT_TORCH";
+    static const char *const inside[] = {"/torch/lib", "/lib", ""};
     char *folder = ncr_parent(named, 0);
-    char *inside = folder ? ncr_path("%s/torch/lib", folder) : NULL, *own = folder ? ncr_path("%s/lib", folder) : NULL;
-    bool stop = false;
-    if (*named != '/')
-        ncr_text_add(&torch->search->notes,
-                     "; NCCL_REDIRECT_TORCH=\"%s\" is a relative path, which is another folder "
-                     "in every folder: use an absolute path",
-                     named);
-    else if (inside && ncr_file_exists(inside))
-        stop = offer_torch(torch, "NCCL_REDIRECT_TORCH", inside);
-    else if (own && ncr_file_exists(own))
-        stop = offer_torch(torch, "NCCL_REDIRECT_TORCH", own);
-    else
-        note_without(torch, named);
-    free(own);
-    free(inside);
+    for (int i = 0; folder && i < 3 && !finding->found; i++) {
+        char *libraries = ncr_path("%s%s", folder, inside[i]);
+        if (libraries &&
+            (exists(ncr_path("%s/libtorch_cuda.so", libraries)) || exists(ncr_path("%s/libtorch_hip.so", libraries)) ||
+             exists(ncr_path("%s/libtorch_cpu.so", libraries))))
+            take_torch(finding, origin, libraries, NULL);
+        free(libraries);
+    }
+    char *wheel = folder && !finding->found ? ncr_path("%s/nvidia/nccl/lib/libnccl.so.2", folder) : NULL;
+    if (wheel && ncr_file_exists(wheel)) {
+        finding->found = true;
+        offer_as_torchs(finding, origin, wheel);
+    } else if (folder && !finding->found) {
+        ncr_environment_folders(folder, visit_named_site, finding);
+    }
+    if (!finding->found)
+        ncr_text_add(&finding->looked, "%s", finding->looked.length ? "" : named);
+    free(wheel);
     free(folder);
-    return stop;
 }
 
 /* ---- libtorch for C++ ---- */
 
-/* Every libtorch has a libtorch.so, whatever it computes on: one question for each folder. */
-static bool visit_library_folder(void *arg, const char *origin, const char *folder) {
-    struct visit *visit = arg;
-    if (!exists(ncr_path("%s/libtorch.so", folder)))
-        return false;
-    visit->found = true;
-    visit->stop = offer_torch(visit->torch, origin, folder);
-    return true;
-}
-
-static bool visit_root(struct visit *visit, const char *variable, unsigned levels) {
+static bool visit_root(struct finding *finding, const char *variable, unsigned levels) {
     const char *value = ncr_environment(variable);
-    char *root = value && *value == '/' ? ncr_parent(value, levels) : NULL,
-         *folder = root ? ncr_path("%s/lib", root) : NULL;
-    bool found = folder && visit_library_folder(visit, variable, folder);
+    char *root = value && *value == '/' ? ncr_parent(value, levels) : NULL;
+    char *folder = root ? ncr_path("%s/lib", root) : NULL;
+    bool found = folder && visit_library_folder(finding, variable, folder);
     free(folder);
     free(root);
     return found;
 }
 
-static bool find_runpath(void *arg, const struct ncr_object *object) {
-    *(const char **)arg = object->runpath;
-    return true; /* the first object is the program */
-}
-
 static bool visit_program_folder(void *arg, const char *origin, const char *folder) {
-    const struct visit *visit = arg;
-    char *program = ncr_subject_path(visit->torch->search->subject);
-    char *expanded = program ? ncr_expand_origin(folder, program) : NULL;
-    bool stop = expanded && *expanded == '/' && visit_library_folder(arg, origin, expanded);
+    struct finding *finding = arg;
+    char *expanded = ncr_expand_tokens(folder, ncr_search_program(finding->search));
+    if (expanded && *expanded == '/')
+        visit_library_folder(finding, origin, expanded);
     free(expanded);
-    free(program);
-    return stop;
+    return finding->found;
 }
 
-static void visit_libtorch(struct visit *visit) {
-    const char *runpath = NULL;
-    ncr_subject_objects(visit->torch->search->subject, find_runpath, &runpath);
-    if (ncr_split_path(runpath, "the program's RUNPATH", visit_program_folder, visit) ||
-        ncr_split_absolute(ncr_environment("LD_LIBRARY_PATH"), "LD_LIBRARY_PATH", visit_library_folder, visit) ||
-        visit_root(visit, "Torch_DIR", 3) /* TORCH/share/cmake/Torch */ || visit_root(visit, "LIBTORCH", 0))
+static void take_libtorch(struct finding *finding) {
+    const struct ncr_object *program = finding->search->object_count ? finding->search->objects : NULL;
+    if ((program && ncr_split_path(program->rpath, "the program's RPATH", visit_program_folder, finding)) ||
+        (program && ncr_split_path(program->runpath, "the program's RUNPATH", visit_program_folder, finding)) ||
+        ncr_split_absolute(ncr_environment("LD_LIBRARY_PATH"), "LD_LIBRARY_PATH", visit_library_folder, finding) ||
+        visit_root(finding, "Torch_DIR", 3) /* TORCH/share/cmake/Torch */ || visit_root(finding, "LIBTORCH", 0))
         return;
-    visit_root(visit, "CONDA_PREFIX", 0); /* conda's libtorch, which needs no Python */
+    visit_root(finding, "CONDA_PREFIX", 0); /* conda's libtorch, which needs no Python */
 }
+
+/* ---- the order ---- */
 
 /* The torch that Python would import; where there is none, the first libtorch. */
-static bool offer_found(struct torch *torch) {
-    struct visit visit = {.torch = torch};
-    ncr_python_folders(torch->search->subject, visit_site, &visit);
-    if (!visit.found)
-        visit_libtorch(&visit);
-    return visit.stop;
+static void take_by_folders(struct finding *finding) {
+    const char *named = finding->search->config->torch;
+    if (named && *named != '/') {
+        ncr_text_add(&finding->search->notes,
+                     "; NCCL_REDIRECT_TORCH=\"%s\" is a relative path, which is another folder "
+                     "in every folder: use an absolute path",
+                     named);
+    } else if (named) {
+        take_named(finding, named);
+    } else {
+        ncr_python_folders(finding->search->subject, visit_site, finding);
+        if (!finding->found)
+            take_libtorch(finding);
+    }
 }
 
-static void explain_absence(struct torch *torch) {
-    struct ncr_text *notes = &torch->search->notes;
-    if (torch->without.length)
-        ncr_text_add(notes, "; the torch in %s has no CUDA or ROCm library", torch->without.data);
-    if (torch->looked.length && !torch->found)
-        ncr_text_add(notes, "; no torch in %s", torch->looked.data);
+static void explain_absence(struct finding *finding) {
+    struct ncr_text *notes = &finding->search->notes;
+    if (finding->without.length)
+        ncr_text_add(notes, "; the torch in %s has no CUDA or ROCm library", finding->without.data);
+    if (finding->looked.length && !finding->found)
+        ncr_text_add(notes, "; no torch in %s", finding->looked.data);
 }
 
-/** Offer torch's NCCLs in the order of docs/selection.md. */
+/** Offer torch's NCCL in the order of docs/selection.md. */
 bool ncr_torch(struct ncr_search *search) {
-    struct torch torch = {.search = search};
-    const char *named = search->config->torch;
-    bool stop = offer_mapped(&torch) || (named ? offer_named(&torch, named) : offer_found(&torch));
-    if (!stop)
-        explain_absence(&torch);
-    ncr_text_free(&torch.without);
-    ncr_text_free(&torch.looked);
-    return stop;
+    struct finding finding = {.search = search};
+    take_mapped(&finding);
+    if (!finding.stop && !finding.found)
+        take_requested(&finding);
+    if (!finding.stop && !finding.found)
+        take_by_folders(&finding);
+    /* No torch anywhere: one that comes after the wheel which is opened now gets that. auto calls it the program's. */
+    if (!finding.stop && !finding.found && search->config->choice != NCR_CHOOSE_AUTO &&
+        ncr_is_wheel_path(search->requested))
+        offer_as_torchs(&finding, "the wheel that the program opens", search->requested);
+    if (!finding.stop)
+        explain_absence(&finding);
+    ncr_text_free(&finding.without);
+    ncr_text_free(&finding.looked);
+    return finding.stop;
 }

@@ -5,40 +5,44 @@
  */
 #include "loader.h"
 
-#include <elf.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Of the thread that opens it; NULL path: there is none. */
-static __thread struct { char *path, *soname, *runpath; } upcoming;
+/* Of the thread that opens it; NULL paths: there is none. */
+struct file {
+    char *path;
+    struct ncr_links links;
+};
+static __thread struct {
+    struct file opened; /* where that is not the library that is linked with NCCL, but brings it in */
+    struct file linked;
+    const char *name; /* of the latter, as one links with it */
+} upcoming;
 
-/* Reads the file's dynamic section, about eight system calls. Is it linked with NCCL? */
-static bool read_file(const char *path) {
+/* Reads the file's dynamic section, about five system calls. */
+static void read_file(struct file *file, const char *path) {
     struct ncr_elf elf;
-    bool needs = false;
+    file->path = strdup(path);
     ncr_elf_open(&elf, path);
-    bool readable = ncr_elf_load_dynamic(&elf);
-    for (unsigned i = 0; readable && !needs; i++) {
-        char *name = ncr_elf_dynamic_name(&elf, DT_NEEDED, i);
-        readable = name != NULL;
-        needs = name && ncr_is_nccl_name(name);
-        free(name);
-    }
-    if (needs) {
-        upcoming.soname = ncr_elf_dynamic_name(&elf, DT_SONAME, 0);
-        upcoming.runpath = ncr_elf_dynamic_name(&elf, DT_RUNPATH, 0);
-        if (!upcoming.runpath)
-            upcoming.runpath = ncr_elf_dynamic_name(&elf, DT_RPATH, 0);
-    }
+    ncr_elf_links(&elf, &file->links);
     ncr_elf_close(&elf);
-    return needs;
 }
 
-/* torch/_C.cpython-312-x86_64-linux-gnu.so and the libraries in torch/lib bring in libtorch_cuda, some links away. */
+static void forget(struct file *file) {
+    free(file->path);
+    ncr_links_free(&file->links);
+    file->path = NULL;
+}
+
+/*
+ * torch/_C.cpython-312-x86_64-linux-gnu.so and the libraries in torch/lib bring in libtorch_cuda, some links away. Not
+ * libtorch_global_deps.so: between that and the others torch's Python code opens its NCCL by the path, if it is a wheel's.
+ */
 static char *torch_library_beside(const char *path) {
     static const char *const libraries[] = {"libtorch_cuda.so", "libtorch_hip.so"};
     const char *base = ncr_basename(path);
-    bool extension = strncmp(base, "_C.", 3) == 0, library = strncmp(base, "libtorch", 8) == 0;
+    bool extension = strncmp(base, "_C.", 3) == 0;
+    bool library = strncmp(base, "libtorch", 8) == 0 && strcmp(base, "libtorch_global_deps.so") != 0;
     char *folder = extension || library ? ncr_parent(path, 1) : NULL, *found = NULL;
     for (int i = 0; folder && i < 2 && !found; i++) {
         found = ncr_path("%s%s/%s", folder, extension ? "/lib" : "", libraries[i]);
@@ -59,25 +63,32 @@ bool ncr_upcoming_begin(const char *path) {
     if (strstr(path, "/lib-dynload/"))
         return false;
     char *torch = torch_library_beside(path);
-    const char *linked = torch ? torch : path;
-    if (read_file(linked))
-        upcoming.path = strdup(linked);
+    read_file(&upcoming.linked, torch ? torch : path);
+    if (torch && upcoming.linked.links.nccl && strcmp(torch, path) != 0)
+        read_file(&upcoming.opened, path);
     free(torch);
-    if (!upcoming.path)
+    if (!upcoming.linked.links.nccl)
         ncr_upcoming_end();
-    return upcoming.path != NULL;
+    return upcoming.linked.path != NULL;
 }
 
 void ncr_upcoming_end(void) {
-    free(upcoming.path);
-    free(upcoming.soname);
-    free(upcoming.runpath);
-    upcoming.path = upcoming.soname = upcoming.runpath = NULL;
+    forget(&upcoming.opened);
+    forget(&upcoming.linked);
 }
 
-/** Visit it as if it was mapped; false if there is none. */
+/** Visit it as if it was mapped, with what is opened and brings it in; false if there is none. */
 bool ncr_upcoming_visit(ncr_object_visitor *visit, void *arg) {
-    const struct ncr_object object = {
-        .path = upcoming.path, .soname = upcoming.soname, .runpath = upcoming.runpath, .needs_nccl = true};
-    return upcoming.path && visit(arg, &object);
+    const struct file *opened = &upcoming.opened, *linked = &upcoming.linked;
+    upcoming.name = linked->path ? ncr_basename(linked->path) : NULL;
+    const struct ncr_object first = {.path = opened->path,
+                                     .rpath = opened->links.rpath,
+                                     .runpath = opened->links.runpath,
+                                     .needed = &upcoming.name,
+                                     .needed_count = 1};
+    const struct ncr_object second = {.path = linked->path,
+                                      .rpath = linked->links.rpath,
+                                      .runpath = linked->links.runpath,
+                                      .needs_nccl = linked->links.nccl};
+    return (opened->path && visit(arg, &first)) || (linked->path && visit(arg, &second));
 }

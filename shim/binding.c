@@ -99,7 +99,7 @@ static void set_disabled(struct decision *made, const struct ncr_backend *found)
 }
 
 /* A whole decision, which nobody sees yet. NULL on lack of memory. */
-static struct decision *decide(const char *requested, struct decision *before) {
+static struct decision *decide(const struct ncr_request *request, struct decision *before) {
     struct decision *made = calloc(1, sizeof *made);
     if (made)
         made->config = before && before != &no_memory ? before->config : read_environment();
@@ -108,7 +108,7 @@ static struct decision *decide(const char *requested, struct decision *before) {
         return NULL;
     }
     struct ncr_backend found;
-    ncr_choose(&found, made->config, ncr_for_rccl, requested, ncr_open_backend);
+    ncr_choose(&found, made->config, ncr_for_rccl, request, ncr_open_backend);
     if (found.handle)
         made->library = ncr_library_make(&found);
     if (!made->library)
@@ -136,19 +136,19 @@ static void discard(struct decision *made, const struct decision *before) {
 }
 
 /* Has this been decided? If nothing could be opened, a file that the program names gets a new try. */
-static bool is_decided(const char *requested) {
+static bool is_decided(const struct ncr_request *request) {
     enum ncr_state now = ncr_state();
-    return now == NCR_BOUND || (now == NCR_DISABLED && (!requested || ncr_settings()->choice != NCR_CHOOSE_AUTO));
+    return now == NCR_BOUND || (now == NCR_DISABLED && (!request || ncr_settings()->choice != NCR_CHOOSE_AUTO));
 }
 
 /* Lines are written when nobody waits for this thread any more, and only those of the thread that decided. */
-static void bind_now(const char *requested) {
+static void bind_now(const struct ncr_request *request) {
     struct ncr_gate gate;
     bool ours = false;
     ncr_gate_enter(&gate);
     ncr_log_hold();
-    if (!is_decided(requested)) {
-        struct decision *before = atomic_load(&decision), *made = decide(requested, before);
+    if (!is_decided(request)) {
+        struct decision *before = atomic_load(&decision), *made = decide(request, before);
         ours = publish(made ? made : &no_memory);
         if (made && !ours)
             discard(made, before);
@@ -158,13 +158,13 @@ static void bind_now(const char *requested) {
 }
 
 /**
- * Bind if it has not been tried. `requested` is the file that the program tries to open, or NULL. Returns the state;
+ * Bind if it has not been tried. `request` is the dlopen that asks for it, or NULL. Returns the state;
  * NCR_UNBOUND only to a call from inside the opening.
  */
-enum ncr_state ncr_bind(const char *requested) {
-    if (!is_decided(requested) && !ncr_is_binding()) {
+enum ncr_state ncr_bind(const struct ncr_request *request) {
+    if (!is_decided(request) && !ncr_is_binding()) {
         int error = errno;
-        bind_now(requested);
+        bind_now(request);
         errno = error;
     }
     return ncr_state();

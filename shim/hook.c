@@ -132,7 +132,7 @@ struct ncr_dlopen_answer ncr_on_dlopen(const char *file, int mode, const void *c
         return (struct ncr_dlopen_answer){NULL, NULL};
     }
     struct ncr_library *library = NULL;
-    ncr_bind(file);
+    ncr_bind(&(const struct ncr_request){file, caller});
     if (opened_by_a_layer(file, &library))
         return library ? open_library(library, mode)
                        : (struct ncr_dlopen_answer){fail(file, ncr_last_error(NULL)), NULL};

@@ -104,7 +104,7 @@ enum ncr_state {
 
 extern const bool ncr_for_rccl; /* this is librccl_redirect.so, which looks for a RCCL first */
 
-enum ncr_state ncr_bind(const char *requested);
+enum ncr_state ncr_bind(const struct ncr_request *request);
 enum ncr_state ncr_state(void);
 const struct ncr_config *ncr_settings(void);
 const struct ncr_backend *ncr_backend(void);

@@ -48,27 +48,15 @@ static void auto_takes_the_system_where_no_torch_is(void **state) {
     assert_serves(ENV(no_torch, no_python, system_here), C_PROGRAM, SYSTEM_VERSION);
 }
 
-static void auto_takes_the_programs_own_file_last(void **state) {
+static void auto_takes_the_programs_own_file_before_the_systems(void **state) {
     (void)state;
     const char *own = text("%s/libnccl.so.2", folder_with("libnccl.so.2", NAMED_NCCL));
     assert_serves(ENV(torch_here, system_here, ONLY_NAMED), CMD(program("open_nccl"), own), NAMED_VERSION);
     assert_serves(ENV(torch_here, system_here), CMD(program("open_nccl"), own), TORCH_VERSION);
-    assert_serves(ENV(no_torch, no_python, system_here), CMD(program("open_nccl"), own), SYSTEM_VERSION);
+    assert_serves(ENV(no_torch, no_python, system_here), CMD(program("open_nccl"), own), NAMED_VERSION);
     /* The other methods never come to it. */
     assert_serves(ENV(system_here, ONLY_NAMED, "NCCL_REDIRECT=system"), CMD(program("open_nccl"), own), 0);
     assert_serves(ENV(torch_here, ONLY_NAMED, "NCCL_REDIRECT=torch"), CMD(program("open_nccl"), own), 0);
-}
-
-static void auto_takes_what_the_programs_runpath_leads_to(void **state) {
-    (void)state;
-    const char *folder = fresh_folder(), *copy = text("%s/program", folder);
-    copy_file(program("linked_runpath"), copy, -1);
-    make_link(NAMED_NCCL, text("%s/own/libnccl.so.2", folder));
-    assert_serves(ENV(torch_here, system_here, ONLY_NAMED), CMD(copy), NAMED_VERSION);
-    assert_serves(ENV(torch_here, system_here), CMD(copy), TORCH_VERSION);
-    struct result result = run(WITHOUT_SHIM, NO_ENV, CMD(copy));
-    assert_contains(result.out, text("version=%d", NAMED_VERSION));
-    result_free(&result);
 }
 
 static void torch_falls_back_to_the_system_with_one_line(void **state) {
@@ -76,7 +64,7 @@ static void torch_falls_back_to_the_system_with_one_line(void **state) {
     struct result result =
         run(WITH_SHIM, ENV(no_torch, no_python, system_here, "NCCL_REDIRECT=torch"), CMD(program("linked_version")));
     assert_contains(result.out, text("version=%d", SYSTEM_VERSION));
-    assert_contains(result.err, text("warning: NCCL_REDIRECT=torch: no NCCL of torch can be used (no torch in %s",
+    assert_contains(result.err, text("warning: NCCL_REDIRECT=torch: torch's NCCL cannot be used (no torch in %s",
                                      no_torch + sizeof "PYTHONPATH=" - 1));
     assert_contains(result.err, "; the system's NCCL 2.32.3 is active instead: /");
     assert_contains(result.err, "NCCL_REDIRECT_FALLBACK=0");
@@ -122,8 +110,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_variable_decides),
         cmocka_unit_test(auto_takes_the_system_where_no_torch_is),
-        cmocka_unit_test(auto_takes_the_programs_own_file_last),
-        cmocka_unit_test(auto_takes_what_the_programs_runpath_leads_to),
+        cmocka_unit_test(auto_takes_the_programs_own_file_before_the_systems),
         cmocka_unit_test(torch_falls_back_to_the_system_with_one_line),
         cmocka_unit_test(strict_torch_means_torch_only),
         cmocka_unit_test(a_path_is_never_replaced),

@@ -47,7 +47,7 @@ static void torch_out_of_range_gives_way_to_the_system(void **state) {
     assert_contains(result.err, "info: passed over: /");
     assert_contains(result.err, "/nvidia/nccl/lib/libnccl.so.2 (torch, from PYTHONPATH) is NCCL 2.21.5, outside "
                                 "NCCL_REDIRECT_REQUIRE=>=2.31\n");
-    assert_contains(result.err, "warning: NCCL_REDIRECT=torch: no NCCL of torch can be used (");
+    assert_contains(result.err, "warning: NCCL_REDIRECT=torch: torch's NCCL cannot be used (");
     assert_contains(result.err, "is NCCL 2.21.5, outside NCCL_REDIRECT_REQUIRE=");
     assert_contains(result.err, "info: NCCL 2.32.3 is active: /");
     assert_contains(result.err, "(system, from LD_LIBRARY_PATH; decided by NCCL_REDIRECT=torch)");

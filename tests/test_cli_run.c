@@ -110,7 +110,7 @@ static void a_choice_that_cannot_be_met_is_refused(void **state) {
     assert_refused(&none, "nccl-redirect run --use torch", "To do: activate the environment");
     assert_refused(&none, "nccl-redirect run --use system", "NCCL_REDIRECT=system cannot be met");
     assert_refused(&none, "nccl-redirect run --use /nowhere/libnccl.so.2", "/nowhere/libnccl.so.2 does not exist");
-    assert_refused(&none, "nccl-redirect run --use sytem", "is not a backend; use auto, torch, system or");
+    assert_refused(&none, "nccl-redirect run --use sytem", "is not a backend; use auto, torch, system, program or");
     assert_refused(&none, "nccl-redirect run --strict", "auto finds no NCCL");
     assert_refused(&none, "NCCL_REDIRECT_REQUIRE=2.x nccl-redirect run", "is not a version range");
     assert_refused(&broken, "nccl-redirect run --use torch --strict", "is truncated");

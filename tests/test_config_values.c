@@ -27,6 +27,7 @@ static void choices(void **state) {
         {{"NCCL_REDIRECT=torch"}, NCR_CHOOSE_TORCH, "NCCL_REDIRECT=torch"},
         {{"NCCL_REDIRECT=TORCH"}, NCR_CHOOSE_TORCH, "NCCL_REDIRECT=TORCH"},
         {{"NCCL_REDIRECT=system"}, NCR_CHOOSE_SYSTEM, "NCCL_REDIRECT=system"},
+        {{"NCCL_REDIRECT=Program"}, NCR_CHOOSE_PROGRAM, "NCCL_REDIRECT=Program"},
         {{"NCCL_REDIRECT=/a/b"}, NCR_CHOOSE_PATH, "NCCL_REDIRECT=/a/b"},
         {{"VLLM_USE_PYTORCH_NCCL=true"}, NCR_CHOOSE_TORCH, "VLLM_USE_PYTORCH_NCCL=true"},
         {{"VLLM_USE_PYTORCH_NCCL=True"}, NCR_CHOOSE_TORCH, "VLLM_USE_PYTORCH_NCCL=True"},
@@ -55,12 +56,12 @@ static void choices(void **state) {
 /* A wrong value of a variable that decides which NCCL serves: nothing is chosen, and the text names what is allowed. */
 static void wrong_values_that_decide(void **state) {
     static const char *const cases[][2] = {
-        {"NCCL_REDIRECT=pytorch", "NCCL_REDIRECT=\"pytorch\" is not a backend; use auto, torch, system or the "
+        {"NCCL_REDIRECT=pytorch", "NCCL_REDIRECT=\"pytorch\" is not a backend; use auto, torch, system, program or the "
                                   "absolute path of a libnccl.so.2"},
         {"NCCL_REDIRECT= torch", "\" torch\" is not a backend"},
         {"NCCL_REDIRECT=libnccl.so.2", "\"libnccl.so.2\" is not a backend"},
         {"NCCL_REDIRECT=lib/libnccl.so.2", "\"lib/libnccl.so.2\" is a relative path, which is another file in every "
-                                           "folder; use auto, torch, system or the absolute path"},
+                                           "folder; use auto, torch, system, program or the absolute path"},
         {"NCCL_REDIRECT=./x", "is a relative path"},
         {"VLLM_USE_PYTORCH_NCCL=yes", "VLLM_USE_PYTORCH_NCCL=\"yes\" is not a value; use true, 1, false or 0"},
         {"NCCL_REDIRECT_FALLBACK=no", "NCCL_REDIRECT_FALLBACK=\"no\" is not a value; use 1 or 0"},

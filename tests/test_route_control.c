@@ -67,8 +67,9 @@ static void from_python(void **state) {
     (void)state;
     const char *redirect = text("NCCL_REDIRECT=%s", owned("22809"));
     struct result result = run(WITH_SHIM, ENV(redirect), CMD(python, "-c", code, owned("23203")));
-    assert_string_equal(result.out, text("0 use torch, system or the absolute path of a libnccl.so.2\n0\n0 23203 %s\n",
-                                         owned("23203")));
+    assert_string_equal(
+        result.out,
+        text("0 use torch, system, program or the absolute path of a libnccl.so.2\n0\n0 23203 %s\n", owned("23203")));
     result_free(&result);
     result = run(WITHOUT_SHIM, ENV(redirect), CMD(python, "-c", code, owned("23203")));
     assert_string_equal(result.err, "not preloaded\n");
@@ -93,9 +94,9 @@ static void the_reason_why_not(void **state) {
         const char *backend, *reason;
     } cases[] = {{"/nowhere/libnccl.so.2",
                   "reason=/nowhere/libnccl.so.2 (path, from nccl_redirect_available) does not exist little="},
-                 {"libnccl.so.2", "reason=use torch, system or the absolute path of a libnccl.so.2 little="},
-                 {"", "reason=use torch, system or the absolute path of a libnccl.so.2 little="},
-                 {"auto", "reason=use torch, system or the absolute path of a libnccl.so.2 little="},
+                 {"libnccl.so.2", "reason=use torch, system, program or the absolute path of a libnccl.so.2 little="},
+                 {"", "reason=use torch, system, program or the absolute path of a libnccl.so.2 little="},
+                 {"auto", "reason=use torch, system, program or the absolute path of a libnccl.so.2 little="},
                  {garbage, text("reason=%s (path, from nccl_redirect_available) is ", garbage)},
                  {shim(), "is nccl-redirect itself"},
                  {"torch", "torch"}};

@@ -152,7 +152,7 @@ static void what_is_no_rule_is_told_with_the_grammar(void **state) {
         struct result result = owned_run(ENV(rules(wrong[i])), "version last use:$B last");
         const char *grammar = text("NCCL_REDIRECT_RULES: \"%s\" is not a rule; write "
                                    "PATTERN=BACKEND, name:PATTERN=BACKEND or "
-                                   "open:PATTERN=BACKEND, where BACKEND is torch, system or the "
+                                   "open:PATTERN=BACKEND, where BACKEND is torch, system, program or the "
                                    "absolute path of a libnccl.so.2, and semicolons "
                                    "between rules",
                                    bad);

@@ -29,7 +29,7 @@ static void the_wheel_beside_it(void **state) {
 }
 
 static void inside_torchs_folder(void **state) {
-    static const char *const names[] = {"libnccl.so.2", "libnccl.so", "librccl.so.1", "librccl.so"};
+    static const char *const names[] = {"libnccl.so.2", "libnccl.so"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const char *site = fresh_folder();
@@ -41,13 +41,23 @@ static void inside_torchs_folder(void **state) {
     }
 }
 
+/* A RCCL over host memory; NVIDIA's is never taken in its place. */
 static void a_torch_for_rocm(void **state) {
     (void)state;
-    const char *site = fresh_folder();
-    write_file(text("%s/torch/__init__.py", site), "");
-    make_link(library("torch_stand_in"), text("%s/torch/lib/libtorch_hip.so", site));
-    make_link(NAMED_NCCL, text("%s/torch/lib/librccl.so", site));
-    serves_from(site, NAMED_VERSION);
+    static const char *const names[] = {"librccl.so.1", "librccl.so"};
+    const char *rccl = built("hostmem/rccl/librccl.so.1");
+    for (size_t i = 0; i < 2; i++) {
+        const char *site = fresh_folder(), *name = text("%s/torch/lib/%s", site, names[i]);
+        write_file(text("%s/torch/__init__.py", site), "");
+        make_link(library("torch_stand_in"), text("%s/torch/lib/libtorch_hip.so", site));
+        make_link(rccl, name);
+        serves_from(site, 22806);
+        make_wheel(site, TORCH_NCCL);
+        serves_from(site, 22806);
+        remove(name);
+        make_link(NAMED_NCCL, name);
+        serves_from(site, SYSTEM_VERSION);
+    }
 }
 
 static void the_wheel_in_another_folder_of_the_same_python(void **state) {
