@@ -98,8 +98,11 @@ docs: $(BUILD)/nccl-redirect ## Write the tool's tables into its manual pages an
 $(BUILD)/demo/%: examples/%.c $(BUILD)/libnccl_redirect.so
 	$(call run,CC) $(CC) $(CFLAGS) -Iinclude $< -o $@ $(BUILD)/libnccl_redirect.so -ldl
 
-demo: all $(BUILD)/demo/all_reduce $(BUILD)/hostmem/plain/libnccl.so.2 build/nccl/cu12-2.21.5/lib/libnccl.so.2 ## Run one unmodified program under every NCCL of this machine
-	@scripts/demo $(BUILD)
+# The same version has no wheel for the other CPU.
+DEMO_WHEEL := build/nccl/$(if $(filter aarch64,$(CPU)),cu12-2.20.5,cu12-2.21.5)/lib/libnccl.so.2
+
+demo: all $(BUILD)/demo/all_reduce $(BUILD)/hostmem/plain/libnccl.so.2 $(DEMO_WHEEL) ## Run one unmodified program under every NCCL of this machine
+	@scripts/demo $(BUILD) $(DEMO_WHEEL)
 
 include tests/Makefile
 
