@@ -127,7 +127,7 @@ static void describe_process(struct trace_header *header) {
     header->parent = getppid();
     header->session = getsid(0);
     header->user = getuid();
-    header->pid_space = stat("/proc/self/ns/pid", &space) == 0 ? (uint64_t)space.st_ino : 0;
+    header->pid_space = ncr_file_status("/proc/self/ns/pid", &space) ? (uint64_t)space.st_ino : 0;
     header->started = start_time();
     header->ticks_per_second = (uint32_t)sysconf(_SC_CLK_TCK);
     ssize_t length = readlink("/proc/self/exe", header->program, sizeof header->program - 1);
@@ -194,7 +194,8 @@ static int open_folder(const char *wanted, struct ncr_text *name, const char **w
     int folder = open(name->data, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (standard ? O_NOFOLLOW : 0));
     if (folder < 0)
         *why = errno == ELOOP || errno == ENOTDIR ? "it is no folder, or a link" : strerror(errno);
-    else if (standard && (fstat(folder, &status) != 0 || status.st_uid != geteuid() || status.st_mode & 022))
+    else if (standard &&
+             (syscall(SYS_fstat, folder, &status) != 0 || status.st_uid != geteuid() || status.st_mode & 022))
         *why = "it belongs to another user, or others may write into it";
     if (*why && folder >= 0)
         close(folder);
