@@ -346,6 +346,37 @@ bool process_concerned(const struct process *process);
 void process_read(struct process *process, int pid);
 int nccl_version_of(const char *path);
 
+/* ---- quote.c: values for other readers ---- */
+
+const char *shell_word(const char *text);
+const char *shell_printf(const char *text);
+const char *yaml_string(const char *text);
+bool has_controls(const char *text);
+bool is_utf8(const char *text);
+
+/* ---- env.c, env_formats.c ---- */
+
+struct env_setting {
+    const char *name, *value;
+};
+
+struct env_plan {
+    struct env_setting *list;
+    unsigned count;
+    const char *shim, *folder;  /* the preload library and where it lies */
+    const char *backend_folder; /* of a backend that is named by its path, or NULL */
+};
+
+struct env_format {
+    const char *name;
+    void (*print)(const struct env_plan *plan);
+    bool elsewhere;
+    const char *(*problem)(const char *value);         /* why it cannot hold that value, or NULL */
+    const char *(*folder_problem)(const char *folder); /* likewise for folders that are mounted; NULL: none are */
+};
+
+const struct env_format *env_format_named(const char *name);
+
 /* ---- fingerprint.c, fingerprint_merge.c: a host's NCCL in one line; sha256.c ---- */
 
 struct fingerprint {

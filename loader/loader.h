@@ -31,6 +31,7 @@ struct ncr_text {
 
 void ncr_text_add(struct ncr_text *text, const char *format, ...) NCR_PRINTF(2, 3);
 void ncr_text_add_list(struct ncr_text *text, const char *format, va_list list) NCR_PRINTF(2, 0);
+size_t ncr_text_printable(const char *text, size_t length);
 void ncr_text_add_visible(struct ncr_text *text, const char *bytes, size_t length);
 void ncr_text_free(struct ncr_text *text);
 const char *ncr_text_get(const struct ncr_text *text); /* "" when empty */

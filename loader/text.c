@@ -36,11 +36,12 @@ void ncr_text_add(struct ncr_text *text, const char *format, ...) {
     va_end(list);
 }
 
-/*
+/**
  * The length of the printable UTF-8 character at the start of `bytes`, or 0: control characters (C0, DEL, and C1, which
  * terminals obey as they obey ESC) and bytes that are not well-formed UTF-8 (Unicode 15, table 3-7) have none.
  */
-static size_t printable_length(const unsigned char *bytes, size_t length) {
+size_t ncr_text_printable(const char *text, size_t length) {
+    const unsigned char *bytes = (const unsigned char *)text;
     static const struct {
         unsigned char first, last, second_first, second_last, size;
     } forms[] = {
@@ -69,17 +70,17 @@ static size_t printable_length(const unsigned char *bytes, size_t length) {
  * character becomes \xNN. A backslash stays as it is. `length` is in bytes; NUL bytes may be among them.
  */
 void ncr_text_add_visible(struct ncr_text *text, const char *bytes, size_t length) {
-    const unsigned char *at = (const unsigned char *)bytes;
+    const char *at = bytes;
     for (size_t size; length > 0; at += size, length -= size) {
         size_t run = 0;
-        while (run < length && (size = printable_length(at + run, length - run)) > 0)
+        while (run < length && (size = ncr_text_printable(at + run, length - run)) > 0)
             run += size;
         if (run > 0)
-            ncr_text_add(text, "%.*s", (int)run, (const char *)at);
+            ncr_text_add(text, "%.*s", (int)run, at);
         else if (*at == '\n' || *at == '\t')
             ncr_text_add(text, "\\%c", *at == '\n' ? 'n' : 't');
         else
-            ncr_text_add(text, "\\x%02x", *at);
+            ncr_text_add(text, "\\x%02x", (unsigned char)*at);
         size = run > 0 ? run : 1;
     }
 }

@@ -66,7 +66,7 @@ static void json_forms_are_whole(void **state) {
     assert_string_equal(value(ray, "NCCL_REDIRECT_REQUIRE"), ">=2.18,<3");
 
     cJSON *cdi = json_of("nccl-redirect env --use $PWD/nccl/lib/libnccl.so.2 --format cdi");
-    assert_string_equal(value(cdi, "cdiVersion"), "0.6.0");
+    assert_string_equal(value(cdi, "cdiVersion"), "0.3.0");
     assert_string_equal(value(cdi, "kind"), "nccl-redirect/nccl");
     cJSON *common = cJSON_GetObjectItem(cdi, "containerEdits"), *devices = cJSON_GetObjectItem(cdi, "devices");
     assert_string_equal(cJSON_GetStringValue(cJSON_GetArrayItem(cJSON_GetObjectItem(common, "env"), 0)),
