@@ -24,12 +24,13 @@ enum {
 /* ---- options.c: the arguments, by the table subcommands.def; help.c ---- */
 
 enum takes { TAKES_COMMAND, TAKES_NAMES, TAKES_NOTHING };
-enum option_type { OPTION_SWITCH, OPTION_TEXT, OPTION_WORD };
+enum option_type { OPTION_SWITCH, OPTION_TEXT, OPTION_WORD, OPTION_MAYBE };
 
 /* The C type of an option's value. */
 #define OPTION_VALUE_SWITCH bool
 #define OPTION_VALUE_TEXT const char *
 #define OPTION_VALUE_WORD const char *
+#define OPTION_VALUE_MAYBE const char *
 
 struct request {
 #define OPTION(name, type, argument, values, meaning) OPTION_VALUE_##type name;

@@ -25,7 +25,7 @@ static void print_bash(void) {
             printf("    --%s) values='%s' ;;\n", option_name(&option_rows[j]), option_rows[j].values);
     printf("    esac\n    valued=' ");
     for (size_t j = 0; j < OPTION_COUNT; j++)
-        if (option_rows[j].type != OPTION_SWITCH)
+        if (option_rows[j].type != OPTION_SWITCH && option_rows[j].type != OPTION_MAYBE)
             printf("--%s ", option_name(&option_rows[j]));
     puts("'");
 }

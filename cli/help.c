@@ -20,10 +20,12 @@ void overview_print(void) {
 
 static void option_help(const struct option_row *option) {
     const char *values = option->type == OPTION_WORD ? formatted(": %s", values_text(option->values)) : "";
-    pair_print(20, PLAIN,
-               formatted("--%s%s%s", option_name(option), option->argument ? "=" : "",
-                         option->argument ? option->argument : ""),
-               "%s%s", option->meaning, values);
+    pair_print(
+        20, PLAIN,
+        formatted("--%s%s%s%s", option_name(option), option->type == OPTION_MAYBE ? "[" : "",
+                  option->argument ? "=" : "",
+                  formatted("%s%s", option->argument ? option->argument : "", option->type == OPTION_MAYBE ? "]" : "")),
+        "%s%s", option->meaning, values);
 }
 
 /** One subcommand, as with --help. */

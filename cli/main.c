@@ -9,7 +9,7 @@
 static const char *const synonyms[][2] = {
     {"exec", "run"},      {"start", "run"},        {"launch", "run"},      {"why", "explain"},
     {"which", "explain"}, {"show", "list"},        {"ls", "list"},         {"check", "doctor"},
-    {"status", "ps"},     {"top", "ps"},           {"diagnose", "doctor"}, {"ldd", "inspect"},
+    {"status", "ps"},     {"stuck", "hang"},       {"diagnose", "doctor"}, {"ldd", "inspect"},
     {"info", "inspect"},  {"hash", "fingerprint"}, {"vars", "env"},        {"environment", "env"},
 };
 

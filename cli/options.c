@@ -109,6 +109,8 @@ static bool is_value(const struct option_row *option, const char *value) {
 
 static void take_value(struct parsing *parsing, const struct option_row *option, const char *value) {
     const char *name = option_name(option);
+    if (!value && option->type == OPTION_MAYBE)
+        value = "1";
     if (!value)
         value = *parsing->at ? *parsing->at++ : "";
     if (!*value)
@@ -170,6 +172,12 @@ static const char *absolute(const char *use) {
     return here ? formatted("%s/%s", here, use) : use;
 }
 
+/* The folder of --trace as the library wants it: absolute, or "1". */
+static const char *trace_value(const char *trace) {
+    char *here = trace[0] != '/' && strcmp(trace, "1") != 0 ? getcwd(NULL, 0) : NULL;
+    return here ? formatted("%s/%s", here, trace) : trace;
+}
+
 /** Put the choice of the options in the place of the variables, from where the loader reads it. */
 void apply_choice(const struct request *request) {
     if (request->use)
@@ -180,4 +188,6 @@ void apply_choice(const struct request *request) {
         setenv("NCCL_REDIRECT_FALLBACK", "0", 1);
     if (request->log)
         setenv("NCCL_REDIRECT_LOG", request->log, 1);
+    if (request->trace)
+        setenv("NCCL_REDIRECT_TRACE", trace_value(request->trace), 1);
 }

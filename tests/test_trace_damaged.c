@@ -46,7 +46,7 @@ static unsigned read_folder(const char *folder, char **why) {
     trace_comms_join(&set);
     trace_clocks_align(&set);
     trace_match(&set, NULL, NULL);
-    trace_judge(&set, true, &findings);
+    trace_judge(&set, &findings);
     unsigned count = set.count;
     if (why)
         *why = set.refused_count ? strdup(set.refused[0].why) : NULL;

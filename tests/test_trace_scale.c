@@ -42,7 +42,7 @@ static void every_record_of_a_large_job_is_compared(void **state) {
     trace_comms_join(&set);
     trace_clocks_align(&set);
     trace_match(&set, NULL, NULL);
-    trace_judge(&set, true, &findings);
+    trace_judge(&set, &findings);
     double seconds = (double)(writer_clock() - begin) / 1e9;
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);

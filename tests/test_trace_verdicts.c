@@ -61,7 +61,9 @@ static const struct trace_finding *judge(struct job *job, bool quiet) {
     trace_comms_join(&job->set);
     trace_clocks_align(&job->set);
     trace_match(&job->set, NULL, NULL);
-    trace_judge(&job->set, quiet, &job->findings);
+    for (unsigned i = 0; i < job->set.count; i++)
+        job->set.files[i]->moved = !quiet;
+    trace_judge(&job->set, &job->findings);
     for (unsigned i = 0; i < job->findings.count; i++)
         print_message("    %s, %s: %s%s%s\n", trace_kind_name(job->findings.list[i].kind),
                       trace_certainty_name(job->findings.list[i].certainty),
@@ -448,10 +450,25 @@ static void a_job_that_moves_has_no_waiting_ranks(void **state) {
     struct job job;
     begin(&job, 2);
     make_comm(&job, WORLD, "tp");
+    for (unsigned i = 0; i < 2; i++)
+        job.ranks[i]->now = writer_clock() - 1000000;
     writer_all_reduce(job.ranks[0], 0, 1024);
     const struct trace_finding *finding = judge(&job, false);
     assert_int_equal(finding->kind, TRACE_NOTHING_WRONG);
     assert_contains(ncr_text_get(&finding->sentence), "makes progress");
+    end(&job);
+}
+
+static void who_lets_others_wait_for_long_may_be_late(void **state) {
+    (void)state;
+    struct job job;
+    begin(&job, 2);
+    make_comm(&job, WORLD, "tp");
+    writer_all_reduce(job.ranks[0], 0, 1024); /* 70 s ago */
+    const struct trace_finding *finding = judge(&job, false);
+    assert_int_equal(finding->kind, TRACE_RANK_MISSING);
+    assert_int_equal(finding->certainty, TRACE_POSSIBLE);
+    assert_contains(ncr_text_get(&finding->doubts), "may just be late");
     end(&job);
 }
 
@@ -590,6 +607,7 @@ int main(void) {
         cmocka_unit_test(a_missing_trace_makes_it_likely_only),
         cmocka_unit_test(captured_calls_make_it_likely_only),
         cmocka_unit_test(a_job_that_moves_has_no_waiting_ranks),
+        cmocka_unit_test(who_lets_others_wait_for_long_may_be_late),
         cmocka_unit_test(two_hundred_legal_programs_give_no_finding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -99,19 +99,23 @@ static unsigned files_with_communicators(const struct trace_set *set) {
     return count;
 }
 
-/* The name that the program gave it; else "world" for the only one of all processes' size; else digits of its identity. */
+static bool is_of_all(const struct trace_set *set, const struct trace_communicator *comm, int all) {
+    return comm->ranks == all && all > 1 && trace_member_row(set, &comm->members[0])->origin == TRACE_INIT;
+}
+
+/* The name that the program gave it; else "world" for the only one that all processes made; else digits of its identity. */
 static void label(struct trace_set *set) {
     unsigned worlds = 0;
     int all = (int)files_with_communicators(set);
     for (unsigned i = 0; i < set->communicator_count; i++)
-        worlds += set->communicators[i].ranks == all && all > 1;
+        worlds += is_of_all(set, &set->communicators[i], all);
     for (unsigned i = 0; i < set->communicator_count; i++) {
         struct trace_communicator *comm = &set->communicators[i];
         const char *name = given_name(set, comm);
         struct ncr_text text = {0};
         if (name)
             ncr_text_add(&text, "%s", name);
-        else if (worlds == 1 && comm->ranks == all && all > 1)
+        else if (worlds == 1 && is_of_all(set, comm, all))
             ncr_text_add(&text, "world");
         else
             ncr_text_add(&text, "communicator %04x", (unsigned)(comm->identity >> 48));

@@ -109,6 +109,9 @@ static void doubt(const struct trace_set *set, struct trace_finding *finding) {
         if (finding->record.flags & TRACE_NONBLOCKING && finding->kind == TRACE_INIT_MISSING)
             trace_finding_doubt(finding, TRACE_LIKELY, "the communicator is non-blocking");
     }
+    if (finding->file >= 0 && finding->since && set->files[finding->file]->moved)
+        trace_finding_doubt(finding, TRACE_POSSIBLE, "process %d still makes other calls: it may just be late",
+                            set->files[finding->file]->header.pid);
     if (set->refused_count)
         trace_finding_doubt(finding, TRACE_LIKELY, "%u trace%s could not be read (%s: %s)", set->refused_count,
                             set->refused_count == 1 ? "" : "s", set->refused[0].path, set->refused[0].why);
@@ -129,7 +132,7 @@ static int by_weight(const void *a, const void *b) {
     return one->since < other->since ? -1 : one->since > other->since;
 }
 
-static void add_nothing(const struct trace_set *set, bool quiet, struct trace_findings *findings) {
+static void add_nothing(const struct trace_set *set, bool moves, struct trace_findings *findings) {
     struct trace_finding *finding = trace_findings_add(findings, TRACE_NOTHING_WRONG, -1);
     unsigned running = 0;
     int64_t newest = 0;
@@ -138,7 +141,7 @@ static void add_nothing(const struct trace_set *set, bool quiet, struct trace_fi
         newest = set->files[i]->newest > newest ? set->files[i]->newest : newest;
     }
     ncr_text_add(&finding->sentence, "Nothing wrong found: ");
-    if (!quiet && running) {
+    if (moves && running) {
         ncr_text_add(&finding->sentence, "the job makes progress.");
         return;
     }
@@ -156,23 +159,24 @@ static void add_nothing(const struct trace_set *set, bool quiet, struct trace_fi
 }
 
 /** What is wrong with the job, the likely cause first; one finding of kind TRACE_NOTHING_WRONG if nothing was found. */
-void trace_judge(struct trace_set *set, bool quiet, struct trace_findings *findings) {
-    struct trace_waits waits = {0};
+void trace_judge(struct trace_set *set, struct trace_findings *findings) {
+    struct trace_waits waits;
+    bool moves = false;
     *findings = (struct trace_findings){0};
+    for (unsigned i = 0; i < set->count; i++)
+        moves |= set->files[i]->moved;
     trace_judge_arguments(set, findings);
-    if (quiet) {
-        trace_waits_find(set, &waits);
-        trace_judge_waits(set, &waits, findings);
-        trace_judge_cycle(set, &waits, findings);
-        if (!findings->count)
-            trace_judge_order(set, findings);
-        if (!findings->count)
-            trace_judge_inside(set, findings);
-    }
+    trace_waits_find(set, &waits);
+    trace_judge_waits(set, &waits, findings);
+    trace_judge_cycle(set, &waits, findings);
+    if (!findings->count && !moves)
+        trace_judge_order(set, findings);
+    if (!findings->count)
+        trace_judge_inside(set, findings);
     trace_judge_failures(set, findings);
     trace_judge_libraries(set, findings);
     if (!findings->count)
-        add_nothing(set, quiet, findings);
+        add_nothing(set, moves, findings);
     for (unsigned i = 0; i < findings->count; i++)
         doubt(set, &findings->list[i]);
     qsort(findings->list, findings->count, sizeof *findings->list, by_weight);

@@ -269,6 +269,27 @@ void trace_match(struct trace_set *set, trace_progress *progress, void *arg) {
     free(records);
 }
 
+/** Shows every record of a file once more, by time, and last the calls that threads are inside of. */
+void trace_each_record_of(struct trace_set *set, unsigned index, trace_record_visitor *visit, void *arg) {
+    struct trace_record *records = NULL;
+    size_t room = 0;
+    struct trace_file *file = set->files[index];
+    size_t count = trace_file_ring(file, &records, &room);
+    if (count)
+        qsort(records, count, sizeof *records, by_enter);
+    for (size_t k = 0; k < count; k++)
+        visit(arg, index, &records[k]);
+    for (unsigned k = file->tail_count - file->inside_count; k < file->tail_count; k++)
+        visit(arg, index, &file->tail[k]);
+    free(records);
+}
+
+/** The same for every file. */
+void trace_each_record(struct trace_set *set, trace_record_visitor *visit, void *arg) {
+    for (unsigned i = 0; i < set->count; i++)
+        trace_each_record_of(set, i, visit, arg);
+}
+
 void trace_match_free(struct trace_set *set) {
     if (!set->matching)
         return;

@@ -115,6 +115,18 @@ unsigned trace_set_add(struct trace_set *set, const char *path) {
     return S_ISDIR(status.st_mode) ? add_folder(set, path, 0) : add_file(set, path);
 }
 
+/** Drops the files that are not wanted. Before communicators are joined. */
+void trace_set_keep(struct trace_set *set, const bool *wanted) {
+    unsigned kept = 0;
+    for (unsigned i = 0; i < set->count; i++) {
+        if (wanted[i])
+            set->files[kept++] = set->files[i];
+        else
+            trace_file_close(set->files[i]);
+    }
+    set->count = kept;
+}
+
 void trace_set_close(struct trace_set *set) {
     trace_match_free(set);
     trace_comms_free(set);

@@ -76,8 +76,8 @@ static void say_what(struct ncr_text *text, const struct trace_set *set, const s
 static void say_missing(struct ncr_text *text, const struct trace_set *set, const struct trace_pending *pending,
                         enum trace_kind kind) {
     const struct trace_communicator *comm = &set->communicators[pending->communicator];
-    bool one = pending->missing_count == 1;
-    trace_say_members(text, set, comm, pending->missing, pending->missing_count);
+    bool one = pending->culprit_count == 1;
+    trace_say_members(text, set, comm, pending->culprits, pending->culprit_count);
     capital(text);
     if (kind == TRACE_RANK_DEAD || kind == TRACE_RANK_STOPPED) {
         ncr_text_add(text, kind == TRACE_RANK_STOPPED ? (one ? " is stopped" : " are stopped")
@@ -93,18 +93,22 @@ static void say_missing(struct ncr_text *text, const struct trace_set *set, cons
 static void say_states(struct ncr_text *text, const struct trace_set *set, const struct trace_pending *pending) {
     enum { MOST = 3 };
     const struct trace_communicator *comm = &set->communicators[pending->communicator];
-    for (unsigned i = 0; i < pending->missing_count && i < MOST; i++) {
+    for (unsigned i = 0; i < pending->culprit_count && i < MOST; i++) {
         ncr_text_add(text, " ");
-        trace_say_state(text, set, comm, pending->missing[i]);
+        trace_say_state(text, set, comm, pending->culprits[i]);
     }
+    unsigned others = pending->missing_count - pending->culprit_count;
+    if (others)
+        ncr_text_add(text, " %u more rank%s not called it either, but wait%s for others.", others,
+                     others == 1 ? " has" : "s have", others == 1 ? "s" : "");
 }
 
 /* ---- kinds ---- */
 
 static enum trace_kind kind_of(const struct trace_set *set, const struct trace_pending *pending) {
     bool ended = false, stopped = false;
-    for (unsigned i = 0; i < pending->missing_count; i++) {
-        const struct trace_file *file = file_of(set, pending, pending->missing[i]);
+    for (unsigned i = 0; i < pending->culprit_count; i++) {
+        const struct trace_file *file = file_of(set, pending, pending->culprits[i]);
         ended |= has_ended(file);
         stopped |= file->life == TRACE_STOPPED;
     }
@@ -441,7 +445,7 @@ void trace_judge_inside(const struct trace_set *set, struct trace_findings *find
         const struct trace_file *file = set->files[i];
         for (unsigned k = file->tail_count - file->inside_count; k < file->tail_count; k++) {
             const struct trace_record *record = inside_collective(file, &file->tail[k]);
-            if (record && file->life != TRACE_GONE && file->life != TRACE_EXITED) {
+            if (record && !file->moved && file->life != TRACE_GONE && file->life != TRACE_EXITED) {
                 judge_all_inside(set, file, record, findings);
                 return;
             }

@@ -54,6 +54,8 @@ struct trace_file {
     const char *host;    /* as people call it */
     int global_rank;     /* by a launcher's variable; -1 unknown */
     unsigned host_index; /* equal for files of one host */
+    bool moved;          /* calls began or ended while it was watched (watch.c) */
+    uint64_t progress;   /* sum of what only grows, for watch.c */
 
     /* clock.c */
     double ns_per_tick;
@@ -114,10 +116,16 @@ struct trace_set {
 
 typedef void trace_progress(void *arg, const char *what, unsigned done, unsigned all);
 
-unsigned trace_set_add(struct trace_set *set,
-                       const char *path); /* a file, or a folder with files; how many there were */
+unsigned trace_set_add(struct trace_set *set, const char *path); /* a file, or a folder with files */
+void trace_set_keep(struct trace_set *set, const bool *wanted);
 void trace_set_close(struct trace_set *set);
 char *trace_standard_folder(void);
+
+/* ---- job.c, watch.c: which files are of one job, and does it move? ---- */
+
+void trace_keep_current(struct trace_set *set);
+bool trace_watch(struct trace_set *set, unsigned ms);
+uint64_t trace_progress_of(const struct trace_file *file);
 
 /* ---- comms.c: communicators across ranks ---- */
 
@@ -208,10 +216,12 @@ struct trace_matching {
 };
 
 void trace_match(struct trace_set *set, trace_progress *progress, void *arg);
+typedef void trace_record_visitor(void *arg, unsigned file, const struct trace_record *record);
+void trace_each_record(struct trace_set *set, trace_record_visitor *visit, void *arg);
+void trace_each_record_of(struct trace_set *set, unsigned index, trace_record_visitor *visit, void *arg);
 void trace_match_free(struct trace_set *set);
 bool trace_same_arguments(const struct trace_instance *expected, const struct trace_record *record);
 struct trace_instance trace_instance_of(const struct trace_record *record);
-void trace_read_tails(struct trace_set *set);
 
 /* ---- peers.c: how many messages have gone between two ranks ---- */
 
@@ -228,12 +238,14 @@ struct trace_pending {
     struct trace_record record;  /* the call of one that waits; sequence 0 if it was overwritten */
     unsigned *waiting, *missing; /* members */
     unsigned waiting_count, missing_count;
+    unsigned *culprits; /* those of the missing ones that wait for nobody themselves */
+    unsigned culprit_count;
     int *absent; /* ranks of which there is no file, the first MOST_ABSENT of them */
     unsigned absent_count;
     int64_t since;      /* when the last of the waiting ones came; 0 if no record tells */
     bool inside;        /* the waiting ones are inside of the call */
     bool in_open_group; /* the missing ones have called it, in a group that is still open */
-    bool root;          /* a missing one waits for nobody itself */
+    bool root;          /* there is a culprit, or a rank without a file */
 };
 
 enum { TRACE_MOST_ABSENT = 1024 };
@@ -310,8 +322,7 @@ struct trace_finding *trace_findings_add(struct trace_findings *findings, enum t
 void trace_finding_doubt(struct trace_finding *finding, enum trace_certainty certainty, const char *format, ...)
     NCR_PRINTF(3, 4);
 
-/* `quiet`: nothing has moved while it was watched, so that who waits is stuck. */
-void trace_judge(struct trace_set *set, bool quiet, struct trace_findings *findings);
+void trace_judge(struct trace_set *set, struct trace_findings *findings);
 void trace_findings_free(struct trace_findings *findings);
 const char *trace_kind_name(enum trace_kind kind);
 const char *trace_kind_meaning(enum trace_kind kind);

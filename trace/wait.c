@@ -242,17 +242,51 @@ static void find_cycle(const struct trace_set *set, const unsigned *places, stru
     free(seen);
 }
 
+/*
+ * A rank that makes other calls meanwhile is late, not stuck; unless it has let the others wait for long. Then it is said
+ * with a doubt (judge.c).
+ */
+static bool is_late(const struct trace_set *set, const struct trace_pending *pending) {
+    enum { LONG_MS = 10000 };
+    bool moved = false;
+    for (unsigned i = 0; i < pending->missing_count; i++)
+        moved |= set->files[set->communicators[pending->communicator].members[pending->missing[i]].file]->moved;
+    return moved && (!pending->since || trace_set_now(set) - pending->since < LONG_MS * 1000000LL);
+}
+
+static void leave_out_late(const struct trace_set *set, struct trace_waits *waits) {
+    unsigned kept = 0;
+    for (unsigned i = 0; i < waits->count; i++) {
+        struct trace_pending *pending = &waits->list[i];
+        if (is_late(set, pending)) {
+            free(pending->waiting);
+            free(pending->missing);
+            free(pending->absent);
+        } else {
+            waits->list[kept++] = *pending;
+        }
+    }
+    waits->count = kept;
+}
+
+static void find_culprits(const struct trace_set *set, const unsigned *places, unsigned index,
+                          struct trace_pending *pending) {
+    for (unsigned k = 0; k < pending->missing_count; k++) {
+        unsigned place = places[set->communicators[pending->communicator].members[pending->missing[k]].file];
+        if (place && place != index + 1 && !pending->in_open_group)
+            continue;
+        pending->culprits = trace_more(pending->culprits, pending->culprit_count, sizeof *pending->culprits);
+        pending->culprits[pending->culprit_count++] = pending->missing[k];
+    }
+    pending->root = pending->missing_count == 0 || pending->culprit_count > 0;
+}
+
 static void find_roots(const struct trace_set *set, struct trace_waits *waits) {
     unsigned *places = places_of_files(set, waits);
     bool any = false;
     for (unsigned i = 0; i < waits->count; i++) {
-        struct trace_pending *pending = &waits->list[i];
-        pending->root = pending->missing_count == 0 || pending->in_open_group;
-        for (unsigned k = 0; k < pending->missing_count; k++) {
-            unsigned place = places[set->communicators[pending->communicator].members[pending->missing[k]].file];
-            pending->root |= !place || place == i + 1;
-        }
-        any |= pending->root;
+        find_culprits(set, places, i, &waits->list[i]);
+        any |= waits->list[i].root;
     }
     if (!any && waits->count)
         find_cycle(set, places, waits);
@@ -267,6 +301,7 @@ void trace_waits_find(const struct trace_set *set, struct trace_waits *waits) {
         find_collective(set, i, waits);
         find_messages(set, i, waits);
     }
+    leave_out_late(set, waits);
     find_roots(set, waits);
 }
 
@@ -274,6 +309,7 @@ void trace_waits_free(struct trace_waits *waits) {
     for (unsigned i = 0; i < waits->count; i++) {
         free(waits->list[i].waiting);
         free(waits->list[i].missing);
+        free(waits->list[i].culprits);
         free(waits->list[i].absent);
     }
     free(waits->list);

@@ -11,9 +11,9 @@ _nccl_redirect() {
         option=${COMP_WORDS[COMP_CWORD - 2]}
     fi
     # make docs: bash
-    commands='run explain list inspect doctor ps fingerprint env python'
+    commands='run explain list inspect doctor ps fingerprint env python hang trace top'
     case $command in
-    run) takes=command options='--use= --require= --strict --log= --no-check --help' ;;
+    run) takes=command options='--use= --require= --strict --log= --no-check --trace= --watch= --help' ;;
     explain) takes=command options='--use= --require= --strict --all --json --help' ;;
     list) takes=nothing options='--json --help' ;;
     inspect) takes=names options='--all --json --help' ;;
@@ -22,13 +22,17 @@ _nccl_redirect() {
     fingerprint) takes=names options='--use= --require= --strict --json --sha256 --merge --help' ;;
     env) takes=nothing options='--use= --require= --strict --log= --format= --help' ;;
     python) takes=names options='--enable --disable --status --help' ;;
+    hang) takes=names options='--all --json --help' ;;
+    trace) takes=names options='--all --json --as= --to= --help' ;;
+    top) takes=names options='--once --help' ;;
     esac
     case $option in
     --use) values='auto torch program system' ;;
     --log) values='off error warn info debug' ;;
+    --as) values='chrome torch html json' ;;
     --format) values='sh mpirun srun docker k8s ray cdi json' ;;
     esac
-    valued=' --use --require --log --format '
+    valued=' --use --require --log --watch --as --to --format '
     # make docs: end
     if [ "$COMP_CWORD" = 1 ] || [ "$command" = help ]; then
         mapfile -t COMPREPLY < <(compgen -W "$commands help --help --version" -- "$word")
