@@ -22,6 +22,7 @@ check() {
     status=$?
     if [ $status = 0 ]; then
         echo "[       OK ] $name"
+        grep '^skipped: ' "$scratch/.output"
     else
         failures=$((failures + 1))
         echo "[  FAILED  ] $name"
