@@ -26,7 +26,7 @@ int ncr_row(const char *name) {
 
 /** Is this exported symbol a row of the table, or the profiling alias of one? */
 bool ncr_is_api_name(const char *symbol) {
-    bool twin = *symbol == 'p';
-    int row = ncr_row(symbol + twin);
-    return row >= 0 && (!twin || ncr_functions[row].twin);
+    bool alias = *symbol == 'p';
+    int row = ncr_row(symbol + alias);
+    return row >= 0 && (!alias || ncr_functions[row].alias);
 }

@@ -36,8 +36,8 @@ struct ncr_function {
     enum ncr_result result;
     enum ncr_route route;
     enum ncr_makes makes;
-    bool rccl; /* exists in RCCL only */
-    bool twin; /* the profiling alias p<name> exists too */
+    bool rccl;  /* exists in RCCL only */
+    bool alias; /* the profiling alias p<name> exists too */
 };
 
 #define NCR_CORE_SINCE 20400

@@ -1,5 +1,5 @@
 /*
- * What a program must do at least to use a NCCL by hand: dlopen, dlsym of every name of the table, one call.
+ * What a program must do at least to use an NCCL by hand: dlopen, dlsym of every name of the table, one call.
  *
  * usage: bare /path/libnccl.so.2
  */

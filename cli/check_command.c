@@ -121,7 +121,7 @@ void check_command(struct doctor *doctor) {
                                   : "a 32-bit program");
     if (reached.reach == REACH_STATIC)
         report(doctor, FAILURE, "command", "build it with the shared libnccl (-lnccl, not libnccl_static.a)",
-               "%s has a NCCL linked into itself: no preload reaches those calls", command->program);
+               "%s has an NCCL linked into itself: no preload reaches those calls", command->program);
 }
 
 /* ---- running it ---- */

@@ -31,7 +31,7 @@ void check_driver(struct doctor *doctor) {
                "libcuda.so.1 cannot be opened: no NVIDIA driver here, NCCL finds no GPU");
     else if (trial.version && major > trial.version / 1000)
         report(doctor, FAILURE, "GPU driver",
-               formatted("use a NCCL for CUDA %d, or a newer driver", trial.version / 1000),
+               formatted("use an NCCL for CUDA %d, or a newer driver", trial.version / 1000),
                "the driver is for CUDA up to %d.%d, the chosen NCCL is built for CUDA %s", trial.version / 1000,
                trial.version % 1000 / 10, cuda);
     else if (!trial.version)
@@ -119,7 +119,7 @@ void check_plugin(struct doctor *doctor) {
         report(doctor, FINE, "net plugin", NULL, "%s fits the chosen NCCL (%s)", plugin.path, fits);
     else
         report(doctor, WARNING, "net plugin",
-               "install the plugin's build for this NCCL, or choose a NCCL that it was built for",
+               "install the plugin's build for this NCCL, or choose an NCCL that it was built for",
                "%s offers interface %s, the chosen NCCL %s knows %s: it is ignored, and the "
                "network can be slow",
                plugin.path, list_text(&plugin_info.plugins), version_text(chosen->version),

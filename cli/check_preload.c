@@ -63,7 +63,7 @@ void check_list(struct doctor *doctor) {
     if (foreign)
         report(doctor, FAILURE, "LD_PRELOAD",
                formatted("remove it from LD_PRELOAD; to have it serve, choose it: NCCL_REDIRECT=%s", foreign),
-               "lists a NCCL itself, %s: it serves instead of the chosen one, or beside it", foreign);
+               "lists an NCCL itself, %s: it serves instead of the chosen one, or beside it", foreign);
     if (!shims && !runs && (getenv("NCCL_REDIRECT") || getenv("NCCL_REDIRECT_REQUIRE")))
         report(doctor, WARNING, "LD_PRELOAD",
                "nccl-redirect run -- CMD, or eval \"$(nccl-redirect env)\" before the job",

@@ -142,7 +142,7 @@ struct elf_info {
     const char *version_text; /* "2.28.9+cuda13.0" among its texts */
     struct names asked;       /* names of NCCL functions among its texts, to be looked up at run time */
     struct names opened;      /* texts such as libnccl.so.2 */
-    struct names plugins;     /* net plugin interfaces: what a plugin exports, what a NCCL asks for: ncclNetPlugin_v8 */
+    struct names plugins; /* net plugin interfaces: what a plugin exports, what an NCCL asks for: ncclNetPlugin_v8 */
 };
 
 enum { ELF_BASICS, ELF_SYMBOLS, ELF_TEXTS };
@@ -266,7 +266,7 @@ const char *functions_text(const struct names *functions, bool all); /* "ncclCom
 
 enum reach {
     REACH_NONE,
-    REACH_LINKED,   /* it has a NCCL among its DT_NEEDED */
+    REACH_LINKED,   /* it has an NCCL among its DT_NEEDED */
     REACH_THROUGH,  /* a library that it is linked with has */
     REACH_OPENED,   /* it opens one at run time */
     REACH_EXPORTED, /* it has one inside, and calls it so that a preload can take the calls */

@@ -107,7 +107,7 @@ static const char *cure_of_refusal(const struct decision *decision) {
         if (one->outcome != NCR_REFUSED || strncmp(ncr_basename(one->candidate.path), "libtorch", 8) == 0)
             continue;
         if (strstr(one->why, "outside NCCL_REDIRECT_REQUIRE"))
-            return "widen the range, or offer a NCCL inside it: install one, or name a file with "
+            return "widen the range, or offer an NCCL inside it: install one, or name a file with "
                    "--use "
                    "/path/libnccl.so.2; `nccl-redirect list` shows what this machine has";
         return formatted("repair %s (install its package again), or name another file: --use "

@@ -42,7 +42,7 @@ int subcommand_env(struct request *request) {
         complain("%s", ncr_text_get(&config.problem));
         return EXIT_USAGE;
     }
-    decide(&decision, &config, NULL); /* a RCCL has a preload of its own */
+    decide(&decision, &config, NULL); /* an RCCL has a preload of its own */
     plan.shim = shim_path(decision.chosen && decision.chosen->rccl, &problem);
     if (!plan.shim) {
         complain("%s", problem);

@@ -40,7 +40,7 @@ static bool is_nccl(const char *path, enum reach *reach) {
     return *reach != REACH_NONE;
 }
 
-/* A NCCL inside: reachable only where the file exports its functions and calls them through a table of the loader. */
+/* An NCCL inside: reachable only where the file exports its functions and calls them through a table of the loader. */
 static void judge_inside(struct reached *reached, const struct elf_info *info) {
     unsigned open = 0;
     for (unsigned i = 0; i < info->exported.count; i++)
@@ -50,12 +50,12 @@ static void judge_inside(struct reached *reached, const struct elf_info *info) {
     if (names_have(&info->exported, "ncclAllReduce")) {
         reached->reach = REACH_EXPORTED;
         reached->how =
-            formatted("a NCCL%s is linked into it and exported, so it can serve. %s", version,
+            formatted("an NCCL%s is linked into it and exported, so it can serve. %s", version,
                       open ? formatted("Its own calls of %u functions go through the loader's table: redirected", open)
                            : "Its own calls stay inside: not redirected");
     } else {
         reached->reach = REACH_STATIC;
-        reached->how = formatted("a NCCL%s is linked into it%s: its calls are out of reach of any "
+        reached->how = formatted("an NCCL%s is linked into it%s: its calls are out of reach of any "
                                  "preload. To redirect it, build it with the "
                                  "shared libnccl (-lnccl)",
                                  version, info->defined.count ? "" : ", names stripped");
@@ -81,7 +81,7 @@ static void look_through(struct reached *reached) {
 }
 
 /*
- * Functions of these names without a NCCL behind them look the real ones up at run time, as those of XLA do, or wrap
+ * Functions of these names without an NCCL behind them look the real ones up at run time, as those of XLA do, or wrap
  * them.
  */
 static void judge_opened(struct reached *reached, const struct elf_info *info) {

@@ -1,5 +1,5 @@
 /*
- * Who needs a NCCL: the objects of the process, what each was loaded by (for DT_RPATH), and for which vendor's GPUs they
+ * Who needs an NCCL: the objects of the process, what each was loaded by (for DT_RPATH), and for which vendor's GPUs they
  * are built.
  */
 #include "loader.h"

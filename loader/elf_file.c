@@ -29,7 +29,7 @@ static void refuse(struct ncr_elf *elf, const char *why) {
     elf->refusal = strdup(why);
 }
 
-/* The start of the file is read once and kept: in a NCCL it holds all the tables that are asked for. */
+/* The start of the file is read once and kept: in an NCCL it holds all the tables that are asked for. */
 #define HEAD_SIZE ((size_t)16 << 10)
 
 /** A piece of the file into memory of the caller. */

@@ -14,8 +14,8 @@ static const char shim_mark[] = "nccl_redirect_version";
 struct exports {
     bool shim;
     unsigned core;    /* core functions found */
-    unsigned known;   /* functions of the table, without twins */
-    unsigned unknown; /* nccl* names that the table lacks, without twins */
+    unsigned known;   /* functions of the table, without aliases */
+    unsigned unknown; /* nccl* names that the table lacks, without aliases */
     bool found[NCR_ROWS];
 };
 
@@ -47,7 +47,7 @@ static char *core_problem(const struct exports *seen) {
     if (missing == 0)
         return NULL;
     if (seen->core == 0)
-        return strdup("is not a NCCL (it exports no NCCL function)");
+        return strdup("is not an NCCL (it exports no NCCL function)");
     if (missing == 1)
         return ncr_path("lacks %s, which every NCCL has", first);
     return ncr_path("lacks %s and %u more functions that every NCCL has", first, missing - 1);
@@ -59,7 +59,7 @@ static char *export_problem(const struct ncr_elf *elf, struct ncr_verdict *verdi
     for (const char *name; (name = ncr_elf_next_export(elf, &at));)
         count_export(&seen, name);
     verdict->shim = seen.shim;
-    char *problem = seen.shim ? strdup("is nccl-redirect itself, not a NCCL") : core_problem(&seen);
+    char *problem = seen.shim ? strdup("is nccl-redirect itself, not an NCCL") : core_problem(&seen);
     for (unsigned i = 0; i < NCR_ROWS; i++) {
         verdict->rccl |= ncr_functions[i].rccl && seen.found[i];
         verdict->lacks += !ncr_functions[i].rccl && !seen.found[i];

@@ -2,7 +2,7 @@
  * How the dynamic loader finds a library by its bare name (ld.so(8), glibc's elf/dl-load.c): DT_RPATH of the object that
  * needs it and of those that loaded it, LD_LIBRARY_PATH, DT_RUNPATH of that object, /etc/ld.so.cache, the default
  * folders. It also takes relative folders; here they are left out, since nothing is opened from the current folder.
- * Builds for special CPU levels (glibc-hwcaps) are left out too: nobody has a NCCL there.
+ * Builds for special CPU levels (glibc-hwcaps) are left out too: nobody has an NCCL there.
  */
 #include "loader.h"
 

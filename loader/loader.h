@@ -366,7 +366,7 @@ struct ncr_ld_hit {
 bool ncr_ld_search(const char *name, const struct ncr_asker *asker, unsigned parts, struct ncr_ld_hit *hit);
 bool ncr_ldcache(const char *soname, ncr_folder_visitor *visit, void *arg);
 
-/* ---- asker.c: who needs a NCCL ---- */
+/* ---- asker.c: who needs an NCCL ---- */
 
 #define NCR_MOST_LOADERS 16
 
@@ -393,9 +393,9 @@ struct ncr_verdict {
     bool missing;     /* there is no such file */
     bool shim;        /* it is this shim, or another copy of it */
     int file_version; /* as the file says of itself, 0 = not looked for or not found */
-    bool rccl;        /* it is a RCCL */
+    bool rccl;        /* it is an RCCL */
     unsigned unknown; /* functions that it exports and the table does not know */
-    unsigned lacks;   /* functions of the table that it does not export, without the twins */
+    unsigned lacks;   /* functions of the table that it does not export, without the aliases */
     dev_t device;
     ino_t inode;
 };

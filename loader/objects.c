@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Is this the file name (or SONAME) of a NCCL or RCCL? Plugins (libnccl-net.so and the like) are not. */
+/** Is this the file name (or SONAME) of an NCCL or RCCL? Plugins (libnccl-net.so and the like) are not. */
 bool ncr_is_nccl_name(const char *file_name) {
     const char *base = ncr_basename(file_name);
     return strncmp(base, "libnccl.so", 10) == 0 || strncmp(base, "librccl.so", 10) == 0;
@@ -74,7 +74,7 @@ static bool needs_nccl(void *arg, const struct ncr_object *object) {
     return object->needs_nccl;
 }
 
-/** Is the program, or a library that it has loaded, linked with a NCCL? */
+/** Is the program, or a library that it has loaded, linked with an NCCL? */
 bool ncr_objects_need_nccl(void) {
     return ncr_objects(needs_nccl, NULL);
 }

@@ -32,7 +32,7 @@ static void identify(struct ncr_backend *backend, const char *candidate) {
 }
 
 /*
- * Names that the table lacks can only be found if the backend is in the global scope. Never a RCCL: its copy of LLVM
+ * Names that the table lacks can only be found if the backend is in the global scope. Never an RCCL: its copy of LLVM
  * clashes with others there; never torch's own library, whose other symbols are nobody's business; never a second
  * library.
  */
@@ -182,7 +182,7 @@ static void report_success(const struct choosing *choosing) {
 }
 
 /*
- * What the user asked for by name is missed at once. Else a program may only ask whether there is a NCCL, and the error
+ * What the user asked for by name is missed at once. Else a program may only ask whether there is an NCCL, and the error
  * waits for the first call.
  */
 static void report_failure(struct choosing *choosing) {
@@ -198,7 +198,7 @@ static void report_failure(struct choosing *choosing) {
                 config->decided_by, ncr_text_get(why));
 }
 
-/* What the user wrote is wrong: said at once, also to a program that only asks whether there is a NCCL. */
+/* What the user wrote is wrong: said at once, also to a program that only asks whether there is an NCCL. */
 static void report_problem(struct ncr_backend *backend, const struct ncr_config *config) {
     ncr_text_add(&backend->why, "%s", ncr_text_get(&config->problem));
     backend->reported = true;

@@ -98,7 +98,7 @@ bool ncr_program(struct ncr_search *search) {
     const char *requested = search->requested;
     if (offer_requested(search))
         return true;
-    /* In the loader's order: the first object that is linked with a NCCL is the one that it searches for. */
+    /* In the loader's order: the first object that is linked with an NCCL is the one that it searches for. */
     for (unsigned i = 0; i < search->object_count; i++)
         if (search->objects[i].needs_nccl && offer_for(search, search->objects[i].needs_nccl, &search->objects[i]))
             return true;

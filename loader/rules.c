@@ -4,7 +4,7 @@
  *   PATTERN=BACKEND        calls that create a communicator from a library whose file name matches:
  *                          libtorch_cuda.so=torch
  *   name:PATTERN=BACKEND   communicators whose commName (ncclConfig_t, NCCL 2.27) matches
- *   open:PATTERN=BACKEND   dlopen of a NCCL whose path matches (without a slash in PATTERN: whose file name) gives that
+ *   open:PATTERN=BACKEND   dlopen of an NCCL whose path matches (without a slash in PATTERN: whose file name) gives that
  *                          very backend, not the shim
  *
  * PATTERN is a shell pattern (fnmatch); BACKEND is torch, system or an absolute path. The program itself is called

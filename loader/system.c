@@ -107,7 +107,7 @@ static bool offer_everywhere(struct ncr_search *search, const char *name) {
            offer_usual(&pass);
 }
 
-/** Offer the system's NCCLs in the order of docs/selection.md; a RCCL only where no NCCL is, or the other way round. */
+/** Offer the system's NCCLs in the order of docs/selection.md; an RCCL only where no NCCL is, or the other way round. */
 bool ncr_system(struct ncr_search *search) {
     static const char *const names[] = {"libnccl.so.2", "librccl.so.1"};
     bool rccl = search->vendor ? search->vendor == NCR_AMD : search->rccl_first;

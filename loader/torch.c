@@ -57,7 +57,7 @@ static bool ends_with(const char *text, const char *end) {
     return length > tail && strcmp(text + length - tail, end) == 0;
 }
 
-/* A NCCL of torch's wheel or of torch's own folder, which a preload has mapped before torch. */
+/* An NCCL of torch's wheel or of torch's own folder, which a preload has mapped before torch. */
 static void take_mapped_nccl(struct finding *finding) {
     const struct ncr_search *search = finding->search;
     for (unsigned i = 0; i < search->object_count; i++) {
@@ -86,7 +86,7 @@ static void take_mapped(struct finding *finding) {
 
 /* ---- the file that the program opens ---- */
 
-/* SITE of a path to a NCCL inside a package: of NVIDIA's wheels, ROCm's wheels, torch itself; else NULL. */
+/* SITE of a path to an NCCL inside a package: of NVIDIA's wheels, ROCm's wheels, torch itself; else NULL. */
 static char *site_of_nccl(const char *path) {
     static const struct {
         const char *package; /* the folders above lib, as far as they matter */
@@ -113,7 +113,7 @@ static char *site_of_nccl(const char *path) {
     return site;
 }
 
-/** Is this the path of a NCCL inside a Python package? */
+/** Is this the path of an NCCL inside a Python package? */
 bool ncr_is_wheel_path(const char *path) {
     char *site = path && *path == '/' ? site_of_nccl(path) : NULL;
     bool yes = site;

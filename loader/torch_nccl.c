@@ -1,6 +1,6 @@
 /*
  * The NCCL of one torch: the one that its libtorch_cuda.so (or libtorch_hip.so) would get from the dynamic loader, what
- * torch's Python code opens before, or a NCCL inside libtorch itself.
+ * torch's Python code opens before, or an NCCL inside libtorch itself.
  */
 #include "loader.h"
 
@@ -151,7 +151,7 @@ static void settle_by_loader(struct library *library) {
 
 /* ---- by where packages keep it ---- */
 
-/* For torches that are not linked with a NCCL, or that the loader finds none for. */
+/* For torches that are not linked with an NCCL, or that the loader finds none for. */
 static void settle_by_folders(struct library *library, const char *prefix) {
     static const char *const bundled[][2] = {{"libnccl.so.2", "libnccl.so"}, {"librccl.so.1", "librccl.so"}};
     const struct ncr_torch *torch = library->torch;

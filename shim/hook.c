@@ -1,5 +1,5 @@
 /*
- * dlopen of a NCCL gives this shim, so that programs which look functions up by handle (ctypes, JAX, CuPy) are
+ * dlopen of an NCCL gives this shim, so that programs which look functions up by handle (ctypes, JAX, CuPy) are
  * redirected too, and no second NCCL gets mapped. Every other dlopen goes on to the real one by a jump (entry_*.S).
  * dlsym is left alone: interposing it has broken cuDNN, profilers and the import of torch in other projects.
  */

@@ -43,7 +43,7 @@ void *ncr_library_function(void *handle, unsigned slot) {
     char alias[64] = "p"; /* the longest name of the table is shorter (tests/test_abi_table.c) */
     if (slot % 2 == 0)
         return look_up(handle, f->name);
-    if (!f->twin)
+    if (!f->alias)
         return NULL;
     for (size_t i = 0; f->name[i] && i < sizeof alias - 2; i++)
         alias[i + 1] = f->name[i];

@@ -28,7 +28,7 @@ static bool suspect(void *arg, const struct ncr_object *object) {
     return suspects->count == sizeof suspects->paths / sizeof *suspects->paths;
 }
 
-/* Another copy of this shim has the SONAME of a NCCL, and is none. */
+/* Another copy of this shim has the SONAME of an NCCL, and is none. */
 static bool is_shim(const char *path) {
     struct ncr_verdict verdict;
     ncr_judge(path, ncr_settings(), &verdict);
@@ -50,7 +50,7 @@ static char *second_in_list(void) {
 }
 
 /*
- * One line of /proc/self/maps: "start-end rwxp offset device inode   path". The path of a NCCL's
+ * One line of /proc/self/maps: "start-end rwxp offset device inode   path". The path of an NCCL's
  * code, or NULL.
  */
 static char *second_in_line(char *line) {
@@ -78,7 +78,7 @@ static char *second_in_maps(void) {
     return path;
 }
 
-/** Warn once per process, naming both files, if a NCCL other than the backend is mapped. */
+/** Warn once per process, naming both files, if an NCCL other than the backend is mapped. */
 void ncr_look_for_second(void) {
     static atomic_flag looked = ATOMIC_FLAG_INIT;
     if (atomic_flag_test_and_set(&looked) || ncr_backend_wraps())

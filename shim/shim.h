@@ -102,7 +102,7 @@ enum ncr_state {
     NCR_BOUND
 };
 
-extern const bool ncr_for_rccl; /* this is librccl_redirect.so, which looks for a RCCL first */
+extern const bool ncr_for_rccl; /* this is librccl_redirect.so, which looks for an RCCL first */
 
 enum ncr_state ncr_bind(const struct ncr_request *request);
 enum ncr_state ncr_state(void);

@@ -12,7 +12,7 @@
 static unsigned exported_names(void) {
     unsigned count = 0;
     for (unsigned i = 0; i < NCR_ROWS; i++)
-        count += 1 + ncr_functions[i].twin;
+        count += 1 + ncr_functions[i].alias;
     return count - 2 * 13;
 }
 
@@ -35,16 +35,16 @@ static void bound_in_the_constructor_too(void **state) {
     check("recording", NULL, "NCCL_REDIRECT_BIND=start");
 }
 
-static void twins_reach_the_function_where_a_backend_has_none(void **state) {
+static void aliases_reach_the_function_where_a_backend_has_none(void **state) {
     (void)state;
-    check("recording_no_twins", "no-twins", "NCCL_REDIRECT_BIND=first-use");
+    check("recording_no_aliases", "no-aliases", "NCCL_REDIRECT_BIND=first-use");
 }
 
-/* The program does tell right from wrong: a backend with twins is not one without. */
+/* The program does tell right from wrong: a backend with aliases is not one without. */
 static void the_check_can_fail(void **state) {
     (void)state;
     struct result result = run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", library("recording"))),
-                               CMD(program("call_all"), library("recording"), "no-twins"));
+                               CMD(program("call_all"), library("recording"), "no-aliases"));
     assert_contains(result.out, "pncclAllReduce: the first call reached another function\n");
     assert_lacks(result.out, "\nncclAllReduce: ");
     assert_int_equal(result.status, 1);
@@ -58,7 +58,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_name_reaches_its_own),
         cmocka_unit_test(bound_in_the_constructor_too),
-        cmocka_unit_test(twins_reach_the_function_where_a_backend_has_none),
+        cmocka_unit_test(aliases_reach_the_function_where_a_backend_has_none),
         cmocka_unit_test(the_check_can_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,7 +14,7 @@ static void no_name_stands_twice(void **state) {
                 fail_msg("%s stands in rows %u and %u", ncr_functions[i].name, i, j);
 }
 
-/* address lookup builds a twin's name in 64 bytes: p, the name, NUL (shim/). */
+/* address lookup builds a alias's name in 64 bytes: p, the name, NUL (shim/). */
 static void the_longest_name_has_room(void **state) {
     (void)state;
     for (unsigned i = 0; i < NCR_ROWS; i++)
@@ -45,11 +45,11 @@ static void codes_become_versions(void **state) {
         assert_int_equal(ncr_version_from_nccl(cases[i].code), cases[i].version);
 }
 
-static void names_are_known_with_their_twins(void **state) {
+static void names_are_known_with_their_aliases(void **state) {
     (void)state;
     for (unsigned i = 0; i < NCR_ROWS; i++) {
         assert_true(ncr_is_api_name(ncr_functions[i].name));
-        assert_int_equal(ncr_is_api_name(text("p%s", ncr_functions[i].name)), ncr_functions[i].twin);
+        assert_int_equal(ncr_is_api_name(text("p%s", ncr_functions[i].name)), ncr_functions[i].alias);
     }
     assert_false(ncr_is_api_name("ncclAllReduc"));
     assert_false(ncr_is_api_name("ncclAllReduceX"));
@@ -62,7 +62,7 @@ int main(void) {
         cmocka_unit_test(the_longest_name_has_room),
         cmocka_unit_test(versions_are_versions),
         cmocka_unit_test(codes_become_versions),
-        cmocka_unit_test(names_are_known_with_their_twins),
+        cmocka_unit_test(names_are_known_with_their_aliases),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,7 +58,7 @@ static void the_preload_list_is_checked(void **state) {
     assert_finds(0, "LD_PRELOAD=$LD_PRELOAD:/nowhere/lib.so", "",
                  "warning LD_PRELOAD lists /nowhere/lib.so, which does not exist");
     assert_finds(1, "LD_PRELOAD=$LD_PRELOAD:$PWD/nccl/lib/libnccl.so.2", "",
-                 "FAIL LD_PRELOAD lists a NCCL itself, " SCENE_NAME "/nccl/lib/libnccl.so.2");
+                 "FAIL LD_PRELOAD lists an NCCL itself, " SCENE_NAME "/nccl/lib/libnccl.so.2");
 }
 
 static void a_preload_that_does_not_load_is_a_failure(void **state) {

@@ -37,12 +37,12 @@ static void each_way_is_told_apart(void **state) {
 static void a_nccl_inside_is_out_of_reach(void **state) {
     (void)state;
     const char *inside = program("inside_nccl");
-    assert_contains(inspected(1, inside), "a NCCL (2.21.5+cuda12.4) is linked into it");
+    assert_contains(inspected(1, inside), "an NCCL (2.21.5+cuda12.4) is linked into it");
     assert_contains(inspected(1, inside), "out of reach of any preload");
     copy_file(inside, text("%s/stripped", scene.root), -1);
     struct result result = run(WITHOUT_SHIM, NO_ENV, CMD("/usr/bin/strip", text("%s/stripped", scene.root)));
     assert_int_equal(result.status, 0);
-    assert_contains(inspected(1, "stripped"), "a NCCL (2.21.5+cuda12.4) is linked into it, names stripped");
+    assert_contains(inspected(1, "stripped"), "an NCCL (2.21.5+cuda12.4) is linked into it, names stripped");
     result_free(&result);
 }
 

@@ -258,7 +258,7 @@ static void what_a_sparse_file_claims_is_not_read(void **state) {
     static const struct {
         const char *name;
         void (*claim)(unsigned char *bytes);
-        const char *reason; /* or NULL: the file is a NCCL all the same */
+        const char *reason; /* or NULL: the file is an NCCL all the same */
     } claims[] = {
         {"a chain of symbols", claim_chain, "has a broken symbol table (it claims more than 4194304 symbols"},
         {"symbols", claim_symbols, "has a broken symbol table (it claims more than 4194304 symbols"},

@@ -1,5 +1,5 @@
 /*
- * dlopen of a NCCL, under whatever name or path, gives the chosen backend, and it is the only one that is mapped;
+ * dlopen of an NCCL, under whatever name or path, gives the chosen backend, and it is the only one that is mapped;
  * plugins and other libraries with NCCL in their names are opened as they are.
  */
 #include "support.h"

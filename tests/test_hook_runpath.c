@@ -1,4 +1,4 @@
-/* Every dlopen that is not of a NCCL is the caller's own: its RUNPATH and $ORIGIN count, as without the shim. */
+/* Every dlopen that is not of an NCCL is the caller's own: its RUNPATH and $ORIGIN count, as without the shim. */
 #include "support.h"
 
 static const char *place(bool with_sub) {

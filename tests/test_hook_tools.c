@@ -25,15 +25,15 @@ static void by_the_next_definition(void **state) {
     check(WITH_SHIM, text("LD_PRELOAD=%s", library("next_tool")), text("tool: 3 reductions, 0 broadcasts\n%s", done));
 }
 
-static void by_the_twin(void **state) {
+static void by_the_alias(void **state) {
     (void)state;
-    check(WITH_SHIM, text("LD_PRELOAD=%s", library("linked_twin_tool")), text("twin tool: 3 reductions\n%s", done));
+    check(WITH_SHIM, text("LD_PRELOAD=%s", library("linked_alias_tool")), text("alias tool: 3 reductions\n%s", done));
 }
 
 static void both(void **state) {
     (void)state;
-    check(WITH_SHIM, text("LD_PRELOAD=%s:%s", library("next_tool"), library("linked_twin_tool")),
-          text("tool: 3 reductions, 0 broadcasts\ntwin tool: 3 reductions\n%s", done));
+    check(WITH_SHIM, text("LD_PRELOAD=%s:%s", library("next_tool"), library("linked_alias_tool")),
+          text("tool: 3 reductions, 0 broadcasts\nalias tool: 3 reductions\n%s", done));
 }
 
 /* ncclBcast calls ncclBroadcast inside NCCL: that one is not the program's. Without the shim the tool sees it. */
@@ -60,7 +60,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_tool),
         cmocka_unit_test(by_the_next_definition),
-        cmocka_unit_test(by_the_twin),
+        cmocka_unit_test(by_the_alias),
         cmocka_unit_test(both),
         cmocka_unit_test(what_nccl_calls_itself_is_not_the_programs),
         cmocka_unit_test(a_tool_below_sees_nothing),

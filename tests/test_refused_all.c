@@ -53,7 +53,7 @@ static void a_dlopen_says_why(void **state) {
     assert_contains(result.out, "libnccl.so.2: dlerror=");
     assert_contains(result.out, "NCCL is disabled by nccl-redirect: ");
     assert_reasons(result.out);
-    assert_string_equal(result.err, ""); /* a program may only ask whether there is a NCCL */
+    assert_string_equal(result.err, ""); /* a program may only ask whether there is an NCCL */
     result_free(&result);
 }
 

@@ -80,7 +80,7 @@ static void add_elf(void) {
     add_with_byte(offsetof(Elf64_Ehdr, e_phentsize), 1, "has a broken ELF header");
     add_with_byte(offsetof(Elf64_Ehdr, e_phoff) + 6, 1, "is truncated");
     copy_file(hostmem("lacks-core"), add("lacks ncclGetUniqueId, which every NCCL has"), -1);
-    copy_file(library("torch_stand_in"), add("is not a NCCL (it exports no NCCL function)"), -1);
+    copy_file(library("torch_stand_in"), add("is not an NCCL (it exports no NCCL function)"), -1);
     add_with_name("libc.so.6", "libq.so.6", "cannot be opened (libq.so.6: cannot open shared object file");
 }
 

@@ -68,7 +68,7 @@ static void one_line_for_each_function(void **state) {
     struct result result = ask(TORCH_NCCL);
     assert_contains(result.err, "warning: ncclCommShrink needs NCCL 2.27.3 or newer");
     assert_contains(result.err, "The call returns ncclInvalidUsage");
-    assert_lines(result.err, 5); /* shrink, reset, world, rank, all-to-all-v; the twin is the same function */
+    assert_lines(result.err, 5); /* shrink, reset, world, rank, all-to-all-v; the alias is the same function */
     result_free(&result);
 }
 

@@ -30,7 +30,7 @@ static void named(void **state) {
         struct result result = run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", forms[i])), CMD(program("linked_version")));
         assert_int_equal(result.status, 2);
         assert_contains(result.err,
-                        text("%s (path, from NCCL_REDIRECT) is nccl-redirect itself, not a NCCL", forms[i]));
+                        text("%s (path, from NCCL_REDIRECT) is nccl-redirect itself, not an NCCL", forms[i]));
         assert_one_line(result.err);
         result_free(&result);
     }

@@ -1,5 +1,5 @@
 /*
- * A NCCL that this user may not read is passed over with the reason. Run as another user than root, who may read
+ * An NCCL that this user may not read is passed over with the reason. Run as another user than root, who may read
  * everything.
  */
 #include "trees.h"

@@ -22,7 +22,7 @@ static void every_row_finds_its_communicator(void **state) {
     struct result result = owned_run(NO_ENV, A_AND_B "rows:a rows:b");
     unsigned first = 0, second = 0, expected = 0;
     for (unsigned i = 0; i < NCR_ROWS; i++)
-        expected += ncr_functions[i].route < NCR_WINDOW && !ncr_functions[i].rccl ? 1 + ncr_functions[i].twin : 0;
+        expected += ncr_functions[i].route < NCR_WINDOW && !ncr_functions[i].rccl ? 1 + ncr_functions[i].alias : 0;
     assert_lacks(result.out, "FOREIGN");
     for (const char *line = strstr(result.out, "use=0\n") + 6; *line; line = strchr(line, '\n') + 1) {
         first += strncmp(line, "22809 ", 6) == 0;

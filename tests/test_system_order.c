@@ -124,7 +124,7 @@ static void where_each_place_has_one(void **state) {
     };
     if (access("/usr/lib/" CPU "-linux-gnu/libnccl.so.2", F_OK) == 0 || access("/usr/lib64/libnccl.so.2", F_OK) == 0 ||
         access("/usr/lib/libnccl.so.2", F_OK) == 0) {
-        print_message("skipped: this distribution has a NCCL in /usr/lib, which cannot be taken away\n");
+        print_message("skipped: this distribution has an NCCL in /usr/lib, which cannot be taken away\n");
         skip();
     }
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)

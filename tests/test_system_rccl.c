@@ -1,5 +1,5 @@
 /*
- * A RCCL serves where there is no NCCL; under the preload for RCCL it is the other way round. The RCCL is one over host
+ * An RCCL serves where there is no NCCL; under the preload for RCCL it is the other way round. The RCCL is one over host
  * memory.
  */
 #include "trees.h"

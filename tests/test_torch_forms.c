@@ -41,7 +41,7 @@ static void inside_torchs_folder(void **state) {
     }
 }
 
-/* A RCCL over host memory; NVIDIA's is never taken in its place. */
+/* An RCCL over host memory; NVIDIA's is never taken in its place. */
 static void a_torch_for_rocm(void **state) {
     (void)state;
     static const char *const names[] = {"librccl.so.1", "librccl.so"};
@@ -69,7 +69,7 @@ static void the_wheel_in_another_folder_of_the_same_python(void **state) {
     assert_serves(ENV(decoy, no_python, text("PYTHONPATH=%s:%s", second, first)), C_PROGRAM, TORCH_VERSION);
 }
 
-/* torch for CPUs has no use for a NCCL: one that lies beside it came with another package. */
+/* torch for CPUs has no use for an NCCL: one that lies beside it came with another package. */
 static void a_torch_for_cpus_has_none(void **state) {
     (void)state;
     const char *site = fresh_folder();

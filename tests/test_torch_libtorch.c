@@ -86,7 +86,7 @@ static void the_torch_that_is_mapped(void **state) {
     assert_serves(environment, C_PROGRAM, NAMED_VERSION);
 }
 
-/* A NCCL of torch that a preload has mapped, where torch itself is not yet there. */
+/* An NCCL of torch that a preload has mapped, where torch itself is not yet there. */
 static void the_nccl_of_torch_that_is_mapped(void **state) {
     (void)state;
     const char *mapped = text("%s/nvidia/nccl/lib/libnccl.so.2", wheels);

@@ -179,7 +179,7 @@ _Static_assert(sizeof(struct trace_caller) == 256, "");
 
 struct trace_library {
     int32_t version; /* its own answer, as NCCL_VERSION_CODE; 0 unknown */
-    uint32_t flags;  /* 1: a RCCL */
+    uint32_t flags;  /* 1: an RCCL */
     char build_id[64];
     char path[952];
 };

@@ -102,7 +102,7 @@ static void *entry(struct ncr_library *library, unsigned slot, void *below) {
         return spelled;
     for (size_t i = 0; i < sizeof adapters / sizeof *adapters; i++)
         if (adapters[i].row == slot / 2 && applies(library, &adapters[i]))
-            return ncr_functions[slot / 2].twin || slot % 2 == 0 ? NCR_ADDRESS(adapters[i].function) : NULL;
+            return ncr_functions[slot / 2].alias || slot % 2 == 0 ? NCR_ADDRESS(adapters[i].function) : NULL;
     return below;
 }
 

@@ -83,11 +83,11 @@ static int find_tables(struct dl_phdr_info *info, size_t size, void *arg) {
 }
 
 static void *own_function(const struct ncr_library *library, const char *name) {
-    unsigned twin = name[0] == 'p';
-    if (strncmp(name + twin, "nccl", 4) != 0)
+    unsigned alias = name[0] == 'p';
+    if (strncmp(name + alias, "nccl", 4) != 0)
         return NULL;
-    int row = ncr_row(name + twin);
-    return row < 0 ? NULL : library->targets[2 * (unsigned)row + twin];
+    int row = ncr_row(name + alias);
+    return row < 0 ? NULL : library->targets[2 * (unsigned)row + alias];
 }
 
 /* Two threads that bind at the same time do this to the same library, and one must not lock a page under the other. */

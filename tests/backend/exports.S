@@ -1,5 +1,5 @@
 /*
- * The exported names. Each row of the ABI table becomes a weak ncclX and a strong twin pncclX at the same address, as
+ * The exported names. Each row of the ABI table becomes a weak ncclX and a strong alias pncclX at the same address, as
  * in NCCL, which jump to hostmem_ncclX: arguments and the stack stay as the caller left them. An alias would do without
  * the jump, but an alias needs its target in the same file.
  */
@@ -13,7 +13,7 @@
 #error "exports.S needs the jump instruction of this machine"
 #endif
 
-/* Without twins the names themselves are strong, as in NCCLs that were built without PROFAPI. */
+/* Without aliases the names themselves are strong, as in NCCLs that were built without PROFAPI. */
 #ifdef HOSTMEM_NO_PNCCL
 #define BINDING .globl
 #else
@@ -41,7 +41,7 @@
     .endif
     .endm
 
-    .macro twin name
+    .macro alias name
     .ifdef \name
     .globl p\name
     .type p\name, %function
@@ -57,7 +57,7 @@
 #include "../../abi/nccl_api.def"
 
 #ifndef HOSTMEM_NO_PNCCL
-#define XX(name, since, result, route, makes) twin name
+#define XX(name, since, result, route, makes) alias name
 #define XX_SOLO(name, since, result, route, makes)
 #include "../../abi/nccl_api.def"
 #endif

@@ -87,7 +87,7 @@ void hostmem_ncclResetDebugInitInternal(void) {
 }
 
 #ifdef HOSTMEM_EXTRA
-/* A function of a NCCL that is newer than the ABI table; the answer shows that a caller reached this library. */
+/* A function of an NCCL that is newer than the ABI table; the answer shows that a caller reached this library. */
 __attribute__((visibility("default"))) ncclResult_t ncclHostmemFuture(int *answer) {
     if (!answer)
         return fail(ncclInvalidArgument, "ncclHostmemFuture: the result is NULL");

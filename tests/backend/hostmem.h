@@ -12,8 +12,8 @@
  * Knobs of the build
  *   HOSTMEM_VERSION=22809    the version that it plays, major * 10000 + minor * 100 + patch as in nccl_api.def: what
  *                            ncclGetVersion answers; functions, types and operators that came later are missing
- *   HOSTMEM_LACKS=name,name  functions left out, with their twins: HOSTMEM_LACKS=ncclCommSplit
- *   HOSTMEM_NO_PNCCL         no pncclX twins, as in NCCL before 2.16
+ *   HOSTMEM_LACKS=name,name  functions left out, with their aliases: HOSTMEM_LACKS=ncclCommSplit
+ *   HOSTMEM_NO_PNCCL         no pncclX aliases, as in NCCL before 2.16
  *   HOSTMEM_EXTRA            exports ncclHostmemFuture(int *), which nccl_api.def does not know
  *   HOSTMEM_RCCL             exports RCCL's own functions too; give the SONAME librccl.so.1
  *   HOSTMEM_FAIL_INIT        every creation of a communicator fails with ncclUnhandledCudaError

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of a CUDA runtime, what is used for ncclMemAlloc where a NCCL lacks it. */
+/* Of a CUDA runtime, what is used for ncclMemAlloc where an NCCL lacks it. */
 int cudaMalloc(void **pointer, size_t size);
 int cudaFree(void *pointer);
 

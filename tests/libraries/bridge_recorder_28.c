@@ -1,5 +1,5 @@
 /*
- * The same as a NCCL that does not tell the buffers of its windows, as before 2.29.2, and has no ncclAlltoAll, as
+ * The same as an NCCL that does not tell the buffers of its windows, as before 2.29.2, and has no ncclAlltoAll, as
  * before 2.28.3.
  */
 #define OWN_ncclAlltoAll 1

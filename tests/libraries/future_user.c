@@ -1,4 +1,4 @@
-/* A library that needs a function of a NCCL that the shim does not know; undefined here, as its NCCL brings it. */
+/* A library that needs a function of an NCCL that the shim does not know; undefined here, as its NCCL brings it. */
 int ncclHostmemFuture(int *answer);
 int future(void);
 

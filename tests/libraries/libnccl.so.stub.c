@@ -1,4 +1,4 @@
-/* A NCCL without SONAME: a program that is linked with it by its path needs that very path. */
+/* An NCCL without SONAME: a program that is linked with it by its path needs that very path. */
 #define OWN_ncclGetErrorString 1
 #define OWN_ncclGetLastError 1
 #include "stub_nccl.h"

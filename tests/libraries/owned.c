@@ -1,5 +1,5 @@
 /*
- * A NCCL that knows what it made. It is called like the folder it lies in, which begins with the version that it plays
+ * An NCCL that knows what it made. It is called like the folder it lies in, which begins with the version that it plays
  * (…/22809/libnccl.so.2); copies in several folders are several libraries. Each call prints "NAME Function", and "NAME
  * FOREIGN …" if it got a handle or an id of another. Handles come from malloc, one size for all, so that addresses are
  * used again.

@@ -1,4 +1,4 @@
-/* Stands in for a NCCL plugin, or for any library that is no NCCL. */
+/* Stands in for an NCCL plugin, or for any library that is no NCCL. */
 int plugin_answer(void);
 int plugin_answer(void) {
     return 4711;

@@ -1,2 +1,2 @@
-/* A plugin that was built with the SONAME of a NCCL. */
+/* A plugin that was built with the SONAME of an NCCL. */
 #include "plugin.c"

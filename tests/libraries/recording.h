@@ -10,7 +10,7 @@
 #define STACK_WORDS 40 /* more than 10 arguments and the 128 bytes of an ncclUniqueId */
 
 struct call {
-    uint64_t number;      /* 2 * row of the table, + 1 for the twin */
+    uint64_t number;      /* 2 * row of the table, + 1 for the alias */
     uint64_t integers[9]; /* x86-64: rdi rsi rdx rcx r8 r9 rax r10, unused; aarch64: x0 … x8 */
     double floats[8];     /* the low halves of xmm0 … xmm7 or v0 … v7 */
     uint64_t stack[STACK_WORDS];

@@ -1,5 +1,5 @@
 /*
- * An interposer of dlopen that takes half a second to really open a NCCL, and says so first on descriptor
+ * An interposer of dlopen that takes half a second to really open an NCCL, and says so first on descriptor
  * SLOW_DLOPEN_PIPE.
  */
 #include <dlfcn.h>

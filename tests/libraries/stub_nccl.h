@@ -1,5 +1,5 @@
 /*
- * A NCCL that moves nothing: every function of the table, with its twin, returns 0. A library that includes this file
+ * An NCCL that moves nothing: every function of the table, with its alias, returns 0. A library that includes this file
  * and defines some functions itself says so before, for each: #define OWN_ncclGetVersion 1. Not for functions that
  * return text or structs, unless the library defines them.
  */

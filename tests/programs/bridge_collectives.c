@@ -1,7 +1,7 @@
 /*
  * Collectives that a backend may lack, and element types that it may not know, against reference results: alone and in
  * groups, in place where NCCL allows it, ranks in threads and in processes. Run with the preload; the argument is any
- * path of a NCCL, by which the program opens it.
+ * path of an NCCL, by which the program opens it.
  */
 #include "bridge_newest.h"
 

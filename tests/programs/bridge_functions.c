@@ -1,6 +1,6 @@
 /*
  * What a backend may lack besides collectives: creation with a configuration, registration, device memory, teams,
- * errors; and what a refused call does to its group. Run with the preload; the argument is any path of a NCCL, by which
+ * errors; and what a refused call does to its group. Run with the preload; the argument is any path of an NCCL, by which
  * the program opens it.
  */
 #include "bridge_newest.h"

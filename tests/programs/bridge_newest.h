@@ -61,7 +61,7 @@ static const struct newest_coll_config newest_coll_config = {
 
 static void *newest_library;
 
-/* Opens a NCCL by path: under the preload that is the backend, whatever the path. */
+/* Opens an NCCL by path: under the preload that is the backend, whatever the path. */
 static bool newest_load(const char *path) {
     return load(path) && (newest_library = dlopen(path, RTLD_LAZY));
 }

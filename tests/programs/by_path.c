@@ -1,2 +1,2 @@
-/* As linked_create, but linked with a NCCL that has no SONAME (Makefile). */
+/* As linked_create, but linked with an NCCL that has no SONAME (Makefile). */
 #include "linked_create.c"

@@ -3,7 +3,7 @@
  * compares with what the recording backend saw and answered. Each call is the first of its process, and then one of
  * many.
  *
- * usage: call_all RECORDER [no-twins]          prints one line per difference, and the count of
+ * usage: call_all RECORDER [no-aliases]          prints one line per difference, and the count of
  * good calls
  */
 #include "../libraries/recording.h"
@@ -53,15 +53,15 @@ static void add(const char *name, unsigned number, bool why) {
     names[count++] = (struct name){name, number, why};
 }
 
-/* ncclGetLastError and its twin are one way: the shim asks the backend by the plain name. */
-static void add_both(const char *name, const char *twin, unsigned row, bool why, bool twins) {
+/* ncclGetLastError and its alias are one way: the shim asks the backend by the plain name. */
+static void add_both(const char *name, const char *alias, unsigned row, bool why, bool aliases) {
     add(name, 2 * row, why);
-    add(twin, 2 * row + (twins && !why), why);
+    add(alias, 2 * row + (aliases && !why), why);
 }
 
-static void list_names(bool twins) {
+static void list_names(bool aliases) {
     unsigned row = 0;
-#define XX(name, since, result, route, makes) add_both(#name, "p" #name, row++, strcmp(#route, "WHY") == 0, twins);
+#define XX(name, since, result, route, makes) add_both(#name, "p" #name, row++, strcmp(#route, "WHY") == 0, aliases);
 #define XX_SOLO(name, since, result, route, makes) add(#name, 2 * row++, false);
 #include "../../abi/nccl_api.def"
 }

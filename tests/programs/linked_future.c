@@ -1,4 +1,4 @@
-/* Linked, lazily bound, with a NCCL that is newer than the shim: calls a function that the shim does not know. */
+/* Linked, lazily bound, with an NCCL that is newer than the shim: calls a function that the shim does not know. */
 #include <stdio.h>
 
 int ncclGetVersion(int *version);

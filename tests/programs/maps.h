@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Prints "LABEL: PATH" for each mapped file with a NCCL's name, "LABEL: none" if there is none. */
+/* Prints "LABEL: PATH" for each mapped file with an NCCL's name, "LABEL: none" if there is none. */
 __attribute__((unused)) static void print_mapped(const char *label) {
     FILE *maps = fopen("/proc/self/maps", "re");
     char line[4096 + 128], last[sizeof line] = "";

@@ -1,4 +1,4 @@
-/* Changes to the root folder, then opens a NCCL and asks its version. */
+/* Changes to the root folder, then opens an NCCL and asks its version. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <unistd.h>

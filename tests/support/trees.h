@@ -21,7 +21,7 @@
 const char *python_folder(void);                     /* "python3.11", that of PYTHON; skips the test without one */
 const char *make_venv(bool system_packages);         /* a virtual environment of PYTHON: its prefix */
 const char *site_of(const char *prefix);             /* PREFIX/lib/python3.11/site-packages */
-void make_torch(const char *site);                   /* a torch package that computes on GPUs, without a NCCL */
+void make_torch(const char *site);                   /* a torch package that computes on GPUs, without an NCCL */
 void make_wheel(const char *site, const char *nccl); /* nvidia/nccl/lib/libnccl.so.2, a link to `nccl` */
 const char *folder_with(const char *name, const char *file); /* a fresh folder with a link to `file` */
 

@@ -14,5 +14,5 @@ int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, vo
 }
 
 __attribute__((destructor)) static void tell(void) {
-    say("twin tool: %u reductions\n", reduced);
+    say("alias tool: %u reductions\n", reduced);
 }
