@@ -120,7 +120,7 @@ enum ncr_bind ncr_config_bind(void);
 void ncr_rules_read(struct ncr_config *config, const char *value); /* rules.c */
 void ncr_rules_free(struct ncr_config *config);
 
-/* ---- log.c: the one sink; log_output.c ---- */
+/* ---- log.c: the one sink; log_output.c, log_limit.c ---- */
 
 void ncr_log_open(enum ncr_level level, const char *file);
 bool ncr_log_wants(enum ncr_level level);
@@ -128,6 +128,7 @@ void ncr_log_hold(void);
 void ncr_log_release(bool write);
 void ncr_log_start(void);
 void ncr_log(enum ncr_level level, const char *format, ...) NCR_PRINTF(2, 3);
+void ncr_log_kind(enum ncr_level level, const char *kind, const char *format, ...) NCR_PRINTF(3, 4);
 
 /* ---- history.c: a record of what was active ---- */
 

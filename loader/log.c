@@ -107,23 +107,43 @@ static void add_line(struct ncr_text *line, enum ncr_level level, const char *te
     ncr_text_add(line, "\n");
 }
 
-/** Write one line if `level` is wanted: "nccl-redirect: HOST:PID: LEVEL: text". Any thread. Keeps errno. */
-void ncr_log(enum ncr_level level, const char *format, ...) {
+/* What is held back belongs to one event, and is not limited. */
+static void log_text(enum ncr_level level, const char *kind, struct ncr_text *text) {
+    struct ncr_text now = {0}, *line = held.depth > 0 ? &held.lines : &now;
+    unsigned long count = 0;
+    if (held.depth == 0 && level != NCR_DEBUG && !ncr_log_admits(kind, ncr_text_get(text), &count))
+        return;
+    if (count > 0)
+        ncr_text_add(text, " (%lu lines like this so far; those that were written before are left out)", count);
+    add_line(line, level, ncr_text_get(text), text->length);
+    if (now.length > 0)
+        write_lines(now.data, now.length);
+    ncr_text_free(&now);
+}
+
+static void log_list(enum ncr_level level, const char *kind, const char *format, va_list list) {
     if (!ncr_log_wants(level))
         return;
     int error = errno;
-    char *text = NULL;
+    struct ncr_text text = {0};
+    ncr_text_add_list(&text, format, list);
+    log_text(level, kind, &text);
+    ncr_text_free(&text);
+    errno = error;
+}
+
+/** Write one line if `level` is wanted: "nccl-redirect: HOST:PID: LEVEL: text". Any thread. Keeps errno. */
+void ncr_log(enum ncr_level level, const char *format, ...) {
     va_list list;
     va_start(list, format);
-    int length = vasprintf(&text, format, list);
+    log_list(level, format, format, list);
     va_end(list);
-    if (length >= 0) {
-        struct ncr_text now = {0}, *line = held.depth > 0 ? &held.lines : &now;
-        add_line(line, level, text, (size_t)length);
-        if (now.length > 0)
-            write_lines(now.data, now.length);
-        ncr_text_free(&now);
-        free(text);
-    }
-    errno = error;
+}
+
+/** The same with another string than the format for the kind of line, of which only so many are written (log_limit.c). */
+void ncr_log_kind(enum ncr_level level, const char *kind, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    log_list(level, kind, format, list);
+    va_end(list);
 }

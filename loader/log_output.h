@@ -1,9 +1,14 @@
-/* Where lines go, so that a line can fail and nothing else; for log.c and history.c alone. */
+/*
+ * Where lines go, so that a line can fail and nothing else, and which are left out (log_limit.c); for log.c and history.c
+ * alone.
+ */
 #ifndef NCR_LOG_OUTPUT_H
 #define NCR_LOG_OUTPUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
+bool ncr_log_admits(const char *kind, const char *text, unsigned long *count);
 const char *ncr_log_write_file(const char *path, const char *lines, size_t length);
 int ncr_log_open_at(const char *folder, const char *base);
 int ncr_log_write(int file, const char *lines, size_t length);

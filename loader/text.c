@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /** Append formatted text. On lack of memory the text stays as it was. */
 void ncr_text_add_list(struct ncr_text *text, const char *format, va_list list) {
@@ -18,10 +19,14 @@ void ncr_text_add_list(struct ncr_text *text, const char *format, va_list list) 
 
     size_t needed = text->length + (size_t)more + 1;
     if (needed > text->room) {
-        size_t room = needed * 2;
-        char *data = realloc(text->data, room);
+        /* Not realloc: it never takes a block that the thread has freed, so that a loop of messages looks like a leak. */
+        size_t room = needed < 128 ? 256 : needed * 2;
+        char *data = malloc(room);
         if (!data)
             return;
+        if (text->length > 0)
+            memcpy(data, text->data, text->length);
+        free(text->data);
         text->data = data;
         text->room = room;
     }

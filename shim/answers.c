@@ -39,15 +39,16 @@ static const char *outcome(enum ncr_result result) {
  * functions without one report no errors (v2.30.7:nccl_device/core.cc:22).
  */
 static void refuse_row(const struct ncr_library *library, unsigned row) {
-    static _Atomic(const char *) texts[NCR_ROWS]; /* of the default library, made once; two threads make the same */
+    static _Atomic(const char *) texts[NCR_ROWS]; /* of the default library, made once */
     const char *known = library->index == 0 ? atomic_load(&texts[row]) : NULL;
     struct ncr_text text = {0};
     if (ncr_functions[row].result == NCR_CODE)
         ncr_poison_group(library);
     if (!known) {
         describe_lacking(&text, &library->backend, &ncr_functions[row]);
-        ncr_log(NCR_WARN, "%s. %s", ncr_text_get(&text), outcome(ncr_functions[row].result));
-        known = ncr_text_get(&text);
+        ncr_log_kind(NCR_WARN, ncr_functions[row].name, "%s. %s", ncr_text_get(&text),
+                     outcome(ncr_functions[row].result));
+        known = ncr_keep(&text);
         if (library->index == 0)
             atomic_store(&texts[row], known);
     }

@@ -55,15 +55,9 @@ void ncr_set_error(const struct ncr_library *library, const char *text) {
     atomic_store(&own_error, text);
 }
 
-/* The newest error, unless it is this one already: a program may run into the same one in a loop. Owns `text`. */
+/* The newest error. Owns `text`. */
 static void set_new_error(const struct ncr_library *library, struct ncr_text *text) {
-    const char *known = atomic_load(&own_error);
-    if (known && strcmp(known, ncr_text_get(text)) == 0) {
-        ncr_set_error(library, known);
-        ncr_text_free(text);
-        return;
-    }
-    ncr_set_error(library, ncr_text_get(text));
+    ncr_set_error(library, ncr_keep(text));
 }
 
 /**
@@ -85,7 +79,7 @@ int ncr_fail(int code, const char *format, ...) {
     va_start(list, format);
     ncr_text_add_list(&text, format, list);
     va_end(list);
-    ncr_log(NCR_WARN, "%s", ncr_text_get(&text));
+    ncr_log_kind(NCR_WARN, format, "%s", ncr_text_get(&text));
     set_new_error(ncr_called_library(), &text);
     return code;
 }
@@ -112,8 +106,8 @@ void ncr_text_add_needs(struct ncr_text *text, const struct ncr_backend *backend
                  backend->rccl ? "RCCL" : "NCCL", needed, present, backend->path);
 }
 
-static int refuse(const struct ncr_library *library, struct ncr_text *text) {
-    ncr_log(NCR_WARN, "%s. The call returns ncclInvalidUsage", ncr_text_get(text));
+static int refuse(const struct ncr_library *library, const char *kind, struct ncr_text *text) {
+    ncr_log_kind(NCR_WARN, kind, "%s. The call returns ncclInvalidUsage", ncr_text_get(text));
     ncr_poison_group(library);
     ncr_set_called_library(library);
     set_new_error(library, text);
@@ -127,14 +121,14 @@ int ncr_refuse(const struct ncr_library *library, const char *format, ...) {
     va_start(list, format);
     ncr_text_add_list(&text, format, list);
     va_end(list);
-    return refuse(library, &text);
+    return refuse(library, format, &text);
 }
 
 /** The same for something that needs a newer NCCL: "FUNCTION HOW needs NCCL 2.23.4 or newer; the backend is …". */
 int ncr_refuse_lacking(const struct ncr_library *library, const char *function, const char *how, int since) {
     struct ncr_text text = {0};
     ncr_text_add_needs(&text, &library->backend, function, how, since);
-    return refuse(library, &text);
+    return refuse(library, function, &text);
 }
 
 /** A wrong argument of a call that is answered here: ncclInvalidArgument, and as in NCCL the open group launches nothing. */

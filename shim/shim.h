@@ -125,6 +125,10 @@ struct ncr_answer ncr_answer(unsigned slot);
 const char *ncr_tell_disabled(void);
 int ncr_answer_lacking(const struct ncr_library *library, unsigned row);
 
+/* ---- kept.c ---- */
+
+const char *ncr_keep(struct ncr_text *text);
+
 /* ---- errors.c ---- */
 
 const char *ncr_last_error(const void *communicator);
