@@ -4,9 +4,25 @@
  */
 #include "layer.h"
 
-/* On x86-64 and aarch64 a jump through a slot depends on its address, so what stands behind it is seen complete. */
+#include <sys/syscall.h>
+#include <unistd.h>
+
 static void set(unsigned slot, void *address) {
     atomic_store_explicit(&ncr_slots[slot], address, memory_order_release);
+}
+
+/*
+ * Before slots get an address: what stands behind it is there for every thread. A jump through a slot orders nothing on
+ * aarch64: its processor may read data of the function before it has read the slot, and an acquire would be one more
+ * instruction in every call. So the thread that writes makes all others pass a barrier (membarrier(2), Linux 4.14).
+ * x86-64 reads in order.
+ */
+static void make_others_see(void) {
+#if defined(__aarch64__)
+    enum { PRIVATE_EXPEDITED = 1 << 3, REGISTER_PRIVATE_EXPEDITED = 1 << 4 };
+    syscall(SYS_membarrier, REGISTER_PRIVATE_EXPEDITED, 0, 0);
+    syscall(SYS_membarrier, PRIVATE_EXPEDITED, 0, 0);
+#endif
 }
 
 /**
@@ -14,6 +30,7 @@ static void set(unsigned slot, void *address) {
  * the same. A slot for which there is nothing stays as it is, and its call is answered (answers.c).
  */
 void ncr_publish_slots(void) {
+    make_others_see();
     for (unsigned slot = 0; slot < 2 * NCR_ROWS; slot++) {
         void *address = ncr_functions[slot / 2].route == NCR_WHY ? NULL : ncr_library_at(0)->entries[slot];
         for (const struct ncr_layer *const *layer = ncr_layers; *layer; layer++)
