@@ -19,8 +19,13 @@ void ncr_text_add_list(struct ncr_text *text, const char *format, va_list list) 
 
     size_t needed = text->length + (size_t)more + 1;
     if (needed > text->room) {
-        /* Not realloc: it never takes a block that the thread has freed, so that a loop of messages looks like a leak. */
-        size_t room = needed < 128 ? 256 : needed * 2;
+        /*
+         * Few sizes, and not realloc, which never takes a block that the thread has just freed: a loop of messages is to
+         * use the same blocks again.
+         */
+        size_t room = 256;
+        while (room < needed)
+            room *= 2;
         char *data = malloc(room);
         if (!data)
             return;

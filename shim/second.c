@@ -81,10 +81,10 @@ static char *second_in_maps(void) {
 /** Warn once per process, naming both files, if an NCCL other than the backend is mapped. */
 void ncr_look_for_second(void) {
     static atomic_flag looked = ATOMIC_FLAG_INIT;
-    if (atomic_flag_test_and_set(&looked) || ncr_backend_wraps())
+    if (!ncr_backend()->handle || atomic_flag_test_and_set(&looked) || ncr_backend_wraps())
         return;
     /* Two copies of this shim in a chain: the next one has the backend, and looks itself. */
-    if (ncr_backend()->handle && dlsym(ncr_backend()->handle, "nccl_redirect_version"))
+    if (dlsym(ncr_backend()->handle, "nccl_redirect_version"))
         return;
     char *other = second_in_list();
     if (!other)

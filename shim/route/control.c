@@ -83,8 +83,10 @@ static const char *missing_of(struct ncr_library *library) {
     for (unsigned row = 0; row < NCR_ROWS; row++)
         if (!library->targets[2 * row] && (!ncr_functions[row].rccl || library->backend.rccl))
             ncr_text_add(&text, "%s%s", text.length ? " " : "", ncr_functions[row].name);
-    atomic_store(&library->missing, ncr_text_get(&text));
-    return ncr_text_get(&text);
+    if (atomic_compare_exchange_strong(&library->missing, &known, ncr_text_get(&text)))
+        return ncr_text_get(&text);
+    ncr_text_free(&text);
+    return known;
 }
 
 int nccl_redirect_info(const void *communicator, struct nccl_redirect_info *info) {

@@ -256,6 +256,8 @@ static void *slot_of(unsigned slot, void *below) {
  * others have open is the default library's.
  */
 void ncr_route_all(bool at_first) {
+    if (!ncr_routing())
+        ncr_watch_prepare();
     if (atomic_exchange(&routing, true))
         return;
     ncr_group_settle(at_first);
@@ -267,6 +269,8 @@ void ncr_route_all(bool at_first) {
  * library comes could not be joined any more. The slots are about to be filled.
  */
 static void decided(void) {
+    if (ncr_rules_about_communicators() && !ncr_routing())
+        ncr_watch_prepare();
     if (ncr_rules_about_communicators() && !atomic_exchange(&routing, true))
         ncr_group_settle(true);
 }

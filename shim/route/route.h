@@ -37,6 +37,7 @@ void ncr_disown(enum ncr_kind kind, const void *handle);
 
 /* ---- watch.c ---- */
 
+void ncr_watch_prepare(void);
 void ncr_watch_pending(void);
 
 /* ---- open.c ---- */

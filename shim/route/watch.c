@@ -36,19 +36,34 @@ static void *watch(void *arg) {
     return arg;
 }
 
-/* pthread_create is in libpthread before glibc 2.34, which NCCL brings: the shim itself must load without it. */
+typedef int create_thread(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+typedef int detach_thread(pthread_t);
+
+static _Atomic(create_thread *) create;
+static _Atomic(detach_thread *) detach;
+
+/**
+ * Once, when routing begins, because a forked child may find the lock of dlsym held by a thread that it lacks.
+ * pthread_create is in libpthread before glibc 2.34, which NCCL brings: the shim itself must load without it.
+ */
+void ncr_watch_prepare(void) {
+    void *creating = dlsym(RTLD_DEFAULT, "pthread_create"), *detaching = dlsym(RTLD_DEFAULT, "pthread_detach");
+    if (!creating || !detaching)
+        dlerror();
+    atomic_store(&create, NCR_FUNCTION(create_thread, creating));
+    atomic_store(&detach, NCR_FUNCTION(detach_thread, detaching));
+}
+
 static bool start_thread(void) {
-    typedef int create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
-    typedef int detach(pthread_t);
-    create *create_thread = NCR_FUNCTION(create, dlsym(RTLD_DEFAULT, "pthread_create"));
-    detach *detach_thread = NCR_FUNCTION(detach, dlsym(RTLD_DEFAULT, "pthread_detach"));
+    create_thread *creating = atomic_load(&create);
+    detach_thread *detaching = atomic_load(&detach);
     sigset_t all, before;
     pthread_t thread;
-    if (!create_thread || !detach_thread)
+    if (!creating || !detaching)
         return false;
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, &before); /* the program's signals are not for this thread */
-    bool started = create_thread(&thread, NULL, watch, NULL) == 0 && detach_thread(thread) == 0;
+    bool started = creating(&thread, NULL, watch, NULL) == 0 && detaching(thread) == 0;
     sigprocmask(SIG_SETMASK, &before, NULL);
     return started;
 }

@@ -54,7 +54,7 @@ ncclResult_t background_split(ncclComm_t comm, int color, int key, ncclComm_t *n
     *work = (struct work){.comm = comm, .color = color, .key = key, .newcomm = newcomm, .configured = config != NULL};
     if (config)
         memcpy(&work->config, config, config->size < sizeof work->config ? config->size : sizeof work->config);
-    *newcomm = NULL;
+    __atomic_store_n(newcomm, NULL, __ATOMIC_RELEASE);
     atomic_store(&comm->background, 1);
     if (pthread_create(&thread, NULL, split_in_thread, work) != 0) {
         atomic_store(&comm->background, 0);

@@ -58,7 +58,7 @@ ncclResult_t comm_create(ncclComm_t *result, const char *path, int nranks, int r
         comm_free(comm);
         return code;
     }
-    *result = comm;
+    __atomic_store_n(result, comm, __ATOMIC_RELEASE); /* other threads may look at the program's variable */
     return ncclSuccess;
 }
 

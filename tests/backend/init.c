@@ -65,7 +65,7 @@ static ncclResult_t init_rank(ncclComm_t *newcomm, int nranks, const ncclUniqueI
     bool blocking = true;
     if (!newcomm)
         return fail(ncclInvalidArgument, "the new communicator has nowhere to go: NULL");
-    *newcomm = NULL;
+    __atomic_store_n(newcomm, NULL, __ATOMIC_RELEASE);
     ncclResult_t result = config_read(config, &blocking);
     if (result == ncclSuccess)
         result = path_of_id(id, nranks, path);

@@ -60,7 +60,7 @@ static ncclResult_t split_start(ncclComm_t comm, int color, int key, ncclComm_t 
         return result;
     if (!newcomm)
         return fail(ncclInvalidArgument, "ncclCommSplit: the new communicator has nowhere to go: NULL");
-    *newcomm = NULL;
+    __atomic_store_n(newcomm, NULL, __ATOMIC_RELEASE);
     bool blocking = comm->blocking;
     result = config_read(config, &blocking);
     if (result != ncclSuccess)
@@ -161,7 +161,7 @@ ncclResult_t hostmem_ncclCommShrink(ncclComm_t comm, int *excluded, int count, n
     ncclResult_t result = shrink_check(comm, excluded, count, newcomm, flags);
     bool blocking = comm && comm->blocking;
     if (result == ncclSuccess)
-        *newcomm = NULL;
+        __atomic_store_n(newcomm, NULL, __ATOMIC_RELEASE);
     if (result == ncclSuccess && flags == 0)
         result = comm_check(comm, "ncclCommShrink");
     if (result == ncclSuccess)
