@@ -19,7 +19,8 @@ int cudaFree(void *pointer) {
 }
 
 int device_count(void) {
-    return 2;
+    const char *ranks = getenv("NCR_GPU_RANKS"); /* as many as the rehearsal asks for */
+    return ranks && atoi(ranks) > 0 ? atoi(ranks) : 2;
 }
 
 void device_use(int device) {

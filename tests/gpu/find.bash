@@ -84,7 +84,7 @@ find_all() {
     find_python
     cuda=${CUDA_HOME:-/usr/local/cuda}
     gpus=$(count_gpus)
-    [ "$host_memory" = 0 ] || gpus=2
+    [ "$host_memory" = 0 ] || gpus=${NCR_GPU_RANKS:-2}
     ranks=$((gpus < ${NCR_GPU_RANKS:-2} ? gpus : ${NCR_GPU_RANKS:-2}))
     find_backends
 }

@@ -88,6 +88,11 @@ step_route() {
     build_route
     route_case route-c 1 60 "$programs/route" "$ranks" "${value[torch]}" "${value[system]}"
     route_case route-c-swapped 1 60 "$programs/route" "$ranks" "${value[system]}" "${value[torch]}"
+    if [ "$ranks" -gt 1 ]; then
+        route_case route-c-halves 1 60 "$programs/route" "$ranks" "${value[torch]}" "${value[system]}" halves
+    else
+        report SKIP route-c-halves "needs two ranks"
+    fi
     route_cost
     route_example route-example-c "$programs/per_communicator"
     if [ "$host_memory" = 1 ]; then
