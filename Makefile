@@ -105,6 +105,7 @@ demo: all $(BUILD)/demo/all_reduce $(BUILD)/hostmem/plain/libnccl.so.2 $(DEMO_WH
 	@scripts/demo $(BUILD) $(DEMO_WHEEL)
 
 include tests/Makefile
+include fuzz/Makefile
 
 # ---- benchmark ----
 

@@ -81,13 +81,15 @@ static void find_wheels(const char *path, uint64_t size, struct owners *owners) 
     }
 }
 
+static const char *dpkg_status; /* dpkg's database, read once */
+
 static const char *debian_version(const char *package) {
-    static const char *status; /* dpkg's database, read once */
-    if (!status)
-        status = ncr_file_text("/var/lib/dpkg/status", MOST_RECORD);
+    if (!dpkg_status)
+        dpkg_status = ncr_file_text("/var/lib/dpkg/status", MOST_RECORD);
     const char *colon = strchr(package, ':');
     int length = colon ? (int)(colon - package) : (int)strlen(package);
-    const char *paragraph = status ? line_behind(status, formatted("Package: %.*s\n", length, package)) : NULL;
+    const char *paragraph =
+        dpkg_status ? line_behind(dpkg_status, formatted("Package: %.*s\n", length, package)) : NULL;
     const char *end = paragraph ? strstr(paragraph, "\n\n") : NULL;
     const char *version = paragraph ? line_behind(paragraph, "Version: ") : NULL;
     return version && (!end || version < end) ? formatted("%.*s", (int)strcspn(version, "\n"), version) : "?";

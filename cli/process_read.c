@@ -22,14 +22,28 @@ struct content {
     bool cut;
 };
 
+/* Room for `size` bytes and a NUL. */
+static void make_room(struct content *content, size_t size) {
+    content->text = realloc(content->text, size + 1);
+    if (!content->text)
+        _exit(EXIT_CANNOT_RUN); /* the parent marks the process */
+}
+
 static struct content read_file(int pid, const char *name, size_t most) {
-    struct content content = {.text = malloc(most + 1)};
+    enum { FIRST_ROOM = 4096 };
+    struct content content = {.text = NULL};
+    size_t room = most < FIRST_ROOM ? most : FIRST_ROOM;
     int file = open(formatted("/proc/%d/%s", pid, name), O_RDONLY | O_CLOEXEC);
     ssize_t got = 0;
-    if (!content.text)
-        _exit(EXIT_CANNOT_RUN); /* the parent marks the process */
-    while (file >= 0 && content.size < most && (got = read(file, content.text + content.size, most - content.size)) > 0)
+    make_room(&content, room);
+    while (file >= 0 && content.size < most &&
+           (got = read(file, content.text + content.size, room - content.size)) > 0) {
         content.size += (size_t)got;
+        if (content.size == room && room < most) {
+            room = 2 * room < most ? 2 * room : most;
+            make_room(&content, room);
+        }
+    }
     if (file >= 0)
         close(file);
     content.text[content.size] = '\0';

@@ -1,0 +1,56 @@
+/* The file of a candidate: what a search reads of it before the dynamic loader maps it. */
+#include "support/fuzz.h"
+
+#include "loader.h"
+
+#include <limits.h>
+#include <elf.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char path[] = "/opt/libnccl.so.2";
+
+static void validate(bool version_matters) {
+    struct ncr_config config = {.require = {20000, INT_MAX}, .require_text = version_matters ? ">=2.0" : NULL};
+    struct ncr_verdict verdict;
+    ncr_judge(path, &config, &verdict);
+    MUST(!verdict.missing);
+    MUST(!verdict.refusal || (*verdict.refusal && is_visible(verdict.refusal)));
+    MUST(verdict.refusal || !version_matters || verdict.file_version >= 20000);
+    MUST(!verdict.shim || verdict.refusal);
+    ncr_verdict_free(&verdict);
+}
+
+static void read_names(void) {
+    struct ncr_elf elf;
+    ncr_elf_open(&elf, path);
+    if (ncr_elf_load_dynamic(&elf))
+        for (unsigned i = 0; i < 64; i++) {
+            char *needed = ncr_elf_dynamic_name(&elf, DT_NEEDED, i),
+                 *folder = ncr_elf_dynamic_name(&elf, DT_RUNPATH, i);
+            bool last = !needed && !folder;
+            free(needed);
+            free(folder);
+            if (last)
+                break;
+        }
+    size_t at = 0, length = 0;
+    if (ncr_elf_load_symbols(&elf))
+        for (const char *name; (name = ncr_elf_next_export(&elf, &at));)
+            length += strlen(name);
+    MUST(length <= (uint64_t)elf.status.st_size * (elf.symbol_count + 1));
+    char text[NCR_VERSION_TEXT] = "";
+    int version = ncr_elf_nccl_version(&elf, text);
+    MUST(version >= 0 && (version == 0 || *text) && is_visible(text));
+    ncr_elf_close(&elf);
+    free(ncr_elf_soname(path));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    memory_files_clear();
+    memory_file_add(path, data, size);
+    validate(false);
+    validate(true);
+    read_names();
+    return 0;
+}
