@@ -71,6 +71,8 @@ static char *interpreter_line(const char *file, char **argument) {
         return NULL;
     line[strcspn(line, "\r\n")] = '\0';
     char *start = line + 2 + strspn(line + 2, " \t"), *rest = start + strcspn(start, " \t");
+    if (start == rest)
+        return NULL; /* a shell runs it itself, as a script without the line */
     if (*rest)
         *rest++ = '\0';
     *argument = (char *)formatted("%s", rest + strspn(rest, " \t"));

@@ -13,7 +13,8 @@ struct search {
 static void read_notes(struct search *search, const char *notes, size_t size) {
     while (size >= sizeof(Elf64_Nhdr)) {
         const Elf64_Nhdr *note = (const Elf64_Nhdr *)notes;
-        size_t name = (note->n_namesz + 3u) & ~3u, value = (note->n_descsz + 3u) & ~3u;
+        /* size_t: a size near 4 GiB, rounded up in 32 bits, would be 0 */
+        size_t name = ((size_t)note->n_namesz + 3) / 4 * 4, value = ((size_t)note->n_descsz + 3) / 4 * 4;
         if (sizeof *note + name + value > size)
             return;
         if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && memcmp(note + 1, "GNU", 4) == 0)
