@@ -133,7 +133,7 @@ static void read_all(void) {
     trace_comms_join(&set);
     trace_clocks_align(&set);
     trace_match(&set, NULL, NULL);
-    trace_judge(&set, true, &findings);
+    trace_judge(&set, &findings);
     check(&findings);
     for (unsigned i = 0; i < set.refused_count; i++)
         MUST(set.refused[i].why && is_visible(set.refused[i].why));
