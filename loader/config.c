@@ -302,9 +302,9 @@ void ncr_config_report(const struct ncr_config *config) {
     report_lines(NCR_WARN, &config->warnings);
 }
 
-/** NCCL_REDIRECT_BIND alone, for the constructor, which runs in every process. A wrong value counts as auto here. */
+/** NCCL_REDIRECT_BIND alone, as it was at the start. A wrong value counts as auto here. */
 enum ncr_bind ncr_config_bind(void) {
-    const char *value = getauxval(AT_SECURE) ? NULL : getenv("NCCL_REDIRECT_BIND"); /* no other thread runs yet */
+    const char *value = ncr_environment("NCCL_REDIRECT_BIND");
     for (int i = 0; value && i < 3; i++)
         if (strcasecmp(value, bind_words[i]) == 0)
             return (enum ncr_bind)i;

@@ -43,6 +43,7 @@ static const char *const start_names[] = {
     "APPDIR",
     "_MEIPASS2",
     "_PYI_APPLICATION_HOME_DIR",
+    "NCCL_REDIRECT_BIND", /* when, not which; asked for at each dlopen */
 };
 
 enum { START_NAMES = sizeof start_names / sizeof *start_names };

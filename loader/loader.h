@@ -328,6 +328,7 @@ bool ncr_is_wheel_path(const char *path);
 bool ncr_system(struct ncr_search *search);
 char *ncr_system_path(const struct ncr_config *config);
 bool ncr_program(struct ncr_search *search);
+char *ncr_program_own(struct ncr_search *search);
 
 /* ---- python.c, folders.c: lists of folders ---- */
 

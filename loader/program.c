@@ -93,6 +93,29 @@ static bool offer_for(struct ncr_search *search, const char *name, const struct 
     return stop;
 }
 
+/**
+ * The file that the program, or a library of it, is linked to by its own RPATH or RUNPATH, as a fresh string; NULL if there
+ * is none. torch's libraries are torch's.
+ */
+char *ncr_program_own(struct ncr_search *search) {
+    for (unsigned i = 0; i < search->object_count; i++) {
+        const struct ncr_object *object = &search->objects[i];
+        struct ncr_asking asking;
+        struct ncr_ld_hit hit;
+        if (!object->needs_nccl || strncmp(ncr_basename(object->path), "libtorch", 8) == 0)
+            continue;
+        ncr_asking_begin(&asking, search, object);
+        if (!has_own_path(&asking.chain[0]) ||
+            !ncr_ld_search(object->needs_nccl, &asking.chain[0], RPATH | LIBRARY_PATH | RUNPATH, &hit))
+            continue;
+        if (hit.part != NCR_LD_LIBRARY_PATH)
+            return hit.path;
+        free(hit.path);
+        return NULL;
+    }
+    return NULL;
+}
+
 /** Offer what the program would have on its own. */
 bool ncr_program(struct ncr_search *search) {
     const char *requested = search->requested;

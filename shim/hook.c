@@ -136,6 +136,8 @@ struct ncr_dlopen_answer ncr_on_dlopen(const char *file, int mode, const void *c
     if (opened_by_a_layer(file, &library))
         return library ? open_library(library, mode)
                        : (struct ncr_dlopen_answer){fail(file, ncr_last_error(NULL)), NULL};
+    if (ncr_state() == NCR_BOUND && !(mode & RTLD_NOLOAD))
+        ncr_note_other_file(file);
     if (ncr_state() == NCR_BOUND || ncr_library_count() > 1)
         return (struct ncr_dlopen_answer){open_for_program(mode), NULL};
     return (struct ncr_dlopen_answer){fail(file, ncr_disabled(NULL)), NULL};

@@ -159,6 +159,10 @@ struct ncr_dlopen_answer {
 struct ncr_dlopen_answer ncr_on_dlopen(const char *file, int mode, const void *caller);
 bool ncr_backend_wraps(void);
 
+/* ---- other_file.c ---- */
+
+void ncr_note_other_file(const char *file);
+
 /* ---- second.c ---- */
 
 void ncr_look_for_second(void);

@@ -59,6 +59,76 @@ static void auto_takes_the_programs_own_file_before_the_systems(void **state) {
     assert_serves(ENV(torch_here, ONLY_NAMED, "NCCL_REDIRECT=torch"), CMD(program("open_nccl"), own), 0);
 }
 
+/* "One line": exactly this on stderr, or nothing. */
+static void says(const char *const *environment, const char *const *command, int version, const char *line) {
+    struct result result = run(WITH_SHIM, environment, command);
+    assert_contains(result.out, text("version=%d", version));
+    assert_lines(result.err, *line ? 1 : 0);
+    assert_contains(result.err, line);
+    result_free(&result);
+}
+
+/* One NCCL per process: who opens another one by its path later is told, once, where the user named none. */
+static void a_second_file_is_one_line(void **state) {
+    (void)state;
+    const char *first = text("%s/libnccl.so.2", folder_with("libnccl.so.2", NAMED_NCCL)),
+               *copy = text("%s/libnccl.so.2", fresh_folder());
+    const char *second = text("%s/libnccl.so.2", folder_with("libnccl.so.2", SYSTEM_NCCL)),
+               *broken = text("%s/libnccl.so.2", fresh_folder());
+    const char *const *both = CMD(program("open_nccl"), first, second, second);
+    const char *line = text(
+        "warning: the program opens NCCL 2.32.3, %s, but gets the one that is active in this process, NCCL 2.14.3: ",
+        second);
+    copy_file(NAMED_NCCL, copy, -1);
+    write_file(broken, "no library");
+    says(ENV(no_torch, no_python), both, NAMED_VERSION, line);
+    says(ENV(no_torch, no_python, "NCCL_REDIRECT=auto"), both, NAMED_VERSION,
+         text("NCCL_REDIRECT=%s would choose", second));
+    says(ENV(no_torch, no_python, "NCCL_REDIRECT=program"), both, NAMED_VERSION, "");
+    says(ENV(no_torch, no_python, text("NCCL_REDIRECT=%s", NAMED_NCCL)), both, NAMED_VERSION, "");
+    says(ENV(torch_here), CMD(program("open_nccl"), second), TORCH_VERSION,
+         "but gets the one that is active in this process, NCCL 2.21.5");
+    /* The same file by another name, a copy, what is none, a bare name: nothing to say. */
+    says(ENV(no_torch, no_python, system_here),
+         CMD(program("open_nccl"), first, NAMED_NCCL, copy, broken, "libnccl.so.2"), NAMED_VERSION, "");
+}
+
+/* torch's comes first, and the program is linked to another. */
+static void torchs_instead_of_the_linked_one_is_one_line(void **state) {
+    (void)state;
+    const char *folder = fresh_folder(), *copy = text("%s/program", folder);
+    copy_file(program("linked_runpath"), copy, -1);
+    make_link(NAMED_NCCL, text("%s/own/libnccl.so.2", folder));
+    const char *line =
+        text("warning: the program is linked to %s/own/libnccl.so.2, but torch's NCCL 2.21.5 is active: ", folder);
+    says(ENV(torch_here), CMD(copy), TORCH_VERSION, line);
+    says(ENV(torch_here, "NCCL_REDIRECT=torch"), CMD(copy), TORCH_VERSION, "");
+    says(ENV(torch_here, "NCCL_REDIRECT=program"), CMD(copy), NAMED_VERSION, "");
+    says(ENV(no_torch, no_python), CMD(copy), NAMED_VERSION, "");
+    says(ENV(torch_here), CMD(program("linked_version")), TORCH_VERSION, "");
+    struct result result = run(WITHOUT_SHIM, ENV(torch_here), CMD(copy));
+    assert_contains(result.out, text("version=%d", NAMED_VERSION));
+    result_free(&result);
+}
+
+/* By default nobody ends on the system's in silence because his own is broken. */
+static void the_systems_instead_of_a_broken_one_is_one_line(void **state) {
+    (void)state;
+    const char *site = fresh_folder(), *broken = text("%s/libnccl.so.2", fresh_folder());
+    make_torch(site);
+    write_file(text("%s/nvidia/nccl/lib/libnccl.so.2", site), "no library");
+    write_file(broken, "no library");
+    says(
+        ENV(text("PYTHONPATH=%s", site), system_here), C_PROGRAM, SYSTEM_VERSION,
+        text(
+            "warning: the NCCL that this program has without a preload cannot be used (%s/nvidia/nccl/lib/libnccl.so.2 (torch, ",
+            site));
+    says(ENV(no_torch, no_python, system_here), CMD(program("open_nccl"), broken), SYSTEM_VERSION,
+         "is too short for a library");
+    says(ENV(text("PYTHONPATH=%s", site), system_here, "NCCL_REDIRECT=system"), C_PROGRAM, SYSTEM_VERSION, "");
+    says(ENV(torch_here, system_here, "NCCL_REDIRECT_REQUIRE=>=2.30"), C_PROGRAM, SYSTEM_VERSION, "");
+}
+
 static void torch_falls_back_to_the_system_with_one_line(void **state) {
     (void)state;
     struct result result =
@@ -111,6 +181,9 @@ int main(void) {
         cmocka_unit_test(the_variable_decides),
         cmocka_unit_test(auto_takes_the_system_where_no_torch_is),
         cmocka_unit_test(auto_takes_the_programs_own_file_before_the_systems),
+        cmocka_unit_test(a_second_file_is_one_line),
+        cmocka_unit_test(torchs_instead_of_the_linked_one_is_one_line),
+        cmocka_unit_test(the_systems_instead_of_a_broken_one_is_one_line),
         cmocka_unit_test(torch_falls_back_to_the_system_with_one_line),
         cmocka_unit_test(strict_torch_means_torch_only),
         cmocka_unit_test(a_path_is_never_replaced),

@@ -1,0 +1,165 @@
+/* What a decision says: which NCCL is active, what the user asked for and did not get, why there is none. */
+#include "choosing.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Is the file the active NCCL by another name, or this preload library? Then nothing that asks for it is missing. */
+static bool is_active(const struct ncr_choosing *choosing, const char *path) {
+    struct ncr_verdict verdict;
+    ncr_judge(path, choosing->config, &verdict);
+    bool same = verdict.inode && verdict.inode == choosing->inode && verdict.device == choosing->device;
+    bool active = same || verdict.shim;
+    ncr_verdict_free(&verdict);
+    return active;
+}
+
+static bool system_path_is_met(const struct ncr_choosing *choosing) {
+    char *path = ncr_system_path(choosing->config);
+    bool met = path && is_active(choosing, path);
+    free(path);
+    return met;
+}
+
+/* The method that was asked for, or a torch that was named, has no NCCL that can be used: the reason stands in the line. */
+static void report_method_unmet(const struct ncr_choosing *choosing, const char *version) {
+    const struct ncr_config *config = choosing->config;
+    const struct ncr_backend *backend = choosing->backend;
+    bool program = config->choice == NCR_CHOOSE_PROGRAM;
+    struct ncr_text reason = {0};
+    ncr_selection_failure_of(&choosing->selection, program ? NCR_BY_PROGRAM : NCR_BY_TORCH, &reason);
+    const char *why = reason.length ? reason.data : program ? "it asks for none" : "no torch was found";
+    if (config->choice == NCR_CHOOSE_AUTO)
+        ncr_log(NCR_WARN,
+                "NCCL_REDIRECT_TORCH=%s is not used: it leads to no usable NCCL (%s). NCCL %s is active instead: %s",
+                config->torch, why, version, backend->path);
+    else
+        ncr_log(NCR_WARN,
+                "%s: %s cannot be used (%s); the system's NCCL %s is active instead: %s. %s"
+                "NCCL_REDIRECT_FALLBACK=0 makes this an error",
+                config->decided_by, program ? "the program's own NCCL" : "torch's NCCL", why, version, backend->path,
+                program ? "" : "NCCL_REDIRECT_TORCH=<torch's folder> names it; ");
+    ncr_text_free(&reason);
+}
+
+static bool is_method_unmet(const struct ncr_choosing *choosing) {
+    const struct ncr_config *config = choosing->config;
+    enum ncr_method method = choosing->backend->method;
+    return (config->choice == NCR_CHOOSE_PROGRAM && method != NCR_BY_PROGRAM) ||
+           (config->choice == NCR_CHOOSE_TORCH && method != NCR_BY_TORCH) ||
+           (config->choice == NCR_CHOOSE_AUTO && config->torch && method != NCR_BY_TORCH);
+}
+
+/* What the user set and did not get, one line each. */
+static void report_unmet(const struct ncr_choosing *choosing) {
+    const struct ncr_config *config = choosing->config;
+    const struct ncr_backend *backend = choosing->backend;
+    char version[16];
+    ncr_version_text(backend->version, version);
+    if (is_method_unmet(choosing))
+        report_method_unmet(choosing, version);
+    if (choosing->named_fault.length)
+        ncr_log(NCR_WARN, "%s is not used: \"%s\" %s. NCCL %s serves instead: %s", config->system_variable,
+                config->system_path, choosing->named_fault.data, version, backend->path);
+    else if (config->system_path && strcmp(backend->origin, config->system_variable) != 0 &&
+             !system_path_is_met(choosing))
+        ncr_log(NCR_WARN,
+                "%s=%s is not used: %s decides, and NCCL %s (%s) serves. "
+                "NCCL_REDIRECT=system would use it",
+                config->system_variable, config->system_path, config->decided_by, version, backend->path);
+}
+
+/*
+ * By default a program never ends on an NCCL that nobody named and that is not its own, without a line that says so: where
+ * its own cannot be used, or torch's comes before the one that it is linked to. A range that the user set is no surprise.
+ */
+static void report_not_own(struct ncr_choosing *choosing) {
+    const struct ncr_config *config = choosing->config;
+    const struct ncr_backend *backend = choosing->backend;
+    struct ncr_text reason = {0};
+    char version[16], *own = NULL;
+    if (config->choice != NCR_CHOOSE_AUTO || config->torch || config->require_text)
+        return;
+    ncr_version_text(backend->version, version);
+    if (backend->method == NCR_BY_TORCH)
+        own = ncr_program_own(&choosing->selection.search);
+    else if (backend->method == NCR_BY_SYSTEM)
+        for (int method = NCR_BY_TORCH; method <= NCR_BY_PROGRAM; method += NCR_BY_PROGRAM - NCR_BY_TORCH)
+            ncr_text_add(&reason, "%s%s", reason.length ? "; " : "",
+                         ncr_text_get(&choosing->selection.refused_of[method]));
+    if (own && !is_active(choosing, own))
+        ncr_log(
+            NCR_WARN,
+            "the program is linked to %s, but torch's NCCL %s is active: %s (from %s). NCCL_REDIRECT=program takes the "
+            "program's own, NCCL_REDIRECT=torch torch's without this line",
+            own, version, backend->path, backend->origin);
+    else if (reason.length)
+        ncr_log(NCR_WARN,
+                "the NCCL that this program has without a preload cannot be used (%s); the system's NCCL %s is active "
+                "instead: %s. NCCL_REDIRECT=system takes it without this line",
+                reason.data, version, backend->path);
+    ncr_text_free(&reason);
+    free(own);
+}
+
+/* Functions that the table lacks go from the program to the backend, where it is in the global scope. */
+static void report_unknown_functions(const struct ncr_backend *backend, const char *version) {
+    const char *kind = backend->rccl ? "RCCL" : "NCCL", *plural = backend->unknown > 1 ? "s" : "";
+    if (backend->global)
+        ncr_log(NCR_INFO,
+                "%s %s (%s) has %u function%s that nccl-redirect " NCR_VERSION " does not know; calls of them go to it "
+                "directly. A program that is linked with them at its start needs NCCL_REDIRECT_BIND=start",
+                kind, version, backend->path, backend->unknown, plural);
+    else
+        ncr_log(NCR_WARN,
+                "%s %s (%s) has %u function%s that nccl-redirect " NCR_VERSION " does not know; programs cannot call "
+                "them. A newer nccl-redirect knows them; `make check-abi` prints what to add to this one",
+                kind, version, backend->path, backend->unknown, plural);
+}
+
+/** Say which library is active from now on. */
+void ncr_report_backend(const struct ncr_config *config, const struct ncr_backend *backend) {
+    char version[16];
+    ncr_version_text(backend->version, version);
+    ncr_log(config->announce ? NCR_ANNOUNCE : NCR_INFO,
+            "%s %s is active%s: %s (%s, from %s; decided by %s), build %.8s", backend->rccl ? "RCCL" : "NCCL", version,
+            config->additional ? " too" : "", backend->path, ncr_method_name(backend->method), backend->origin,
+            config->decided_by, backend->build_id ? backend->build_id : "unknown");
+    if (backend->unknown)
+        report_unknown_functions(backend, version);
+    ncr_history_add(config, backend);
+}
+
+/** One was opened: what the user set and did not get, and which it is. */
+void ncr_report_success(struct ncr_choosing *choosing) {
+    if (choosing->config->additional)
+        return; /* it may be open already: who asked for it knows */
+    report_unmet(choosing);
+    report_not_own(choosing);
+    ncr_report_backend(choosing->config, choosing->backend);
+}
+
+/**
+ * None could be opened. What the user asked for by name is missed at once; else a program may only ask whether there is an
+ * NCCL, and the error waits for the first call.
+ */
+void ncr_report_failure(struct ncr_choosing *choosing) {
+    const struct ncr_config *config = choosing->config;
+    struct ncr_text *why = &choosing->backend->why;
+    ncr_selection_failure(&choosing->selection, why);
+    choosing->backend->reported = config->choice != NCR_CHOOSE_AUTO && !config->additional;
+    if (choosing->backend->reported)
+        ncr_log(NCR_ERROR,
+                "%s cannot be met, NCCL is disabled in this process: its functions return "
+                "ncclSystemError. Tried: %s. "
+                "NCCL_REDIRECT=auto would use the first NCCL that works",
+                config->decided_by, ncr_text_get(why));
+}
+
+/** What the user wrote is wrong: said at once, also to a program that only asks whether there is an NCCL. */
+void ncr_report_problem(struct ncr_choosing *choosing) {
+    const char *problem = ncr_text_get(&choosing->config->problem);
+    ncr_text_add(&choosing->backend->why, "%s", problem);
+    choosing->backend->reported = true;
+    ncr_log(NCR_ERROR, "%s. NCCL is disabled in this process: its functions return ncclSystemError", problem);
+}
