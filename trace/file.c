@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { MOST_ROW_BYTES = 1 << 16, MOST_RANKS = 1 << 20 };
@@ -169,7 +170,7 @@ static void read_tables(struct trace_file *file) {
 
 static char *read_header(struct trace_file *file) {
     struct stat status;
-    if (fstat(file->descriptor, &status) != 0)
+    if (syscall(SYS_fstat, file->descriptor, &status) != 0)
         return refuse("%s", strerror(errno));
     if (!S_ISREG(status.st_mode))
         return refuse("it is not a regular file");

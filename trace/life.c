@@ -31,7 +31,7 @@ bool trace_is_of_this_host(const struct trace_file *file) {
 
 static uint64_t own_pid_space(void) {
     struct stat status;
-    return stat("/proc/self/ns/pid", &status) == 0 ? (uint64_t)status.st_ino : 0;
+    return ncr_file_status("/proc/self/ns/pid", &status) ? (uint64_t)status.st_ino : 0;
 }
 
 /* State and start time out of /proc/PID/stat; the name in it may hold anything, its last ')' ends it. */

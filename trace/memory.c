@@ -1,6 +1,7 @@
 /* Memory of the reader. A tool that has no memory left has nothing better to do than to say so. */
 #include "trace.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 
 static void *checked(void *memory) {
@@ -21,5 +22,6 @@ void *trace_more(void *list, size_t count, size_t size) {
     if (count & (count - 1) || (count && count < 8))
         return list;
     size_t room = count < 8 ? 8 : 2 * count;
-    return checked(reallocarray(list, room, size));
+    return checked(size && room > SIZE_MAX / size ? NULL
+                                                  : realloc(list, room * size)); /* reallocarray is of glibc 2.26 */
 }

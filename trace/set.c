@@ -76,6 +76,14 @@ static int by_name(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* A folder itself, not a link to one. */
+static bool is_folder(const char *path) {
+    struct stat status;
+    char *target = ncr_file_link(path);
+    free(target);
+    return !target && ncr_file_status(path, &status) && S_ISDIR(status.st_mode);
+}
+
 /* Folders of folders too: collected traces stand in one folder per host. */
 static unsigned add_folder(struct trace_set *set, const char *path, unsigned depth) {
     DIR *folder = opendir(path);
@@ -94,10 +102,9 @@ static unsigned add_folder(struct trace_set *set, const char *path, unsigned dep
     if (count)
         qsort(names, count, sizeof *names, by_name);
     for (unsigned i = 0; i < count; i++) {
-        struct stat status;
         if (has_suffix(names[i]))
             found += add_file(set, names[i]);
-        else if (depth < 3 && lstat(names[i], &status) == 0 && S_ISDIR(status.st_mode))
+        else if (depth < 3 && is_folder(names[i]))
             found += add_folder(set, names[i], depth + 1);
         free(names[i]);
     }
@@ -108,7 +115,7 @@ static unsigned add_folder(struct trace_set *set, const char *path, unsigned dep
 /** Adds the traces below `path`, or the trace that it is. Returns how many there were, readable or not. */
 unsigned trace_set_add(struct trace_set *set, const char *path) {
     struct stat status;
-    if (stat(path, &status) != 0) {
+    if (!ncr_file_status(path, &status)) {
         refuse(set, path, strdup(strerror(errno)));
         return 0;
     }
