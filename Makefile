@@ -51,7 +51,7 @@ objects = $(patsubst %,$(BUILD)/%.o,$(filter-out $(OTHER_CPU),$(basename $(wildc
 run = $(if $(filter 0,$(V)),@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,printf '  %-8s %s\n' $(1) '$(@:$(BUILD)/%=%)' && ))mkdir -p $(@D) &&
 
 .DEFAULT_GOAL := all
-.PHONY: all docs demo bench install uninstall lint format clean help
+.PHONY: all docs demo wheel bench install uninstall lint format clean help
 
 all: $(BUILD)/libnccl_redirect.so $(BUILD)/librccl_redirect.so $(BUILD)/nccl-redirect ## Build the preload libraries and the tool (needs a C compiler and make)
 
@@ -103,6 +103,9 @@ DEMO_WHEEL := build/nccl/$(if $(filter aarch64,$(CPU)),cu12-2.20.5,cu12-2.21.5)/
 
 demo: all $(BUILD)/demo/all_reduce $(BUILD)/hostmem/plain/libnccl.so.2 $(DEMO_WHEEL) ## Run one unmodified program under every NCCL of this machine
 	@scripts/demo $(BUILD) $(DEMO_WHEEL)
+
+wheel: ## Build wheels for x86-64 and aarch64 into build/packaging/dist
+	@$(MAKE) --no-print-directory -C packaging $@
 
 include tests/Makefile
 include fuzz/Makefile

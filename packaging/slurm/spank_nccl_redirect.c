@@ -120,10 +120,16 @@ static char *find_preload(const char *backend) {
     const char *base = backend ? base_name(backend) : "";
     int amd = access("/dev/kfd", F_OK) == 0 && access("/dev/nvidiactl", F_OK) != 0;
     int rccl = strncmp(base, "librccl", 7) == 0 || (amd && strncmp(base, "libnccl", 7) != 0);
-    char *path = NULL;
-    if (asprintf(&path, "%s/lib%s_redirect.so", folder, rccl ? "rccl" : "nccl") < 0)
+    const char *family = rccl ? "rccl" : "nccl";
+    char *file = NULL, *link = NULL;
+    if (asprintf(&file, "%s/%s_redirect.so", folder, family) < 0)
         return NULL;
-    return path;
+    if (asprintf(&link, "%s/lib%s_redirect.so", folder, family) < 0 || access(link, R_OK) != 0) {
+        free(link); /* a wheel's folder has no links */
+        return file;
+    }
+    free(file);
+    return link;
 }
 
 /* The list with the preload in it, once and last, or without it; what others put there keeps its order. */

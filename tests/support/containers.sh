@@ -66,7 +66,7 @@ broken_folder() { # KIND
     cp -r "$installed" "$folder"
     local library=$folder/libnccl_redirect.so
     case $1 in
-    missing) rm "$library" ;;
+    missing) rm "$folder"/*ccl_redirect.so ;;
     unreadable) chmod 000 "$library" ;;
     truncated) head -c 5000 "$shim" >"$library" ;;
     other-cpu) printf '\363' | dd of="$library" bs=1 seek=18 conv=notrunc status=none ;; # e_machine: RISC-V

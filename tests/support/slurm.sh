@@ -1,5 +1,6 @@
 # A Slurm of one node that the test starts for itself on loopback: controller, node and authentication, all in $scratch.
-# Sourced after cases.sh. shellcheck shell=bash disable=SC2154 # scratch is of cases.sh
+# Sourced after cases.sh.
+# shellcheck shell=bash disable=SC2154 # scratch is of cases.sh
 for variable in "${!SLURM_@}"; do unset "$variable"; done # of a job that this test may be run in
 slurm=$scratch/slurm
 export SLURM_CONF=$slurm/slurm.conf
