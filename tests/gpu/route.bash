@@ -9,6 +9,7 @@ build_route() {
     local where=("-I$cuda/include" "-L$cuda/lib64" "-Wl,-rpath,$cuda/lib64" -lcudart) device=cuda flags=(-std=gnu11 -O2 -D_GNU_SOURCE)
     [ "$host_memory" = 0 ] || { device=host where=(); }
     compile route gcc "${flags[@]}" tests/gpu/route.c "tests/gpu/device_$device.c" -o "$programs/route" "$shim" "${where[@]}" -ldl
+    compile pending gcc "${flags[@]}" tests/gpu/pending.c "tests/gpu/device_$device.c" -o "$programs/pending" "$shim" "${where[@]}" -ldl
     compile route_cost gcc "${flags[@]}" bench/route.c -o "$programs/route_cost" "$shim" -ldl
     compile per_communicator gcc -O2 -Iinclude examples/per_communicator.c -o "$programs/per_communicator" "$shim" -ldl
 }
@@ -93,6 +94,8 @@ step_route() {
     else
         report SKIP route-c-halves "needs two ranks"
     fi
+    route_case route-pending 1 60 "$programs/pending" "${value[torch]}" "${value[system]}"
+    route_case route-pending-swapped 1 60 "$programs/pending" "${value[system]}" "${value[torch]}"
     route_cost
     route_example route-example-c "$programs/per_communicator"
     if [ "$host_memory" = 1 ]; then
