@@ -3,6 +3,7 @@
 
 #include "loader.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define A_AND_B "all:a use:$B all:b use "
@@ -180,6 +181,23 @@ static void windows_too(void **state) {
                            "23203 GetLsaDevicePointer; pointer:w=0");
 }
 
+/* Who waits for the table of handles sleeps, so that a holder of lower priority can go on. */
+static void a_thread_of_real_time_priority_does_not_spin(void **state) {
+    (void)state;
+    struct result result = run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", owned("22809")), "OWNED_QUIET=1"),
+                               CMD(program("linked_realtime"), owned("23203")));
+    if (result.status == 77) {
+        print_message("skipped: no thread may have real-time priority here\n");
+        result_free(&result);
+        return;
+    }
+    assert_int_equal(result.status, 0);
+    assert_contains(result.out, "longest ");
+    if (atof(strstr(result.out, "longest ") + 8) > 500)
+        fail_msg("a real-time thread waited %s ms", strstr(result.out, "longest ") + 8);
+    result_free(&result);
+}
+
 /* The library tells a foreign handle from its own: this is what the tests above would show. */
 static void the_check_can_fail(void **state) {
     (void)state;
@@ -201,6 +219,7 @@ int main(void) {
         cmocka_unit_test(handles_that_another_thread_writes),
         cmocka_unit_test(memory_is_freed_where_it_was_made),
         cmocka_unit_test(windows_too),
+        cmocka_unit_test(a_thread_of_real_time_priority_does_not_spin),
         cmocka_unit_test(the_check_can_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
