@@ -90,7 +90,8 @@ struct ncr_answer ncr_answer(unsigned slot) {
     struct ncr_library *library = ncr_called_library();
     int error = errno;
     uint64_t code = NCR_SYSTEM_ERROR;
-    if (ncr_state() != NCR_UNBOUND && library->backend.handle) {
+    /* One that is there was not when the slot was looked at: another thread has opened the library since. */
+    if (ncr_state() != NCR_UNBOUND && library->backend.handle && !library->targets[slot]) {
         refuse_row(library, slot / 2);
         code = NCR_INVALID_USAGE;
     } else {
