@@ -102,6 +102,9 @@ static int answer(struct trace_set *set, const struct request *request) {
 int subcommand_hang(struct request *request) {
     struct trace_set set;
     if (!traces_open(&set, request->rest, true)) {
+        int status = request->rest_count ? -1 : ras_hang(request);
+        if (status >= 0)
+            return status;
         traces_explain_absence(&set, request->rest);
         return EXIT_NO_TRACE;
     }

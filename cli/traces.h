@@ -16,6 +16,10 @@ void traces_explain_absence(const struct trace_set *set, char **names);
 struct json *findings_json(const struct trace_set *set, const struct trace_findings *findings);
 void progress_print(void *arg, const char *what, unsigned done, unsigned all);
 
+/* ras_client.c */
+
+int ras_hang(const struct request *request);
+
 /* collect.c, export_*.c: what `trace export` and `trace collect` write */
 
 int trace_collect(const struct trace_set *set, FILE *to);
