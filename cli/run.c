@@ -1,5 +1,5 @@
 /* nccl-redirect run: check, then become the command. */
-#include "cli.h"
+#include "traces.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -82,11 +82,18 @@ static int become(const struct command *command) {
 int subcommand_run(struct request *request) {
     struct command command;
     bool rccl = false;
+    double limit = 0;
     int status;
     if (request->rest_count == 0) {
         complain("run: which command? As in: nccl-redirect run --use system -- python train.py");
         return EXIT_USAGE;
     }
+    if (request->watch && !watch_limit(request->watch, &limit)) {
+        complain("run: --watch=%s is not a time; use seconds, such as 60", request->watch);
+        return EXIT_USAGE;
+    }
+    if (request->watch && !request->trace && !getenv("NCCL_REDIRECT_TRACE"))
+        request->trace = "1"; /* there is nothing to watch otherwise */
     apply_choice(request);
     command_resolve(&command, request->rest);
     if (command.status) {
@@ -98,5 +105,5 @@ int subcommand_run(struct request *request) {
     if ((status = preload(&command, rccl)) != 0)
         return status;
     warn_of_deaf_program(&command);
-    return become(&command);
+    return request->watch ? run_watched(become, &command, limit) : become(&command);
 }

@@ -16,6 +16,11 @@ void traces_explain_absence(const struct trace_set *set, char **names);
 struct json *findings_json(const struct trace_set *set, const struct trace_findings *findings);
 void progress_print(void *arg, const char *what, unsigned done, unsigned all);
 
+/* watch.c */
+
+bool watch_limit(const char *text, double *limit);
+int run_watched(int (*become)(const struct command *command), const struct command *command, double limit);
+
 /* ras_client.c */
 
 int ras_hang(const struct request *request);

@@ -61,7 +61,11 @@ static void wait_for_hang(const struct job *job) {
     }
 }
 
+/* The parent of the ranks ends them and cleans up: it is asked by a signal that ends its waiting. */
 static void stop(const struct job *job) {
+    kill(job->pid, SIGTERM);
+    for (unsigned i = 0; i < 100 && waitpid(job->pid, NULL, WNOHANG) == 0; i++)
+        sleep_ms(20);
     kill(-job->pid, SIGKILL);
     kill(-job->pid, SIGCONT);
     while (waitpid(job->pid, NULL, 0) > 0)
@@ -227,6 +231,41 @@ static void a_job_that_moves_is_fine(void **state) {
     result_free(&result);
 }
 
+/* ---- run --watch ---- */
+
+static struct result watch(const char *const *words) {
+    const char *command[32] = {built("nccl-redirect"), "run", "--no-check", text("--trace=%s", fresh_folder()),
+                               "--watch=0.5",          "--"};
+    unsigned count = 6;
+    for (; *words; words++)
+        command[count++] = *words;
+    return run(WITHOUT_SHIM, ENV(text("NCCL_REDIRECT=%s", hostmem("plain"))), command);
+}
+
+static void a_watched_job_that_hangs_is_told_once(void **state) {
+    (void)state;
+    struct result result =
+        watch(PARTS(program("linked_job"), "3", "ms=4000", "all=init,ar:0:10*5", "1=sleep:30000", "all=ar:0:10"));
+    const char *first = strstr(result.err, "Rank 1 (");
+    assert_non_null(first);
+    assert_contains(first, "has not called AllReduce #6 on world (3 ranks)");
+    assert_null(strstr(first + 1, "Rank 1 ("));
+    assert_int_equal(result.status, 3); /* the command's own */
+    result_free(&result);
+}
+
+static void a_watched_job_that_works_is_left_alone(void **state) {
+    (void)state;
+    struct result result = watch(PARTS(program("linked_job"), "3", "all=init,ar:0:10*5,sleep:1500,ar:0:10"));
+    assert_string_equal(result.err, "");
+    assert_contains(result.out, "rank 2 done");
+    assert_int_equal(result.status, 0);
+    result_free(&result);
+    result = watch(PARTS("sh", "-c", "kill -KILL $$"));
+    assert_int_equal(result.status, 137);
+    result_free(&result);
+}
+
 static void without_a_trace_it_says_how_to_get_one(void **state) {
     (void)state;
     struct result result = run(WITHOUT_SHIM, NO_ENV, CMD(built("nccl-redirect"), "hang", fresh_folder()));
@@ -237,17 +276,30 @@ static void without_a_trace_it_says_how_to_get_one(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_rank_that_skips_a_call),  cmocka_unit_test(a_rank_that_never_comes_to_init),
-        cmocka_unit_test(a_rank_that_is_killed),     cmocka_unit_test(a_rank_that_exits),
-        cmocka_unit_test(a_rank_that_crashes),       cmocka_unit_test(a_rank_that_is_stopped),
-        cmocka_unit_test(counts_that_differ),        cmocka_unit_test(types_that_differ),
-        cmocka_unit_test(operators_that_differ),     cmocka_unit_test(roots_that_differ),
-        cmocka_unit_test(functions_that_differ),     cmocka_unit_test(a_send_without_a_receive),
-        cmocka_unit_test(a_receive_without_a_send),  cmocka_unit_test(a_send_to_the_wrong_rank),
-        cmocka_unit_test(a_group_that_is_left_open), cmocka_unit_test(two_communicators_in_two_orders),
-        cmocka_unit_test(a_cycle_of_three),          cmocka_unit_test(the_cause_behind_its_consequences),
-        cmocka_unit_test(a_job_of_sixteen),          cmocka_unit_test(a_job_that_works_is_fine),
-        cmocka_unit_test(a_job_that_moves_is_fine),  cmocka_unit_test(without_a_trace_it_says_how_to_get_one),
+        cmocka_unit_test(a_rank_that_skips_a_call),
+        cmocka_unit_test(a_rank_that_never_comes_to_init),
+        cmocka_unit_test(a_rank_that_is_killed),
+        cmocka_unit_test(a_rank_that_exits),
+        cmocka_unit_test(a_rank_that_crashes),
+        cmocka_unit_test(a_rank_that_is_stopped),
+        cmocka_unit_test(counts_that_differ),
+        cmocka_unit_test(types_that_differ),
+        cmocka_unit_test(operators_that_differ),
+        cmocka_unit_test(roots_that_differ),
+        cmocka_unit_test(functions_that_differ),
+        cmocka_unit_test(a_send_without_a_receive),
+        cmocka_unit_test(a_receive_without_a_send),
+        cmocka_unit_test(a_send_to_the_wrong_rank),
+        cmocka_unit_test(a_group_that_is_left_open),
+        cmocka_unit_test(two_communicators_in_two_orders),
+        cmocka_unit_test(a_cycle_of_three),
+        cmocka_unit_test(the_cause_behind_its_consequences),
+        cmocka_unit_test(a_job_of_sixteen),
+        cmocka_unit_test(a_job_that_works_is_fine),
+        cmocka_unit_test(a_job_that_moves_is_fine),
+        cmocka_unit_test(without_a_trace_it_says_how_to_get_one),
+        cmocka_unit_test(a_watched_job_that_hangs_is_told_once),
+        cmocka_unit_test(a_watched_job_that_works_is_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

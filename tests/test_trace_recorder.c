@@ -199,11 +199,23 @@ static void the_standard_folder_is_ours_or_not_used(void **state) {
     struct result result = run_job("1", CMD(program("linked_job"), "1", "all=init,ar:0:8"));
     struct stat status;
     assert_string_equal(result.err, "");
+    /* what ended processes have left does not fill the memory: of 80 files the oldest go */
+    for (unsigned i = 0; i < 80; i++)
+        write_file(text("%s/host.999999.%u%s", standard, 1000 + i, TRACE_SUFFIX), "old");
+    result_free(&result);
+    result = run_job("1", CMD(program("linked_job"), "1", "all=init,ar:0:8"));
+    assert_in_range(files_in(standard), 60, 66);
+    assert_int_not_equal(access(text("%s/host.999999.1000%s", standard, TRACE_SUFFIX), F_OK), 0);
+    assert_int_equal(access(text("%s/host.999999.1079%s", standard, TRACE_SUFFIX), F_OK), 0);
+    result_free(&result);
+    result = run(WITHOUT_SHIM, NO_ENV, CMD("/bin/sh", "-c", text("rm %s/*", standard)));
+    result_free(&result);
+    result = run_job("1", CMD(program("linked_job"), "1", "all=init,ar:0:8"));
     assert_int_equal(stat(standard, &status), 0);
     assert_int_equal(status.st_mode & 0777, 0700);
     assert_int_equal(files_in(standard), 2);
     result_free(&result);
-    result = run(WITHOUT_SHIM, NO_ENV, CMD("rm", "-r", standard));
+    result = run(WITHOUT_SHIM, NO_ENV, CMD("/bin/rm", "-r", standard));
     result_free(&result);
     if (had)
         rename(aside, standard);
@@ -341,7 +353,7 @@ static void a_killed_process_leaves_a_whole_file(void **state) {
         waitpid(victim.pid, NULL, 0);
         check_dead(&victim, threads, TRACE_GONE);
         munmap(victim.counters, 4096);
-        struct result result = run(WITHOUT_SHIM, NO_ENV, CMD("rm", "-r", victim.folder));
+        struct result result = run(WITHOUT_SHIM, NO_ENV, CMD("/bin/rm", "-r", victim.folder));
         result_free(&result);
     }
 }

@@ -5,8 +5,11 @@
  */
 #include "recorder.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -257,6 +260,43 @@ static void fill(char *image, const struct trace_header *layout, size_t size) {
     memcpy(header->magic, TRACE_MAGIC, sizeof header->magic);
 }
 
+/* HOST.PID.TIME.ncrtrace: the process and the time of a file's name. False: it is none of ours. */
+static bool read_name(const char *name, int *pid, unsigned long long *made) {
+    size_t length = strlen(name), suffix = sizeof TRACE_SUFFIX - 1;
+    const char *dot =
+        length > suffix && strcmp(name + length - suffix, TRACE_SUFFIX) == 0 ? name + length - suffix : NULL;
+    for (unsigned dots = 0; dot && dots < 2; dots++)
+        for (dot--; dot > name && *dot != '.';)
+            dot--;
+    return dot && sscanf(dot, ".%d.%llu.", pid, made) == 2;
+}
+
+/*
+ * What is left of processes that have ended is evidence, but /dev/shm is memory: the oldest of it goes when there is more
+ * than this. In a folder that the user named, nothing is ever removed.
+ */
+enum { MOST_KEPT = 64 };
+
+static bool remove_oldest(int folder) {
+    int again = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), pid;
+    DIR *all = again < 0 ? NULL : fdopendir(again);
+    unsigned long long made, oldest = ~0ull;
+    char name[256] = "";
+    unsigned count = 0;
+    for (struct dirent *entry; all && (entry = readdir(all));) {
+        if (!read_name(entry->d_name, &pid, &made))
+            continue;
+        count++;
+        if (made < oldest && kill(pid, 0) != 0 && errno == ESRCH) {
+            oldest = made;
+            memcpy(name, entry->d_name, strnlen(entry->d_name, sizeof name - 1) + 1);
+        }
+    }
+    if (all)
+        closedir(all);
+    return count >= MOST_KEPT && *name && unlinkat(folder, name, 0) == 0;
+}
+
 /* Host names are what an administrator wrote; in a file name only letters, digits, '.', '-' and '_' stay. */
 static void name_file(struct ncr_text *name) {
     struct utsname host;
@@ -302,6 +342,8 @@ static bool make(void) {
     int folder = why ? -1 : open_folder(config->trace, &folder_name, &why);
     char *image = NULL;
     if (folder >= 0) {
+        for (unsigned i = 0; strcmp(config->trace, "1") == 0 && i < MOST_KEPT && remove_oldest(folder); i++)
+            ;
         name_file(&name);
         image = name.data ? make_file(folder, name.data, size, &why) : NULL;
         close(folder);
