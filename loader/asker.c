@@ -42,17 +42,13 @@ static unsigned loader_of(const struct choosing *choosing, unsigned object) {
     return 0;
 }
 
-static char *copy(const char *text) {
-    return text ? strdup(text) : NULL;
-}
-
 static void add_copy(struct ncr_search *search, const struct ncr_object *object) {
     search->objects[search->object_count++] = (struct ncr_object){
-        .path = strdup(object->path),
-        .soname = copy(object->soname),
-        .rpath = copy(object->rpath),
-        .runpath = copy(object->runpath),
-        .needs_nccl = copy(object->needs_nccl),
+        .path = ncr_copy(object->path),
+        .soname = ncr_copy(object->soname),
+        .rpath = ncr_copy(object->rpath),
+        .runpath = ncr_copy(object->runpath),
+        .needs_nccl = ncr_copy(object->needs_nccl),
         .is_nccl = object->is_nccl,
         .start = object->start,
         .end = object->end,
@@ -62,9 +58,10 @@ static void add_copy(struct ncr_search *search, const struct ncr_object *object)
 /* Copy the objects that matter, each with the place of its loader among the copies. */
 static void keep(struct choosing *choosing) {
     struct ncr_search *search = choosing->search;
-    unsigned *loaders = calloc(choosing->count, sizeof *loaders), *places = calloc(choosing->count, sizeof *places);
-    bool *wanted = calloc(choosing->count, sizeof *wanted);
-    search->objects = calloc(choosing->count, sizeof *search->objects);
+    unsigned *loaders = ncr_allocate(choosing->count, sizeof *loaders),
+             *places = ncr_allocate(choosing->count, sizeof *places);
+    bool *wanted = ncr_allocate(choosing->count, sizeof *wanted);
+    search->objects = ncr_allocate(choosing->count, sizeof *search->objects);
     for (unsigned i = 0; loaders && places && wanted && search->objects && i < choosing->count; i++) {
         const struct ncr_object *object = &choosing->all[i];
         unsigned at = i;
@@ -91,7 +88,7 @@ static void keep(struct choosing *choosing) {
 
 static bool collect(void *arg, const struct ncr_object *object) {
     struct choosing *choosing = arg;
-    struct ncr_object *more = realloc((void *)choosing->all, (choosing->count + 1) * sizeof *more);
+    struct ncr_object *more = ncr_allocate_more((void *)choosing->all, (choosing->count + 1) * sizeof *more);
     if (!more)
         return true;
     choosing->all = more;

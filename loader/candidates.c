@@ -42,6 +42,8 @@ static bool visit_methods(struct ncr_search *search) {
 bool ncr_candidates(struct ncr_search *search) {
     if (search->config->choice != NCR_CHOOSE_PATH) {
         ncr_search_objects(search);
+        if (ncr_lacking())
+            return false;
         ncr_search_vendor(search);
     }
     return visit_methods(search);
@@ -78,7 +80,7 @@ static void note_absence(struct ncr_selection *selection, struct ncr_considered 
     char *reason = target ? ncr_path("is a link to %s, which does not exist", target) : NULL;
     free(target);
     free(one->validation->refusal);
-    one->validation->refusal = reason ? reason : strdup("does not exist");
+    one->validation->refusal = reason ? reason : ncr_copy("does not exist");
     one->outcome = NCR_REFUSED;
 }
 
@@ -103,7 +105,7 @@ static void open_accepted(struct ncr_selection *selection, struct ncr_considered
     bool opened = !selection->open || selection->open(selection->arg, one, &reason);
     one->outcome = opened ? NCR_OPENED : NCR_REFUSED;
     if (!opened)
-        one->validation->refusal = strdup(ncr_text_get(&reason));
+        one->validation->refusal = ncr_copy(ncr_text_get(&reason));
     selection->opened |= opened;
     ncr_text_free(&reason);
 }
@@ -112,7 +114,13 @@ static bool consider(void *arg, const struct ncr_candidate *candidate) {
     struct ncr_selection *selection = arg;
     struct ncr_verdict validation;
     struct ncr_considered one = {.candidate = candidate, .validation = &validation};
+    if (ncr_lacking()) /* who knows what was passed over */
+        return true;
     one.outcome = ncr_consider(&selection->seen, candidate, selection->search.config, &validation);
+    if (ncr_lacking()) {
+        ncr_verdict_free(&validation);
+        return true;
+    }
     if (one.outcome == NCR_ABSENT)
         note_absence(selection, &one);
     if (one.outcome == NCR_FIT && is_of_other_vendor(selection, &one))
@@ -134,7 +142,8 @@ static bool consider(void *arg, const struct ncr_candidate *candidate) {
 bool ncr_select(struct ncr_selection *selection) {
     selection->search.visit = consider;
     selection->search.arg = selection;
-    ncr_candidates(&selection->search);
+    if (!ncr_lacking())
+        ncr_candidates(&selection->search);
     return selection->opened;
 }
 
@@ -142,6 +151,10 @@ bool ncr_select(struct ncr_selection *selection) {
 void ncr_selection_failure(const struct ncr_selection *selection, struct ncr_text *text) {
     const struct ncr_text *notes = &selection->search.notes;
     size_t start = text->length;
+    if (ncr_lacking()) {
+        ncr_text_add(text, "%s", ncr_lacking());
+        return;
+    }
     ncr_text_add(text, "%s", ncr_text_get(&selection->refused));
     if (notes->length)
         ncr_text_add(text, "%s", notes->data + (text->length > start ? 0 : 2));

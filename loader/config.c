@@ -16,10 +16,6 @@ static const char *const known_names[] = {
 #include "env.def"
 };
 
-static char *copy(const char *text) {
-    return text ? strdup(text) : NULL;
-}
-
 /* Edit distance, for names of at most 63 characters; longer ones are far from every known name anyway. */
 static unsigned distance(const char *a, const char *b) {
     unsigned row[64];
@@ -62,7 +58,7 @@ static void warn_of_unknown_names(struct ncr_config *config) {
         const char *entry = config->variables.list[i], *equals = strchr(entry, '=');
         if (!equals || strncmp(entry, prefix, sizeof prefix - 1) != 0)
             continue;
-        char *name = strndup(entry, (size_t)(equals - entry));
+        char *name = ncr_copy_part(entry, (size_t)(equals - entry));
         if (name)
             warn_of_unknown_name(config, name);
         free(name);
@@ -77,7 +73,7 @@ static void read_choice(struct ncr_config *config) {
                      strchr(value, '/') ? "a relative path, which is another file in every folder" : "not a backend",
                      ncr_choice_values);
     }
-    config->path = config->choice == NCR_CHOOSE_PATH ? copy(value) : NULL;
+    config->path = config->choice == NCR_CHOOSE_PATH ? ncr_copy(value) : NULL;
     config->decided_by = ncr_path("NCCL_REDIRECT=%s", value);
 }
 
@@ -104,7 +100,7 @@ static void read_choices(struct ncr_config *config) {
         read_choice_of_vllm(config, vllm);
     } else {
         config->choice = NCR_CHOOSE_AUTO;
-        config->decided_by = copy("the default");
+        config->decided_by = ncr_copy("the default");
     }
 }
 
@@ -122,7 +118,7 @@ static void read_system_path(struct ncr_config *config) {
                 "path of a libnccl.so.2, or a bare name that the dynamic loader finds\n",
                 variables[i], value);
         } else if (!config->system_path) {
-            config->system_path = copy(value);
+            config->system_path = ncr_copy(value);
             config->system_variable = variables[i];
         } else if (strcmp(config->system_path, value) != 0) {
             ncr_text_add(&config->warnings, "%s=%s has no effect, %s=%s decides; unset one of them\n", variables[i],
@@ -173,7 +169,7 @@ static void read_range(struct ncr_config *config) {
     config->require = (struct ncr_range){0, INT_MAX};
     if (!value)
         return;
-    config->require_text = copy(value);
+    config->require_text = ncr_copy(value);
     const char *at = value;
     bool good = read_bound(&config->require, &at);
     while (good && *at == ',') {
@@ -226,7 +222,7 @@ static void read_fallback(struct ncr_config *config) {
 static void read_history(struct ncr_config *config) {
     const char *folder = ncr_variable(&config->variables, "NCCL_REDIRECT_HISTORY");
     if (folder && *folder == '/')
-        config->history = copy(folder);
+        config->history = ncr_copy(folder);
     else if (folder && *folder)
         ncr_text_add(&config->warnings, "NCCL_REDIRECT_HISTORY=\"%s\" is not an absolute path; no history is written\n",
                      folder);
@@ -240,7 +236,7 @@ static void read_trace(struct ncr_config *config) {
     if (!value || !*value || strcmp(value, "0") == 0)
         return;
     if (*value == '/' || strcmp(value, "1") == 0)
-        config->trace = copy(value);
+        config->trace = ncr_copy(value);
     else
         ncr_text_add(&config->errors,
                      "NCCL_REDIRECT_TRACE=\"%s\" is not a value, calls are not recorded; use 1, 0 or the absolute path "
@@ -275,12 +271,12 @@ void ncr_config_read(struct ncr_config *config) {
     read_range(config);
     if (ncr_variable(&config->variables, "NCCL_REDIRECT_RULES"))
         ncr_rules_read(config, ncr_variable(&config->variables, "NCCL_REDIRECT_RULES"));
-    config->torch = copy(ncr_variable(&config->variables, "NCCL_REDIRECT_TORCH"));
+    config->torch = ncr_copy(ncr_variable(&config->variables, "NCCL_REDIRECT_TORCH"));
     read_system_path(config);
     config->bind = (enum ncr_bind)read_word(config, "NCCL_REDIRECT_BIND", bind_words, 3, NCR_BIND_AUTO);
     config->tag = read_word(config, "NCCL_REDIRECT_TAG", switch_words, 2, 1);
     config->level = (enum ncr_level)read_word(config, "NCCL_REDIRECT_LOG", level_words, 5, NCR_WARN);
-    config->log_file = copy(ncr_variable(&config->variables, "NCCL_REDIRECT_LOG_FILE"));
+    config->log_file = ncr_copy(ncr_variable(&config->variables, "NCCL_REDIRECT_LOG_FILE"));
     read_history(config);
     read_trace(config);
     config->announce = nccl_debug_on(config);

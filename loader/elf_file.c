@@ -26,7 +26,7 @@
 
 static void refuse(struct ncr_elf *elf, const char *why) {
     free(elf->refusal);
-    elf->refusal = strdup(why);
+    elf->refusal = ncr_copy(why);
 }
 
 /* The start of the file is read once and kept: in an NCCL it holds all the tables that are asked for. */
@@ -43,7 +43,7 @@ bool ncr_elf_read_at(const struct ncr_elf *elf, void *into, size_t size, uint64_
 static void read_head(struct ncr_elf *elf) {
     uint64_t file_size = (uint64_t)elf->status.st_size;
     size_t size = file_size < HEAD_SIZE ? (size_t)file_size : HEAD_SIZE;
-    elf->head = malloc(size);
+    elf->head = ncr_allocate(1, size);
     if (elf->head && ncr_file_read_at(elf->file, elf->head, size, 0))
         elf->head_size = size;
 }
@@ -53,7 +53,7 @@ bool ncr_elf_read(const struct ncr_elf *elf, void **into, uint64_t size, uint64_
     uint64_t file_size = (uint64_t)elf->status.st_size;
     if (size == 0 || size > NCR_ELF_MOST_TABLE || offset > file_size || size > file_size - offset)
         return false;
-    *into = malloc(size + 1);
+    *into = ncr_allocate(1, size + 1);
     if (*into && ncr_elf_read_at(elf, *into, size, offset)) {
         ((char *)*into)[size] = '\0';
         return true;
@@ -119,7 +119,7 @@ static void open_elf(struct ncr_elf *elf, const char *path, bool any) {
     elf->file = ncr_file_open(path, &elf->status);
     if (elf->file < 0) {
         elf->missing = errno == ENOENT || errno == ENOTDIR;
-        elf->refusal = elf->missing ? strdup("does not exist") : ncr_path("cannot be read (%s)", strerror(errno));
+        elf->refusal = elf->missing ? ncr_copy("does not exist") : ncr_path("cannot be read (%s)", strerror(errno));
         return;
     }
     const char *problem = kind_problem(&elf->status);

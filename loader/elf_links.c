@@ -52,7 +52,7 @@ static void take(struct ncr_links *links, int64_t tag, const char *string) {
                   : ncr_is_nccl_name(string) ? &links->nccl
                                              : NULL;
     if (into && !*into)
-        *into = strdup(string);
+        *into = ncr_copy(string);
 }
 
 /* One string each: "nth" counts the entries of its tag. */

@@ -140,7 +140,7 @@ bool ncr_elf_load_symbols(struct ncr_elf *elf) {
         !ncr_elf_offset(elf, symbols, &symbols_at) || !ncr_elf_read(elf, &texts, size, strings_at) ||
         !ncr_elf_read(elf, &elf->symbols, count * sizeof(Elf64_Sym), symbols_at)) {
         free(texts);
-        return refuse(elf, strdup("has no readable symbol table"));
+        return refuse(elf, ncr_copy("has no readable symbol table"));
     }
     elf->strings = texts;
     elf->strings_size = size;

@@ -132,7 +132,7 @@ static char *copy_string(uintptr_t from) {
         piece[size] = '\0';
         ncr_text_add(&text, "%s", piece);
         if (strlen(piece) < size)
-            return text.data ? text.data : strdup("");
+            return text.data ? text.data : ncr_copy("");
         from += size;
     }
     ncr_text_free(&text);
@@ -140,7 +140,7 @@ static char *copy_string(uintptr_t from) {
 }
 
 static void keep(struct ncr_variables *variables, char *entry) {
-    char **more = entry ? realloc(variables->list, (variables->count + 1) * sizeof *more) : NULL;
+    char **more = entry ? ncr_allocate_more(variables->list, (variables->count + 1) * sizeof *more) : NULL;
     if (!more) {
         free(entry);
         return;
@@ -235,7 +235,7 @@ static void read_moving(struct ncr_variables *variables, const char *const *pref
 static void read_fixed(struct ncr_variables *variables, const char *const *prefixes) {
     for (char **entry = start_array; *entry; entry++)
         if (is_wanted(*entry, prefixes))
-            keep(variables, strdup(*entry));
+            keep(variables, ncr_copy(*entry));
 }
 
 /**

@@ -70,11 +70,16 @@ int ncr_file_open(const char *path, struct stat *status) {
     calls++;
     if (check_first)
         return open_checked(path, flags, status);
-    int file = open(path, flags);
+    int file;
+    while ((file = open(path, flags)) < 0 && errno == EINTR)
+        calls++;
+    if (file >= 0) {
+        calls++;
+        file = syscall(SYS_fstat, file, status) == 0 ? file : close_failed(file);
+    }
     if (file < 0)
-        return -1;
-    calls++;
-    return syscall(SYS_fstat, file, status) == 0 ? file : close_failed(file);
+        ncr_passing_note(errno);
+    return file;
 }
 
 /**
@@ -87,6 +92,8 @@ bool ncr_file_read_at(int file, void *into, size_t size, uint64_t offset) {
         ssize_t got = pread(file, at, size, (off_t)offset);
         if (got < 0 && errno == EINTR)
             continue;
+        if (got < 0)
+            ncr_passing_note(errno);
         if (got <= 0)
             return false;
         at += got;
@@ -102,7 +109,7 @@ char *ncr_file_text(const char *path, size_t most) {
     int file = ncr_file_open(path, &status);
     if (file < 0)
         return NULL;
-    char *text = S_ISREG(status.st_mode) ? malloc(most + 1) : NULL;
+    char *text = S_ISREG(status.st_mode) ? ncr_allocate(1, most + 1) : NULL;
     size_t length = 0;
     while (text && length < most) {
         calls++;
@@ -117,20 +124,26 @@ char *ncr_file_text(const char *path, size_t most) {
     return text;
 }
 
+static bool succeeded(bool success) {
+    if (!success)
+        ncr_passing_note(errno);
+    return success;
+}
+
 /** What stat() tells; false if there is no such file. */
 bool ncr_file_status(const char *path, struct stat *status) {
     calls++;
-    return syscall(SYS_newfstatat, AT_FDCWD, path, status, 0) == 0;
+    return succeeded(syscall(SYS_newfstatat, AT_FDCWD, path, status, 0) == 0);
 }
 
 bool ncr_file_exists(const char *path) {
     calls++;
-    return access(path, F_OK) == 0;
+    return succeeded(access(path, F_OK) == 0);
 }
 
 bool ncr_file_is_executable(const char *path) {
     calls++;
-    return access(path, X_OK) == 0;
+    return succeeded(access(path, X_OK) == 0);
 }
 
 /** Where a symbolic link points, as a fresh string; NULL if `path` is none. */
@@ -138,7 +151,7 @@ char *ncr_file_link(const char *path) {
     char target[PATH_MAX];
     calls++;
     ssize_t length = readlink(path, target, sizeof target);
-    return length < 0 ? NULL : strndup(target, (size_t)length);
+    return length < 0 ? NULL : ncr_copy_part(target, (size_t)length);
 }
 
 /**
@@ -148,7 +161,7 @@ char *ncr_file_link(const char *path) {
 char *ncr_file_real(const char *path) {
     calls++;
     int file = open(path, O_PATH | O_CLOEXEC);
-    if (file < 0)
+    if (!succeeded(file >= 0))
         return NULL;
     char name[32];
     snprintf(name, sizeof name, "/proc/self/fd/%d", file);
@@ -163,7 +176,7 @@ char *ncr_file_real(const char *path) {
  */
 char *ncr_file_absolute(const char *path, const char *folder) {
     if (*path == '/')
-        return strdup(path);
+        return ncr_copy(path);
     char *joined = folder ? ncr_path("%s/%s", folder, path) : NULL, *parent = joined ? ncr_parent(joined, 1) : NULL;
     char *real = parent ? ncr_file_real(parent) : NULL;
     char *absolute = real ? ncr_path("%s/%s", real, ncr_basename(joined)) : NULL;
@@ -178,14 +191,14 @@ char *ncr_file_newest(const char *path, const char *prefix) {
     char *newest = NULL;
     calls++;
     DIR *folder = opendir(path);
-    if (!folder)
+    if (!succeeded(folder))
         return NULL;
     calls += 3; /* fstat, and getdents until it returns nothing */
     for (struct dirent *entry; (entry = readdir(folder));) {
         if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0 || (newest && strverscmp(entry->d_name, newest) <= 0))
             continue;
         free(newest);
-        newest = strdup(entry->d_name);
+        newest = ncr_copy(entry->d_name);
     }
     closedir(folder);
     return newest;
@@ -199,7 +212,7 @@ char *ncr_file_among(const char *path, const char *part, const char *inside) {
     char *found = NULL;
     calls++;
     DIR *folder = opendir(path);
-    if (!folder)
+    if (!succeeded(folder))
         return NULL;
     calls += 3; /* fstat, and getdents until it returns nothing */
     for (struct dirent *entry; !found && (entry = readdir(folder));) {
@@ -217,10 +230,9 @@ char *ncr_file_among(const char *path, const char *part, const char *inside) {
 char *ncr_path(const char *format, ...) {
     va_list list;
     va_start(list, format);
-    char *path;
-    int length = vasprintf(&path, format, list);
+    char *path = ncr_print_list(format, list);
     va_end(list);
-    return length < 0 ? NULL : path;
+    return path;
 }
 
 /* Users write "/opt/venv/" and "/opt//venv" too. */
@@ -234,7 +246,7 @@ static void cut_slashes(char *path) {
  * with 0 levels "/a/b/c". NULL if there is none.
  */
 char *ncr_parent(const char *path, unsigned levels) {
-    char *copy = strdup(path);
+    char *copy = ncr_copy(path);
     if (copy)
         cut_slashes(copy);
     while (copy && levels-- > 0) {

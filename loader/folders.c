@@ -9,7 +9,7 @@ static bool split(const char *list, const char *separators, const char *origin, 
     bool stop = false;
     while (list && !stop) {
         size_t length = strcspn(list, separators);
-        char *folder = length ? strndup(list, length) : strdup(".");
+        char *folder = length ? ncr_copy_part(list, length) : ncr_copy(".");
         stop = folder && visit(arg, origin, folder);
         free(folder);
         list = list[length] ? list + length + 1 : NULL;
@@ -62,9 +62,9 @@ static char *token_value(const char *name, const char *object_path) {
     if (strcmp(name, "ORIGIN") == 0)
         return object_path ? ncr_parent(object_path, 1) : NULL;
     if (strcmp(name, "LIB") == 0)
-        return strdup(lib_token());
+        return ncr_copy(lib_token());
     const char *platform = (const char *)getauxval(AT_PLATFORM);
-    return strdup(platform ? platform : "");
+    return ncr_copy(platform ? platform : "");
 }
 
 /* The length of the token that `at`, a dollar, begins, with or without braces; 0 if there is none. */

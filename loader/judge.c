@@ -47,7 +47,7 @@ static char *core_problem(const struct exports *seen) {
     if (missing == 0)
         return NULL;
     if (seen->core == 0)
-        return strdup("is not an NCCL (it exports no NCCL function)");
+        return ncr_copy("is not an NCCL (it exports no NCCL function)");
     if (missing == 1)
         return ncr_path("lacks %s, which every NCCL has", first);
     return ncr_path("lacks %s and %u more functions that every NCCL has", first, missing - 1);
@@ -59,7 +59,7 @@ static char *export_problem(const struct ncr_elf *elf, struct ncr_verdict *verdi
     for (const char *name; (name = ncr_elf_next_export(elf, &at));)
         count_export(&seen, name);
     verdict->shim = seen.shim;
-    char *problem = seen.shim ? strdup("is nccl-redirect itself, not an NCCL") : core_problem(&seen);
+    char *problem = seen.shim ? ncr_copy("is nccl-redirect itself, not an NCCL") : core_problem(&seen);
     for (unsigned i = 0; i < NCR_ROWS; i++) {
         verdict->rccl |= ncr_functions[i].rccl && seen.found[i];
         verdict->lacks += !ncr_functions[i].rccl && !seen.found[i];
@@ -99,7 +99,7 @@ void ncr_judge(const char *path, const struct ncr_config *config, struct ncr_ver
         elf.refusal = NULL;
     }
     if (!verdict->refusal && elf.refusal)
-        verdict->refusal = strdup(elf.refusal);
+        verdict->refusal = ncr_copy(elf.refusal);
     ncr_elf_close(&elf);
 }
 
@@ -123,7 +123,7 @@ enum ncr_outcome ncr_consider(struct ncr_seen *seen, const struct ncr_candidate 
     bool relative = *candidate->path != '/';
     if (candidate->refusal || relative) {
         *verdict = (struct ncr_verdict){
-            .refusal = strdup(candidate->refusal ? candidate->refusal : in_current_folder),
+            .refusal = ncr_copy(candidate->refusal ? candidate->refusal : in_current_folder),
             .missing = !candidate->refusal && !ncr_file_exists(candidate->path),
         };
         return verdict->missing ? NCR_ABSENT : NCR_REFUSED;

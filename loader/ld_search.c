@@ -38,7 +38,7 @@ static char *without_dots(char *path) {
 
 static bool look_in(void *arg, const char *origin, const char *folder) {
     struct lookup *lookup = arg;
-    char *expanded = strchr(folder, '$') ? ncr_expand_tokens(folder, lookup->object_path) : strdup(folder);
+    char *expanded = strchr(folder, '$') ? ncr_expand_tokens(folder, lookup->object_path) : ncr_copy(folder);
     char *path = expanded && *expanded == '/' ? ncr_path("%s/%s", expanded, lookup->name) : NULL;
     bool found = path && ncr_file_exists(path);
     free(expanded);
@@ -53,7 +53,7 @@ static bool take_cached(void *arg, const char *origin, const char *path) {
     struct lookup *lookup = arg;
     bool found = *path == '/' && ncr_file_exists(path);
     if (found)
-        *lookup->hit = (struct ncr_ld_hit){strdup(path), origin, NCR_LD_CACHE};
+        *lookup->hit = (struct ncr_ld_hit){ncr_copy(path), origin, NCR_LD_CACHE};
     return found;
 }
 

@@ -37,7 +37,7 @@ static char *read_cache(size_t *size) {
     if (file < 0)
         return NULL;
     *size = (size_t)status.st_size;
-    char *cache = status.st_size > 0 && status.st_size < MOST_CACHE ? malloc(*size + 1) : NULL;
+    char *cache = status.st_size > 0 && status.st_size < MOST_CACHE ? ncr_allocate(1, *size + 1) : NULL;
     if (cache && !ncr_file_read_at(file, cache, *size, 0)) {
         free(cache);
         cache = NULL;

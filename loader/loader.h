@@ -36,6 +36,19 @@ void ncr_text_add_visible(struct ncr_text *text, const char *bytes, size_t lengt
 void ncr_text_free(struct ncr_text *text);
 const char *ncr_text_get(const struct ncr_text *text); /* "" when empty */
 
+/* ---- passing.c: failures that pass; memory ---- */
+
+void ncr_passing_begin(void);
+bool ncr_passing_note(int error);
+bool ncr_passing_noted(void);
+void ncr_memory_note(void);
+const char *ncr_lacking(void);
+char *ncr_copy(const char *text);
+char *ncr_copy_part(const char *text, size_t length);
+void *ncr_allocate(size_t count, size_t size);
+void *ncr_allocate_more(void *memory, size_t size);
+char *ncr_print_list(const char *format, va_list list) NCR_PRINTF(1, 0);
+
 /* ---- environment.c: as it was at the start, and as it is now ---- */
 
 struct ncr_variables {
@@ -478,6 +491,7 @@ struct ncr_backend {
     bool global;         /* it is in the global scope, so that those are found */
     struct ncr_text why; /* every candidate that was refused, and what was not found */
     bool reported;       /* an error line has told it already */
+    bool passing;        /* there is none because of a failure that may pass */
 };
 
 void ncr_report_backend(const struct ncr_config *config, const struct ncr_backend *backend);

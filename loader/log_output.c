@@ -156,7 +156,7 @@ static char *behind_link(int folder, const char *parent, const char *base) {
     if (length < 0)
         return NULL;
     target[length] = '\0';
-    return *target == '/' ? strdup(target) : ncr_path("%s/%s", parent, target);
+    return *target == '/' ? ncr_copy(target) : ncr_path("%s/%s", parent, target);
 }
 
 /*
@@ -167,7 +167,7 @@ static int open_path(const char *path, unsigned links) {
     if (strncmp(path, "/proc/", 6) == 0)
         return above_stderr(open(path, FLAGS, 0644));
     const char *base = ncr_basename(path);
-    char *parent = base == path ? strdup(".") : ncr_path("%.*s", (int)(base - path), path);
+    char *parent = base == path ? ncr_copy(".") : ncr_path("%.*s", (int)(base - path), path);
     int folder = parent ? above_stderr(open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC)) : -1, file = -1;
     bool shared = folder >= 0 && is_shared(folder);
     if (folder >= 0 && *base)

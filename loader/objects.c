@@ -88,7 +88,7 @@ static bool has_address(void *arg, const struct ncr_object *object) {
     struct finding *finding = arg;
     if (finding->address < object->start || finding->address >= object->end)
         return false;
-    finding->path = *object->path ? strdup(object->path) : NULL;
+    finding->path = *object->path ? ncr_copy(object->path) : NULL;
     return true;
 }
 

@@ -3,6 +3,7 @@
 #include "choosing.h"
 #include "old_glibc.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@ static int ask_version(void *get_version) {
 static void identify(struct ncr_backend *backend, const char *candidate) {
     void *get_version = dlsym(backend->handle, "ncclGetVersion");
     char *mapped = get_version ? ncr_object_path(get_version) : NULL;
-    backend->path = mapped ? mapped : strdup(candidate);
+    backend->path = mapped ? mapped : ncr_copy(candidate);
     backend->build_id = get_version ? ncr_build_id_of(get_version) : NULL;
     backend->version = ask_version(get_version);
 }
@@ -31,20 +32,34 @@ static bool opens_globally(const struct ncr_choosing *choosing, const struct ncr
     return verdict->unknown > 0 && !verdict->rccl && !choosing->config->additional && ncr_is_nccl_name(candidate->path);
 }
 
+static void forget(struct ncr_backend *backend) {
+    free(backend->path);
+    free(backend->build_id);
+    free(backend->origin);
+    *backend = (struct ncr_backend){0};
+}
+
 static bool open_candidate(void *arg, const struct ncr_considered *one, struct ncr_text *reason) {
     struct ncr_choosing *choosing = arg;
     struct ncr_backend *backend = choosing->backend;
     const struct ncr_candidate *candidate = one->candidate;
     bool global = opens_globally(choosing, candidate, one->validation);
+    errno = 0;
     void *handle = choosing->open(candidate->path, RTLD_NOW | (global ? RTLD_GLOBAL : RTLD_LOCAL));
     if (!handle) {
+        ncr_passing_note(errno);
         const char *error = dlerror();
         ncr_text_add(reason, "cannot be opened (%s)", error ? error : "the loader does not say why");
         return false;
     }
     backend->handle = handle;
     identify(backend, candidate->path);
-    backend->origin = strdup(candidate->origin);
+    backend->origin = ncr_copy(candidate->origin);
+    if (ncr_lacking()) { /* the library stays open, and is opened again at the next call */
+        forget(backend);
+        ncr_text_add(reason, "%s", ncr_lacking());
+        return false;
+    }
     backend->method = candidate->method;
     backend->rccl = one->validation->rccl;
     backend->unknown = one->validation->unknown;
@@ -98,6 +113,7 @@ void ncr_choose(struct ncr_backend *backend, const struct ncr_config *config, bo
         ncr_report_success(&choosing);
     else
         ncr_report_failure(&choosing);
+    backend->passing = !backend->handle && ncr_passing_noted();
     ncr_selection_free(&choosing.selection);
     ncr_text_free(&choosing.named_fault);
 }

@@ -69,7 +69,7 @@ static char *config_value(const char *text, const char *key) {
         size_t size = strcspn(at, "\r\n");
         while (size > 0 && (at[size - 1] == ' ' || at[size - 1] == '\t'))
             size--;
-        return strndup(at, size);
+        return ncr_copy_part(at, size);
     }
     return NULL;
 }
@@ -92,7 +92,7 @@ static void read_pyvenv(struct python *python) {
 static char *version_folder(const char *executable, const char *prefix) {
     const char *name = ncr_basename(executable);
     if (strncmp(name, "python3.", 8) == 0)
-        return strdup(name);
+        return ncr_copy(name);
     char *lib = ncr_path("%s/lib", prefix);
     char *version = lib ? ncr_file_newest(lib, "python3.") : NULL;
     free(lib);
@@ -139,7 +139,7 @@ static bool visit_prefix(const struct python *python, const char *prefix, ncr_fo
     const char *origin = python->origin, *version = python->version;
     if (strcmp(prefix, "/usr") == 0 &&
         (visit_format(visit, arg, origin, ncr_path("/usr/local/lib/%s/dist-packages", version)) ||
-         visit_format(visit, arg, origin, strdup("/usr/lib/python3/dist-packages")) ||
+         visit_format(visit, arg, origin, ncr_copy("/usr/lib/python3/dist-packages")) ||
          visit_format(visit, arg, origin, ncr_path("/usr/lib/%s/dist-packages", version)) ||
          visit_format(visit, arg, origin, ncr_path("/usr/local/lib64/%s/site-packages", version)) ||
          visit_format(visit, arg, origin, ncr_path("/usr/local/lib/%s/site-packages", version))))
@@ -183,7 +183,7 @@ bool ncr_environment_folders(const char *prefix, ncr_folder_visitor *visit, void
 static char *behind_pyenv_shim(const char *shim) {
     char *root = ncr_parent(shim, 2), *name = root ? ncr_path("%s/version", root) : NULL;
     const char *chosen = ncr_environment("PYENV_VERSION");
-    char *text = chosen ? strdup(chosen) : name ? ncr_file_text(name, 256) : NULL;
+    char *text = chosen ? ncr_copy(chosen) : name ? ncr_file_text(name, 256) : NULL;
     char *executable = NULL;
     if (text) {
         text[strcspn(text, ": \t\r\n")] = '\0';

@@ -37,23 +37,23 @@ static bool read_rule(struct ncr_rule *rule, char *text) {
         return false;
     *equals = '\0';
     read_kind(rule, &pattern);
-    rule->pattern = strdup(pattern);
+    rule->pattern = ncr_copy(pattern);
     bool good = *pattern && ncr_choice_read_one(equals + 1, &rule->choice);
-    rule->path = good && rule->choice == NCR_CHOOSE_PATH ? strdup(equals + 1) : NULL;
+    rule->path = good && rule->choice == NCR_CHOOSE_PATH ? ncr_copy(equals + 1) : NULL;
     *equals = '=';
     return good;
 }
 
 /** Read the rules of a variable's value into config->rules; what is wrong goes into config->problem. */
 void ncr_rules_read(struct ncr_config *config, const char *value) {
-    char *copy = strdup(value), *rest = copy;
+    char *copy = ncr_copy(value), *rest = copy;
     for (char *text; copy && (text = strsep(&rest, ";"));) {
         text += strspn(text, " ");
         for (size_t length = strlen(text); length > 0 && text[length - 1] == ' '; length--)
             text[length - 1] = '\0';
         if (!*text)
             continue;
-        struct ncr_rule *more = realloc(config->rules, (config->rule_count + 1) * sizeof *more);
+        struct ncr_rule *more = ncr_allocate_more(config->rules, (config->rule_count + 1) * sizeof *more);
         if (!more)
             break;
         config->rules = more;

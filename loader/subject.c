@@ -37,7 +37,7 @@ const char *ncr_subject_start_folder(void) {
 /** The file that the subject runs, links resolved, as a fresh string. */
 char *ncr_subject_path(const struct ncr_subject *subject) {
     if (subject)
-        return subject->executable ? strdup(subject->executable) : NULL;
+        return subject->executable ? ncr_copy(subject->executable) : NULL;
     return ncr_file_link("/proc/self/exe");
 }
 

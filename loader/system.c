@@ -28,7 +28,8 @@ static bool offer_in(void *arg, const char *origin, const char *folder) {
 
 static bool offer_unless_bundle(void *arg, const char *origin, const char *folder) {
     struct pass *pass = arg;
-    char *expanded = strchr(folder, '$') ? ncr_expand_tokens(folder, ncr_search_program(pass->search)) : strdup(folder);
+    char *expanded =
+        strchr(folder, '$') ? ncr_expand_tokens(folder, ncr_search_program(pass->search)) : ncr_copy(folder);
     bool stop = expanded && !ncr_is_bundle(pass->search, expanded) && offer_in(arg, origin, expanded);
     free(expanded);
     return stop;
@@ -122,7 +123,7 @@ bool ncr_system(struct ncr_search *search) {
 char *ncr_system_path(const struct ncr_config *config) {
     struct ncr_ld_hit hit = {NULL, NULL, NCR_LD_NOWHERE};
     if (strchr(config->system_path, '/'))
-        return strdup(config->system_path);
+        return ncr_copy(config->system_path);
     ncr_ld_search(config->system_path, NULL, NCR_LD_ALL, &hit);
     return hit.path;
 }

@@ -27,8 +27,10 @@ void ncr_text_add_list(struct ncr_text *text, const char *format, va_list list) 
         while (room < needed)
             room *= 2;
         char *data = malloc(room);
-        if (!data)
+        if (!data) {
+            ncr_memory_note();
             return;
+        }
         if (text->length > 0)
             memcpy(data, text->data, text->length);
         free(text->data);

@@ -201,8 +201,8 @@ static bool open_library(struct library *library, const char *prefix) {
 static bool take_mapped(struct library *library) {
     const struct ncr_object *mapped = library->torch->mapped;
     library->hip = strcmp(ncr_basename(mapped->path), "libtorch_hip.so") == 0;
-    library->path = strdup(mapped->path);
-    library->links.nccl = mapped->needs_nccl ? strdup(mapped->needs_nccl) : NULL;
+    library->path = ncr_copy(mapped->path);
+    library->links.nccl = mapped->needs_nccl ? ncr_copy(mapped->needs_nccl) : NULL;
     return true;
 }
 

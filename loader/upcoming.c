@@ -22,7 +22,7 @@ static __thread struct {
 /* Reads the file's dynamic section, about five system calls. */
 static void read_file(struct file *file, const char *path) {
     struct ncr_elf elf;
-    file->path = strdup(path);
+    file->path = ncr_copy(path);
     ncr_elf_open(&elf, path);
     ncr_elf_links(&elf, &file->links);
     ncr_elf_close(&elf);

@@ -25,10 +25,11 @@ struct decision {
     struct ncr_library *library; /* NULL: NCCL is disabled */
     const char *disabled;        /* why, as a sentence; kept for ever: a program may hold the pointer */
     bool reported;               /* an error line has told it already */
+    bool passing;                /* it is disabled by a failure that may pass: the next call decides anew */
 };
 
 static struct ncr_config no_config; /* before the first decision, or without memory for it */
-static struct decision no_memory = {&no_config, NULL, "NCCL is disabled by nccl-redirect: out of memory", false};
+static struct decision no_memory = {&no_config, NULL, "NCCL is disabled by nccl-redirect: out of memory", false, true};
 
 static _Atomic(struct decision *) decision;
 static _Atomic enum ncr_state state; /* stored when the decision's slots are filled; only ever grows */
@@ -85,6 +86,11 @@ static struct ncr_config *read_environment(void) {
     if (!config)
         return NULL;
     ncr_config_read(config);
+    if (ncr_lacking()) {
+        ncr_config_free(config);
+        free(config);
+        return NULL;
+    }
     ncr_log_open(config->level, config->log_file);
     ncr_config_report(config);
     return config;
@@ -96,10 +102,12 @@ static void set_disabled(struct decision *made, const struct ncr_backend *found)
     ncr_text_add_visible(&text, ncr_text_get(&found->why), found->why.length);
     made->disabled = found->why.length && text.length ? text.data : no_memory.disabled;
     made->reported = found->reported;
+    made->passing = found->passing || found->handle; /* opened, but no memory for its addresses */
 }
 
 /* A whole decision, which nobody sees yet. NULL on lack of memory. */
 static struct decision *decide(const struct ncr_request *request, struct decision *before) {
+    ncr_passing_begin();
     struct decision *made = calloc(1, sizeof *made);
     if (made)
         made->config = before && before != &no_memory ? before->config : read_environment();
@@ -137,7 +145,10 @@ static void discard(struct decision *made, const struct decision *before) {
 
 /* Has this been decided? If nothing could be opened, a file that the program names gets a new try. */
 static bool is_decided(const struct ncr_request *request) {
+    const struct decision *made = atomic_load_explicit(&decision, memory_order_acquire);
     enum ncr_state now = ncr_state();
+    if (now == NCR_DISABLED && made && made->passing)
+        return false;
     return now == NCR_BOUND || (now == NCR_DISABLED && (!request || ncr_settings()->choice != NCR_CHOOSE_AUTO));
 }
 

@@ -36,6 +36,7 @@ static void look(struct question *question) {
     struct ncr_config config;
     struct ncr_text why = {0};
     char *accepted = NULL;
+    ncr_passing_begin();
     ncr_config_read(&config);
     struct ncr_selection selection = {
         .search = {.config = &config, .rccl_first = ncr_for_rccl}, .observe = keep_path, .arg = &accepted};
@@ -43,7 +44,7 @@ static void look(struct question *question) {
         ncr_text_add(&why, "use %s", ncr_choice_values);
     } else {
         free(config.path);
-        config.path = strdup(question->backend);
+        config.path = ncr_copy(question->backend);
         free(config.decided_by);
         config.decided_by = strdup("nccl_redirect_available");
         config.additional = true;

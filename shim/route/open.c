@@ -74,6 +74,7 @@ static void open_now(struct request *request) {
     config.decided_by = (char *)request->decided_by;
     config.fallback = false;
     config.additional = true;
+    ncr_passing_begin();
     ncr_choose(&found, &config, ncr_for_rccl, NULL, ncr_open_backend);
     if (!found.handle) {
         ncr_text_add(request->why, "%s", ncr_text_get(&found.why));
