@@ -9,75 +9,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* The options of a launcher: from its name up to the command behind it. */
-struct options {
-    char **first, **end;
-};
-
-static bool has(const struct options *options, const char *start) {
-    for (char **at = options->first; at < options->end; at++)
-        if (strncmp(*at, start, strlen(start)) == 0)
-            return true;
-    return false;
-}
-
-static bool env_clears(const struct options *options) {
-    return has(options, "-i") || has(options, "--ignore-environment") || has(options, "-uLD_PRELOAD");
-}
-
-static bool srun_selects(const struct options *options) {
-    return has(options, "--export=") && !has(options, "--export=ALL");
-}
-
-static bool mpirun_goes_elsewhere(const struct options *options) {
-    return !has(options, "LD_PRELOAD") &&
-           (has(options, "-H") || has(options, "--host") || has(options, "-host") || has(options, "-hostfile"));
-}
-
-static bool always(const struct options *options) {
-    (void)options;
-    return true;
-}
-
-/* Ways in which launchers lose LD_PRELOAD (docs/launchers.md). */
-static const struct loss {
-    const char *launcher;
-    bool (*applies)(const struct options *options);
-    enum level level;
-    const char *text, *cure;
-} losses[] = {
-    {"env", env_clears, FAILURE, "env -i clears the environment, LD_PRELOAD with it",
-     "put nccl-redirect run behind it: env -i nccl-redirect run -- CMD"},
-    {"sudo", always, FAILURE, "sudo drops LD_PRELOAD",
-     "put nccl-redirect run behind it: sudo nccl-redirect run -- CMD"},
-    {"su", always, FAILURE, "su drops LD_PRELOAD",
-     "put nccl-redirect run into its command: su -c 'nccl-redirect run -- CMD'"},
-    {"srun", srun_selects, FAILURE, "srun --export=NAME passes only what it names, not LD_PRELOAD",
-     "add ALL: --export=ALL,NAME; or paste the output of nccl-redirect env --format srun"},
-    {"mpirun", mpirun_goes_elsewhere, WARNING,
-     "Open MPI passes LD_PRELOAD to processes on other hosts only with -x LD_PRELOAD",
-     "paste the output of nccl-redirect env --format mpirun into the command"},
-    {"mpiexec", mpirun_goes_elsewhere, WARNING,
-     "Open MPI passes LD_PRELOAD to processes on other hosts only with -x LD_PRELOAD",
-     "paste the output of nccl-redirect env --format mpirun into the command"},
-    {"docker", always, FAILURE, "docker starts the program elsewhere, without this environment",
-     "paste the output of nccl-redirect env --format docker into the command"},
-    {"podman", always, FAILURE, "podman starts the program elsewhere, without this environment",
-     "paste the output of nccl-redirect env --format docker into the command"},
-    {"kubectl", always, FAILURE, "kubectl starts the program elsewhere, without this environment",
-     "merge the output of nccl-redirect env --format k8s into the pod"},
-    {"ssh", always, FAILURE, "ssh starts the program elsewhere, without this environment",
-     "put nccl-redirect run behind it: ssh HOST nccl-redirect run -- CMD"},
-};
-
-static void check_launchers(struct doctor *doctor) {
+static void check_losses(struct doctor *doctor) {
     const struct command *command = &doctor->command;
-    for (char **at = command->argv; at <= command->inner; at++)
-        for (size_t i = 0; i < sizeof losses / sizeof *losses; i++) {
-            const struct options options = {at + 1, command->inner};
-            if (strcmp(ncr_basename(*at), losses[i].launcher) == 0 && losses[i].applies(&options))
-                report(doctor, losses[i].level, "launcher", losses[i].cure, "%s", losses[i].text);
-        }
+    for (unsigned i = 0; i < command->loss_count; i++)
+        report(doctor, command->losses[i].certain ? FAILURE : WARNING, "launcher", command->losses[i].fix, "%s",
+               command->losses[i].text);
 }
 
 /* A Python file that sets a variable which is read before Python runs it. */
@@ -108,17 +44,13 @@ void check_command(struct doctor *doctor) {
         report(doctor, FAILURE, "command", "correct the command", "%s", command->problem);
         return;
     }
-    check_launchers(doctor);
+    check_losses(doctor);
     check_script(doctor);
+    if (command->opaque)
+        report(doctor, FINE, "command", NULL, "%s: what it comes to is said below, by running it", command->opaque);
+    if (!command->program)
+        return;
     reach_of_file(command->program, false, &reached);
-    if (command->is_static || command->set_uid || command->narrow)
-        report(doctor, WARNING, "command",
-               "programs that it starts are redirected; if it uses NCCL itself, it needs another "
-               "build",
-               "%s is %s: a preload has no effect on it", command->program,
-               command->is_static ? "linked statically"
-               : command->set_uid ? "a set-uid program"
-                                  : "a 32-bit program");
     if (reached.reach == REACH_STATIC)
         report(doctor, FAILURE, "command", "build it with the shared libnccl (-lnccl, not libnccl_static.a)",
                "%s has an NCCL linked into itself: no preload reaches those calls", command->program);

@@ -132,7 +132,7 @@ int generate(int argc, char **argv);
 struct elf_info {
     bool is_elf, dynamic, executable, wide; /* dynamic: the dynamic loader starts or loads it; wide: 64-bit */
     bool cut;                               /* its constant data is larger than what is searched of one file */
-    const char *soname, *runpath, *rpath;
+    const char *soname, *runpath, *rpath, *interpreter;
     char build_id[65];
     struct names needed;
     struct names wanted;  /* NCCL functions that it imports */
@@ -153,24 +153,67 @@ void elf_info_read(const char *path, int depth, struct elf_info *info);
 
 /* ---- command.c: what a command line will execute ---- */
 
+struct loss {
+    bool certain; /* else only under circumstances */
+    const char *text, *fix;
+};
+
 struct command {
     char **argv;
-    char **inner;         /* the program's own part of it, behind launchers */
     char *file;           /* what execve gets: argv[0] found on PATH, or NULL */
     int status;           /* 0, EXIT_CANNOT_RUN or EXIT_NOT_FOUND */
-    const char *problem;  /* why, with the cure */
-    const char *launcher; /* "mpirun" if the command behind it was looked at, else NULL */
+    const char *problem;  /* why, with the fix */
+    const char *launcher; /* "mpirun": programs in front of the one that was looked at, else NULL */
+    const char *opaque;   /* why it cannot be known what runs in the end and with which NCCL, or NULL */
+    const char *doubt;    /* likewise, where what runs there is known */
+    bool elsewhere;       /* it runs on another host or in a container */
     const char *program;  /* the file that runs in the end: interpreter of a script, links resolved */
     const char *started_as;
-    const char *script;              /* argv's script where `program` is an interpreter */
-    bool is_static, set_uid, narrow; /* a preload has no effect on these */
-    const char *sanitizer;           /* its ASan runtime that must come first in LD_PRELOAD, or NULL */
+    const char *script;                    /* argv's script where `program` is an interpreter */
+    bool is_static, set_uid, narrow, musl; /* a preload has no effect on these */
+    const char *sanitizer;                 /* its ASan runtime that must come first in LD_PRELOAD, or NULL */
     struct ncr_object *objects;
     struct ncr_subject subject;
+    struct loss *losses; /* of LD_PRELOAD on the way */
+    unsigned loss_count;
 };
 
 void command_resolve(struct command *command, char **argv);
 char *find_on_path(const char *name);
+bool is_python(const char *path);
+char **words_with(const char *first, char **rest);
+char **words_split(const char *text, char **rest);
+bool assignment_apply(const char *word);
+
+/* ---- starters.c: programs that start the command among their arguments ---- */
+
+struct starter {
+    const char *name;
+    const char *word; /* what must follow: "run"; or NULL */
+    char **(*inner)(const struct starter *starter, struct command *command, char **words); /* NULL, and why is opaque */
+    const char *valued;               /* options whose value is a word of its own */
+    unsigned skip;                    /* words between options and command */
+    const char *marker, *environment; /* of a project: its file, its Python environment */
+};
+
+const struct starter *starter_of(char **words);
+
+/* ---- shell_text.c ---- */
+
+struct shell_text {
+    char ***commands; /* the words of each simple command */
+    unsigned count;
+    const char *unknown; /* what else it does that decides, or NULL */
+};
+
+void shell_text_read(struct shell_text *result, const char *text);
+
+/* ---- losses.c: where LD_PRELOAD is lost on the way ---- */
+
+void losses_of_step(struct command *command, char **words, char **inner);
+void losses_of_program(struct command *command);
+const char *deaf_word(const struct command *command);
+const char *loss_word(const struct command *command);
 
 /* ---- dependencies.c: what an executable will map at its start ---- */
 

@@ -1,28 +1,57 @@
 /*
- * What a command line will execute in the end: found on PATH as execvp finds it, through the interpreter lines of
- * scripts, and behind launchers, whose own process has nothing to do with NCCL.
+ * What a command line will execute in the end: found on PATH as execvp finds it, through the interpreter lines of scripts,
+ * shell scripts, and programs that start others (starters.c), whose own process has nothing to do with NCCL.
  */
 #include "cli.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define MOST_STEPS 8 /* launchers and interpreter lines behind each other */
+#define MOST_STEPS 12 /* programs and interpreter lines behind each other */
+#define MOST_SCRIPT ((size_t)1 << 18)
 
-/* Programs that start the command among their arguments on this host. */
-static const char *const launchers[] = {"env",    "nohup",   "nice",    "ionice",  "timeout", "time",   "stdbuf",
-                                        "setsid", "numactl", "taskset", "chrt",    "strace",  "ltrace", "mpirun",
-                                        "srun",   "mpiexec", "orterun", "prterun", "nsys",    "ncu",    "catchsegv"};
+/* ---- words ---- */
 
-static bool is_launcher(const char *name) {
-    for (size_t i = 0; i < sizeof launchers / sizeof *launchers; i++)
-        if (strcmp(name, launchers[i]) == 0)
-            return true;
-    return false;
+static size_t words_count(char **words) {
+    size_t count = 0;
+    while (words[count])
+        count++;
+    return count;
 }
+
+/** A list with one more word in front. */
+char **words_with(const char *first, char **rest) {
+    size_t count = words_count(rest);
+    char **words = list_grow(NULL, 0, (count + 2) * sizeof *words);
+    words[0] = (char *)first;
+    memcpy(words + 1, rest, (count + 1) * sizeof *words);
+    return words;
+}
+
+/** The words of a text that are separated by blanks, and more behind them. */
+char **words_split(const char *text, char **rest) {
+    char *copy = (char *)formatted("%s", text), *word = strtok(copy, " \t");
+    struct names found = {NULL, 0};
+    for (; word; word = strtok(NULL, " \t"))
+        names_add(&found, word);
+    for (unsigned i = found.count; i > 0; i--)
+        rest = words_with(found.list[i - 1], rest);
+    return rest;
+}
+
+/** NAME=value in front of a command decides for the command: put it into our own environment. */
+bool assignment_apply(const char *word) {
+    const char *equals = strchr(word, '=');
+    if (!equals || equals == word)
+        return false;
+    if (strncmp(word, "LD_PRELOAD=", 11) != 0)
+        setenv(formatted("%.*s", (int)(equals - word), word), equals + 1, 1);
+    return true;
+}
+
+/* ---- finding files ---- */
 
 struct search {
     const char *name;
@@ -79,45 +108,32 @@ static char *interpreter_line(const char *file, char **argument) {
     return (char *)formatted("%s", start);
 }
 
-/* env takes assignments in front of the command; they decide for the command too. */
-static bool assignment(const char *word) {
-    const char *equals = strchr(word, '=');
-    if (!equals || equals == word)
+/* ---- the steps ---- */
+
+static bool is_shell(const char *name) {
+    static const char *const shells[] = {"sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"};
+    for (size_t i = 0; i < sizeof shells / sizeof *shells; i++)
+        if (strcmp(name, shells[i]) == 0)
+            return true;
+    return false;
+}
+
+bool is_python(const char *path) {
+    return strncmp(ncr_basename(path), "python", 6) == 0;
+}
+
+/* Does the program that was found have to do with NCCL? A Python does, or may. */
+static bool is_of_nccl(const struct command *command) {
+    struct reached reached;
+    if (!command->program)
         return false;
-    setenv(formatted("%.*s", (int)(equals - word), word), equals + 1, 1);
-    return true;
-}
-
-/* The first argument that is a program: an option's value (-np 2) is not one. */
-static char **behind_launcher(const char *launcher, char **argv) {
-    bool env = strcmp(launcher, "env") == 0;
-    for (char **at = argv + 1; *at; at++) {
-        if (**at == '-' || (env && assignment(*at)))
-            continue;
-        if (find_on_path(*at))
-            return at;
-    }
-    return NULL;
-}
-
-/* `#!/usr/bin/env -S python3 -u`: the name behind options and assignments. */
-static char *behind_env(char *argument) {
-    for (char *word = strtok(argument, " \t"); word; word = strtok(NULL, " \t"))
-        if (*word != '-' && !assignment(word))
-            return find_on_path(word);
-    return NULL;
-}
-
-static void follow_scripts(struct command *command) {
-    char *argument, *interpreter;
-    for (int i = 0; i < MOST_STEPS && (interpreter = interpreter_line(command->started_as, &argument)); i++) {
-        if (strcmp(ncr_basename(interpreter), "env") == 0)
-            interpreter = behind_env(argument);
-        if (!interpreter)
-            return;
-        command->script = command->script ? command->script : command->started_as;
-        command->started_as = interpreter;
-    }
+    if (is_python(command->program))
+        return true;
+    for (unsigned i = 0; i < command->subject.object_count; i++)
+        if (command->subject.objects[i].needs_nccl)
+            return true;
+    reach_of_file(command->program, false, &reached);
+    return reached.reach != REACH_NONE;
 }
 
 static void describe_program(struct command *command) {
@@ -130,6 +146,7 @@ static void describe_program(struct command *command) {
     elf_info_read(command->program, ELF_BASICS, &info);
     command->is_static = info.is_elf && !info.dynamic;
     command->narrow = info.is_elf && !info.wide;
+    command->musl = info.interpreter && strstr(info.interpreter, "ld-musl");
     if (ncr_file_status(command->program, &status))
         command->set_uid = ((status.st_mode & S_ISUID) && status.st_uid != getuid()) ||
                            ((status.st_mode & S_ISGID) && status.st_gid != getgid());
@@ -140,6 +157,117 @@ static void describe_program(struct command *command) {
             command->sanitizer = command->objects[i].path;
     }
     command->subject = (struct ncr_subject){command->program, command->started_as, command->objects, count};
+}
+
+static void follow(struct command *command, char **words, unsigned depth);
+
+/* Take what a command of a script comes to. */
+static void adopt(struct command *command, const struct command *found) {
+    const struct command outer = *command;
+    *command = *found;
+    command->argv = outer.argv;
+    command->file = outer.file;
+    command->script = outer.script;
+}
+
+/* The first command of a script that has to do with NCCL. */
+static void look_into_text(struct command *command, const char *text, const char *name, unsigned depth) {
+    struct shell_text shell;
+    const char *unresolved = NULL;
+    shell_text_read(&shell, text);
+    for (unsigned i = 0; i < shell.count; i++) {
+        struct command inner = *command;
+        inner.opaque = NULL;
+        inner.launcher = command->launcher;
+        follow(&inner, shell.commands[i], depth + 1);
+        if (is_of_nccl(&inner)) {
+            adopt(command, &inner);
+            break;
+        }
+        command->losses = inner.losses;
+        command->loss_count = inner.loss_count;
+        if (!unresolved && (inner.opaque || !inner.program))
+            unresolved = shell.commands[i][0];
+    }
+    if (shell.unknown)
+        command->opaque = formatted("%s is a shell script, and %s", name, shell.unknown);
+    else if (unresolved && !command->program)
+        command->opaque = formatted("it is not known what %s, which %s starts, comes to", unresolved, name);
+}
+
+static void look_into_shell(struct command *command, char **words, unsigned depth) {
+    char **at = words + 1 + (strcmp(ncr_basename(words[0]), "busybox") == 0);
+    for (; *at && (**at == '-' || **at == '+'); at++) {
+        size_t length = strlen(*at);
+        if (**at == '-' && (*at)[1] != '-' && length > 1 && (*at)[length - 1] == 'c') {
+            look_into_text(command, at[1] ? at[1] : "", "its command", depth);
+            return;
+        }
+        if (strcmp(*at, "-o") == 0 || strcmp(*at, "+o") == 0)
+            at += at[1] != NULL;
+    }
+    char *file = *at && !strchr(*at, '/') && !ncr_file_exists(*at) ? find_on_path(*at) : *at;
+    char *text = file ? ncr_file_text(file, MOST_SCRIPT) : NULL;
+    if (text) {
+        command->script = command->script ? command->script : file;
+        look_into_text(command, text, ncr_basename(file), depth);
+        free(text);
+    } else {
+        command->opaque = "what is typed into a shell cannot be known";
+    }
+}
+
+static void note_step(struct command *command, const struct starter *starter, char **words, char **inner) {
+    command->launcher = command->launcher ? formatted("%s %s", command->launcher, starter->name) : starter->name;
+    losses_of_step(command, words, inner);
+}
+
+/* One interpreter line: its words in front of the script's. */
+static char **through_script(struct command *command, const char *file, char **words) {
+    char *argument, *interpreter = interpreter_line(file, &argument);
+    if (!interpreter)
+        return NULL;
+    command->script = command->script ? command->script : file;
+    char **rest = words_with(file, words + 1);
+    if (strcmp(ncr_basename(interpreter), "env") != 0)
+        return words_with(interpreter, *argument ? words_with(argument, rest) : rest);
+    const char *line = strncmp(argument, "-S", 2) == 0 ? argument + 2 : argument;
+    char **split = words_split(line, rest);
+    while (*split && split[0] != file && (**split == '-' || assignment_apply(*split)))
+        split++;
+    return split;
+}
+
+/* Go on from a command line to the program that it ends in. */
+static void follow(struct command *command, char **words, unsigned depth) {
+    static unsigned steps; /* of all command lines of all scripts */
+    while (words && *words && depth++ < MOST_STEPS && steps++ < MOST_STEPS * MOST_STEPS && !command->opaque) {
+        char *file = find_on_path(*words), **next;
+        const struct starter *starter = starter_of(words);
+        if (!file) {
+            command->started_as = command->program = NULL;
+            return;
+        }
+        command->started_as = file;
+        if (starter) {
+            next = starter->inner(starter, command, words);
+            note_step(command, starter, words, next);
+            if (!next)
+                break;
+            words = next;
+        } else if (is_shell(ncr_basename(file))) {
+            look_into_shell(command, words, depth);
+            if (!command->program)
+                break;
+            return;
+        } else if ((next = through_script(command, file, words))) {
+            words = next;
+        } else {
+            break;
+        }
+    }
+    if (command->started_as)
+        describe_program(command);
 }
 
 /**
@@ -154,25 +282,16 @@ void command_resolve(struct command *command, char **argv) {
     if (!command->file) {
         command->status = errno == EACCES ? EXIT_CANNOT_RUN : EXIT_NOT_FOUND;
         command->problem = errno == EACCES
-                               ? formatted("%s cannot be executed: no permission, or a folder; chmod +x, or name "
-                                           "its interpreter, as in `python %s`",
+                               ? formatted("%s cannot be executed: no permission, or a folder; chmod +x, or name its "
+                                           "interpreter, as in `python %s`",
                                            *argv, *argv)
                            : strchr(*argv, '/') ? formatted("%s does not exist", *argv)
                                                 : formatted("%s is not found on PATH (%s)", *argv, getenv("PATH"));
         return;
     }
-    command->started_as = command->file;
-    command->inner = argv;
-    char **at = argv;
-    for (int i = 0; i < MOST_STEPS && is_launcher(ncr_basename(*at)); i++) {
-        char **inner = behind_launcher(ncr_basename(*at), at);
-        if (!inner)
-            break;
-        command->launcher =
-            command->launcher ? formatted("%s %s", command->launcher, ncr_basename(*at)) : ncr_basename(*at);
-        command->started_as = find_on_path(*inner);
-        command->inner = at = inner;
-    }
-    follow_scripts(command);
-    describe_program(command);
+    follow(command, argv, 0);
+    losses_of_program(command);
+    command->opaque = command->opaque ? command->opaque : command->doubt;
+    if (!command->opaque && command->program && !is_shell(ncr_basename(command->program)) && !is_of_nccl(command))
+        command->opaque = formatted("%s is neither a Python nor linked with NCCL", ncr_basename(command->program));
 }

@@ -46,7 +46,12 @@ static void read_segments(const struct ncr_elf *elf, struct elf_info *info) {
     info->executable = elf->type == ET_EXEC;
     for (unsigned i = 0; i < elf->segment_count; i++) {
         info->dynamic |= segment[i].p_type == PT_INTERP || (elf->type == ET_DYN && segment[i].p_type == PT_DYNAMIC);
-        info->executable |= segment[i].p_type == PT_INTERP;
+        if (segment[i].p_type != PT_INTERP)
+            continue;
+        void *interpreter;
+        info->executable = true;
+        if (segment[i].p_filesz < 4096 && ncr_elf_read(elf, &interpreter, segment[i].p_filesz, segment[i].p_offset))
+            info->interpreter = interpreter;
     }
 }
 

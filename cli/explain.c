@@ -134,12 +134,23 @@ static void show_remarks(const struct command *command, const struct decision *d
     show_lines(DOUBTFUL, "warning", ncr_text_get(&decision->config.warnings));
     if (*decision->notes && decision->chosen && decision->config.choice != NCR_CHOOSE_SYSTEM)
         line_print(0, "note: %s", decision->notes);
-    if (command->is_static || command->set_uid || command->narrow)
-        show_lines(DOUBTFUL, "warning",
-                   formatted("%s is %s, so a preload has no effect on it", command->program,
-                             command->is_static ? "linked statically"
-                             : command->set_uid ? "a set-uid program"
-                                                : "a 32-bit program"));
+    for (unsigned i = 0; i < command->loss_count; i++)
+        show_lines(command->losses[i].certain ? BAD : DOUBTFUL, command->losses[i].certain ? "preload lost" : "warning",
+                   formatted("%s. Fix: %s", command->losses[i].text, command->losses[i].fix));
+    if (command->opaque)
+        show_lines(DOUBTFUL, "warning", formatted("%s; this is the choice as seen from here", command->opaque));
+}
+
+static struct json *losses_json(const struct command *command) {
+    struct json *list = json_list();
+    for (unsigned i = 0; i < command->loss_count; i++) {
+        struct json *object = json_object();
+        json_add_text(object, "text", command->losses[i].text);
+        json_add_text(object, "cure", command->losses[i].fix);
+        json_add_bool(object, "certain", command->losses[i].certain);
+        json_add(list, NULL, object);
+    }
+    return list;
 }
 
 static void show_json(const struct command *command, const struct decision *decision) {
@@ -156,7 +167,10 @@ static void show_json(const struct command *command, const struct decision *deci
     json_add_text(object, "cure", decision->chosen ? NULL : decision_cure(decision));
     json_add_text(object, "note", *decision->notes ? decision->notes : NULL);
     json_add_bool(object, "linked_with_nccl", linked_with_nccl(command));
-    json_add_bool(object, "preload_has_effect", !command->is_static && !command->set_uid && !command->narrow);
+    json_add_bool(object, "preload_has_effect", !deaf_word(command));
+    json_add_text(object, "preload", loss_word(command));
+    json_add(object, "losses", losses_json(command));
+    json_add_text(object, "unknown", command->opaque);
     json_add_lines(object, "errors", ncr_text_get(&config->errors));
     json_add_lines(object, "warnings", ncr_text_get(&config->warnings));
     for (unsigned i = 0; i < decision->count; i++)

@@ -6,23 +6,40 @@
 #include <string.h>
 #include <unistd.h>
 
-/*
- * A preload has no effect on these: better said than found out at 3 a.m. The command runs all the same; it may start
- * others.
- */
-static void warn_of_deaf_program(const struct command *command) {
-    const char *why = command->is_static ? "is linked statically"
-                      : command->set_uid ? "is a set-uid program"
-                      : command->narrow  ? "is a 32-bit program"
-                                         : NULL;
-    if (why)
-        complain("warning: %s %s, a preload has no effect on it. Programs that it starts are "
-                 "redirected if they get the "
-                 "environment",
-                 command->program, why);
+static int refuse(const struct command *command, const char *what, const char *fix) {
+    complain("%s", what);
+    complain("%s is not started. Fix: %s", ncr_basename(command->argv[0]), fix);
+    return EXIT_UNMET;
 }
 
-static int check(const struct command *command, const struct request *request, bool *rccl) {
+/* LD_PRELOAD will not arrive: better said than found out at 3 a.m. Who is strict wants it to be an error. */
+static int report_losses(const struct command *command, const struct request *request) {
+    for (unsigned i = 0; i < command->loss_count; i++) {
+        const struct loss *loss = &command->losses[i];
+        if (loss->certain && request->strict)
+            return refuse(command, loss->text, loss->fix);
+        complain("warning: %s. Fix: %s", loss->text, loss->fix);
+    }
+    return 0;
+}
+
+/* Was there an NCCL that the range alone ruled out? Then no program can have a better one from here. */
+static bool is_out_of_range(const struct decision *decision) {
+    for (unsigned i = 0; decision->config.require_text && i < decision->count; i++)
+        if (decision->list[i].outcome == NCR_REFUSED && strstr(decision->list[i].why, "outside NCCL_REDIRECT_REQUIRE"))
+            return true;
+    return false;
+}
+
+/* Is it wrong whatever the command comes to? */
+static bool is_known_wrong(const struct command *command, const struct decision *decision) {
+    const struct ncr_config *config = &decision->config;
+    if (config->choice == NCR_CHOOSE_NOTHING || !command->opaque)
+        return true;
+    return !command->elsewhere && (config->choice == NCR_CHOOSE_PATH || is_out_of_range(decision));
+}
+
+static int validate_choice(const struct command *command, const struct request *request, bool *rccl) {
     struct ncr_config config;
     struct decision decision;
     ncr_config_read(&config);
@@ -30,15 +47,18 @@ static int check(const struct command *command, const struct request *request, b
     *rccl = decision.chosen && decision.chosen->rccl;
     if (decision.chosen)
         return 0;
-    if (config.choice == NCR_CHOOSE_AUTO && !request->strict) {
-        complain("warning: no NCCL of torch or the system is found here (nccl-redirect explain "
-                 "tells where it looked); what "
-                 "the command brings itself will serve");
+    if (config.choice == NCR_CHOOSE_AUTO && !request->strict && !config.require_text) {
+        complain(
+            "warning: no NCCL of torch, the program or the system is found here (nccl-redirect explain tells where "
+            "it looked); what the command brings itself will be used");
         return 0;
     }
-    complain("%s", decision_failure(&decision));
-    complain("%s is not started. To do: %s", ncr_basename(command->argv[0]), decision_cure(&decision));
-    return EXIT_UNMET;
+    if (!is_known_wrong(command, &decision)) {
+        complain("warning: %s, as seen from here. %s is started all the same: %s", decision_failure(&decision),
+                 ncr_basename(command->argv[0]), command->opaque);
+        return 0;
+    }
+    return refuse(command, decision_failure(&decision), decision_cure(&decision));
 }
 
 static int preload(const struct command *command, bool rccl) {
@@ -48,12 +68,11 @@ static int preload(const struct command *command, bool rccl) {
         complain("%s", problem);
         return EXIT_UNMET;
     }
-    if (foreign) {
-        complain("LD_PRELOAD lists %s, which would serve instead of the chosen NCCL or beside it", foreign);
-        complain("%s is not started. To do: remove it from LD_PRELOAD, or choose it: --use %s",
-                 ncr_basename(command->argv[0]), foreign);
-        return EXIT_UNMET;
-    }
+    if (foreign)
+        return refuse(
+            command,
+            formatted("LD_PRELOAD lists %s, which would be used instead of the chosen NCCL or beside it", foreign),
+            formatted("remove it from LD_PRELOAD, or choose it: --use %s", foreign));
     setenv("LD_PRELOAD", preload_with(list, command->sanitizer, preload_entry(shim)), 1);
     return 0;
 }
@@ -100,10 +119,9 @@ int subcommand_run(struct request *request) {
         complain("%s", command.problem);
         return command.status;
     }
-    if (!request->no_check && (status = check(&command, request, &rccl)) != 0)
+    if (!request->no_check && (status = validate_choice(&command, request, &rccl)) != 0)
         return status;
-    if ((status = preload(&command, rccl)) != 0)
+    if ((status = report_losses(&command, request)) != 0 || (status = preload(&command, rccl)) != 0)
         return status;
-    warn_of_deaf_program(&command);
     return request->watch ? run_watched(become, &command, limit) : become(&command);
 }

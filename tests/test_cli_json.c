@@ -68,8 +68,8 @@ static void keys_are_documented(void **state) {
     struct scene scene = scene_make("healthy"), wheels = scene_make("two-wheels");
     static const char *const verbs[] = {"explain", "inspect", "doctor", "ps", "fingerprint"};
     const char *const *const commands[] = {
-        CMD("nccl-redirect explain --json -- python x.py", "NCCL_REDIRECT=x nccl-redirect explain --json",
-            "NCCL_REDIRECT_REQIRE=1 nccl-redirect explain --json"),
+        CMD("nccl-redirect explain --json -- python x.py", "nccl-redirect explain --json -- env -i python x.py",
+            "NCCL_REDIRECT=x nccl-redirect explain --json", "NCCL_REDIRECT_REQIRE=1 nccl-redirect explain --json"),
         CMD("nccl-redirect inspect --json venv/lib/python3.11/site-packages/torch "
             "bin/nccl-redirect"),
         CMD("nccl-redirect doctor --json", "nccl-redirect doctor --json -- python x.py",

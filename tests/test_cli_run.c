@@ -107,7 +107,7 @@ static void a_choice_that_cannot_be_met_is_refused(void **state) {
     (void)state;
     struct scene none = scene_make("no-torch"), broken = scene_make("broken");
     assert_refused(&none, "nccl-redirect run --use torch", "no torch in " SCENE_NAME);
-    assert_refused(&none, "nccl-redirect run --use torch", "To do: activate the environment");
+    assert_refused(&none, "nccl-redirect run --use torch", "Fix: activate the environment");
     assert_refused(&none, "nccl-redirect run --use system", "NCCL_REDIRECT=system cannot be met");
     assert_refused(&none, "nccl-redirect run --use /nowhere/libnccl.so.2", "/nowhere/libnccl.so.2 does not exist");
     assert_refused(&none, "nccl-redirect run --use sytem", "is not a backend; use auto, torch, system, program or");
@@ -119,7 +119,8 @@ static void a_choice_that_cannot_be_met_is_refused(void **state) {
 
     scene_says(&none, 0, "nccl-redirect run --use system --no-check -- sh -c ': >started'");
     assert_int_equal(access(text("%s/started", none.root), F_OK), 0);
-    assert_contains(scene_says(&none, 0, "nccl-redirect run -- true"), "warning: no NCCL of torch or the system");
+    assert_contains(scene_says(&none, 0, "nccl-redirect run -- true"),
+                    "warning: no NCCL of torch, the program or the system");
     assert_string_equal(scene_says(&healthy, 0, "nccl-redirect run -- true"), "");
 }
 
@@ -186,7 +187,7 @@ static void a_static_program_is_called_deaf(void **state) {
         skip();
     }
     assert_contains(scene_says(&healthy, 0, "nccl-redirect run -- ./alone.static"),
-                    "is linked statically, a preload has no effect");
+                    "is linked statically: a preload has no effect");
     result_free(&result);
 }
 
