@@ -300,29 +300,33 @@ __attribute__((noinline)) static int call_unrecorded(unsigned function, void *be
     return result;
 }
 
-/* Calls that make or end communicators: more than a record is to be written. */
-__attribute__((noinline)) static int call_with_communicator(struct ncr_recording *here, unsigned function, void *below,
-                                                            const uintptr_t *w, const uintptr_t *stack,
-                                                            const void *caller) {
-    struct ncr_creation creation = {.where = NULL};
-    ncr_comm comm = (ncr_comm)w[calls[function].comm];
-    bool ends = calls[function].class == END;
-    int row = ncr_record_row(comm);
-    if (!ends)
-        ncr_record_creating(function, w, stack, &creation, row);
-    struct begun begun;
-    enter(here, function, w, !comm && creation.count ? creation.rows[0] : row, caller, stack, &begun);
+/*
+ * Calls that make or end communicators, in three parts around the record: before it, a new communicator gets its row, so
+ * that the record can name it; before the call, one that ends loses its handle, whose address may be used again as soon as
+ * it is freed; after the call, handles are there.
+ */
+__attribute__((noinline)) static int prepare(unsigned function, const uintptr_t *w, const uintptr_t *stack,
+                                             struct ncr_creation *creation, int row) {
+    creation->count = 0;
+    if (calls[function].class == CREATE)
+        ncr_record_creating(function, w, stack, creation, row);
+    return row == TRACE_NO_COMM && creation->count ? creation->rows[0] : row;
+}
+
+__attribute__((noinline)) static void let_go(unsigned function, const uintptr_t *w, struct ncr_creation *creation,
+                                             int row) {
     if (function == TRACE_ncclCommDestroy || function == TRACE_ncclCommAbort)
-        ncr_record_forget_handle(comm); /* its address may be used again as soon as it is freed */
+        ncr_record_forget_handle((const void *)w[0]);
     else if (function == TRACE_ncclCommSplit)
-        ncr_record_splitting(&creation, row);
-    int result = call_below(below, words_of(function), w, stack);
-    if (ends)
-        ncr_record_end_comm(row, comm, function, result);
+        ncr_record_splitting(creation, row);
+}
+
+__attribute__((noinline)) static void conclude(unsigned function, const uintptr_t *w,
+                                               const struct ncr_creation *creation, int row, int result) {
+    if (calls[function].class == END)
+        ncr_record_end_comm(row, (const void *)w[0], function, result);
     else
-        ncr_record_created(&creation, result);
-    leave(here, CREATE, &begun, result);
-    return result;
+        ncr_record_created(creation, result);
 }
 
 /* The word behind the saved frame: where the program goes on. */
@@ -351,11 +355,16 @@ int ncr_record_call(unsigned stub, uintptr_t *w, const uintptr_t *stack) {
     uint32_t generation = atomic_load_explicit(&ncr_recorder.generation, memory_order_relaxed);
     if (!likely(!here->frame && here->row && here->generation == generation) && !may_begin(here, stack))
         return call_unrecorded(function, below, w, stack, caller);
-    if (at->class == CREATE || at->class == END)
-        return call_with_communicator(here, function, below, w, stack, caller);
+    bool plain = at->class != CREATE && at->class != END;
+    struct ncr_creation creation;
     struct begun begun;
-    enter(here, function, w, ncr_record_row((const void *)w[at->comm]), caller, stack, &begun);
-    int result = call_below(below, at->words, w, stack);
+    int row = ncr_record_row((const void *)w[at->comm]);
+    enter(here, function, w, likely(plain) ? row : prepare(function, w, stack, &creation, row), caller, stack, &begun);
+    if (!likely(plain))
+        let_go(function, w, &creation, row);
+    int result = call_below(below, likely(plain) ? at->words : words_of(function), w, stack);
+    if (!likely(plain))
+        conclude(function, w, &creation, row, result);
     leave(here, at->class, &begun, result);
     return result;
 }
