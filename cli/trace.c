@@ -274,6 +274,8 @@ int subcommand_trace(struct request *request) {
         complain("warning: %s is left out: %s", set.refused[i].path, set.refused[i].why);
     if (which == 3)
         return trace_collect(&set, stdout);
+    if (which == 2)
+        traces_keep_ranks(&set);
     traces_match(&set);
     return which == 0 ? summary(&set, request) : which == 1 ? diff(&set, request) : export_all(&set, request);
 }

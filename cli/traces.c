@@ -63,6 +63,22 @@ static void keep_processes(struct trace_set *set, char **names) {
     free(wanted);
 }
 
+/* By rank, then by host and name. */
+static int by_rank(const void *a, const void *b) {
+    const struct trace_file *one = *(struct trace_file *const *)a, *other = *(struct trace_file *const *)b;
+    unsigned x = (unsigned)one->global_rank, y = (unsigned)other->global_rank;
+    return x != y ? (x < y ? -1 : 1) : strcmp(one->path, other->path);
+}
+
+/** Drops processes that made no communicator: launchers, and who only asked for an id. */
+void traces_keep_ranks(struct trace_set *set) {
+    bool *wanted = trace_take(set->count, sizeof *wanted);
+    for (unsigned i = 0; i < set->count; i++)
+        wanted[i] = set->files[i]->comm_count > 0;
+    trace_set_keep(set, wanted);
+    free(wanted);
+}
+
 unsigned traces_open(struct trace_set *set, char **names, bool current) {
     bool pids = false;
     *set = (struct trace_set){0};
@@ -77,6 +93,8 @@ unsigned traces_open(struct trace_set *set, char **names, bool current) {
         keep_processes(set, names);
     else if (current)
         trace_keep_current(set);
+    if (set->count)
+        qsort(set->files, set->count, sizeof *set->files, by_rank);
     return set->count;
 }
 

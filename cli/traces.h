@@ -11,6 +11,7 @@ enum { EXIT_NO_TRACE = 3 }; /* there is nothing to judge by */
 
 /* Opens the traces that the arguments name; those of the current job where they name none. */
 unsigned traces_open(struct trace_set *set, char **names, bool current);
+void traces_keep_ranks(struct trace_set *set);
 void traces_match(struct trace_set *set);
 void traces_explain_absence(const struct trace_set *set, char **names);
 struct json *findings_json(const struct trace_set *set, const struct trace_findings *findings);
