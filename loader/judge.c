@@ -4,6 +4,7 @@
  */
 #include "loader.h"
 
+#include <elf.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,12 +54,25 @@ static char *core_problem(const struct exports *seen) {
     return ncr_path("lacks %s and %u more functions that every NCCL has", first, missing - 1);
 }
 
+/* A wrapper of NCCL that is linked with it. */
+static bool needs_nccl(const struct ncr_elf *elf) {
+    uint64_t name;
+    for (unsigned nth = 0; ncr_elf_dynamic(elf, DT_NEEDED, nth, &name); nth++)
+        if (name < elf->strings_size && ncr_is_nccl_name(elf->strings + name))
+            return true;
+    return false;
+}
+
 static char *export_problem(const struct ncr_elf *elf, struct ncr_verdict *verdict) {
     struct exports seen = {.shim = false};
     size_t at = 0;
     for (const char *name; (name = ncr_elf_next_export(elf, &at));)
         count_export(&seen, name);
     verdict->shim = seen.shim;
+    if (!seen.shim && seen.core && needs_nccl(elf))
+        return ncr_copy(
+            "is itself linked with libnccl.so.2, which is nccl-redirect in this process: its calls would come "
+            "back to it without end. It can open the NCCL behind it by dlopen");
     char *problem = seen.shim ? ncr_copy("is nccl-redirect itself, not an NCCL") : core_problem(&seen);
     for (unsigned i = 0; i < NCR_ROWS; i++) {
         verdict->rccl |= ncr_functions[i].rccl && seen.found[i];

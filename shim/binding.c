@@ -81,6 +81,11 @@ void *ncr_open_backend(const char *file, int mode) {
     return opened;
 }
 
+/** The file that this thread is opening as a backend, or NULL. */
+const char *ncr_opening(void) {
+    return opening;
+}
+
 static struct ncr_config *read_environment(void) {
     struct ncr_config *config = calloc(1, sizeof *config);
     if (!config)

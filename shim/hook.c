@@ -65,12 +65,23 @@ bool ncr_backend_wraps(void) {
 }
 
 /* Does this call come from inside the backend, its constructors included? */
-static bool is_from_backend(const char *file, const void *caller) {
-    if (!ncr_in_backend(caller) && !ncr_is_binding())
-        return false;
+static bool is_from_backend(const void *caller) {
+    return ncr_in_backend(caller) || ncr_is_binding();
+}
+
+/* By its path the backend gets what it opens; by the bare name the NCCL behind it (behind.c). */
+static struct ncr_dlopen_answer open_for_backend(const char *file, int mode, const void *caller) {
+    struct ncr_text why = {0};
+    atomic_store(&wraps, true);
     if (strchr(file, '/'))
-        atomic_store(&wraps, true);
-    return true;
+        return go_on();
+    char *behind = ncr_behind(file, caller, &why);
+    void *handle = behind ? ncr_real_dlopen()(behind, mode) : fail(file, ncr_text_get(&why));
+    if (!behind)
+        ncr_log(NCR_ERROR, "%s", ncr_text_get(&why));
+    free(behind);
+    ncr_text_free(&why);
+    return (struct ncr_dlopen_answer){handle, NULL};
 }
 
 /* This very library: its own handle, so that its own functions are found. */
@@ -125,8 +136,8 @@ struct ncr_dlopen_answer ncr_on_dlopen(const char *file, int mode, const void *c
         bind_before(file, mode);
         return go_on();
     }
-    if (is_from_backend(file, caller))
-        return go_on();
+    if (is_from_backend(caller))
+        return open_for_backend(file, mode, caller);
     if ((mode & RTLD_NOLOAD) && ncr_state() != NCR_BOUND && !ncr_objects_need_nccl()) {
         dlerror(); /* "not loaded" is no error, and an older one is not this call's */
         return (struct ncr_dlopen_answer){NULL, NULL};

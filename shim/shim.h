@@ -112,6 +112,7 @@ const char *ncr_disabled(bool *reported);
 void ncr_bind_at_start(void);
 bool ncr_bound_at_start(void);
 void *ncr_open_backend(const char *file, int mode);
+const char *ncr_opening(void);
 void *ncr_first_use(unsigned slot);
 
 /* ---- answers.c ---- */
@@ -158,6 +159,10 @@ struct ncr_dlopen_answer {
 
 struct ncr_dlopen_answer ncr_on_dlopen(const char *file, int mode, const void *caller);
 bool ncr_backend_wraps(void);
+
+/* ---- behind.c ---- */
+
+char *ncr_behind(const char *name, const void *caller, struct ncr_text *why);
 
 /* ---- other_file.c ---- */
 

@@ -1,0 +1,59 @@
+/*
+ * An NCCL that wraps another one, and opens that by its bare name: "libnccl.so.2" is this preload in the loader's eyes, whose
+ * functions lead back to the wrapper, and so on without end. It gets a real NCCL: the one that the loader would find for
+ * it, or else the system's, but never itself.
+ */
+#include "layer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct behind {
+    dev_t devices[NCR_MOST_LIBRARIES + 1]; /* of the libraries that are open, or being opened */
+    ino_t inodes[NCR_MOST_LIBRARIES + 1];
+    unsigned count;
+    char *found;
+};
+
+static void avoid(struct behind *behind, const char *path) {
+    struct stat status;
+    if (path && behind->count <= NCR_MOST_LIBRARIES && ncr_file_status(path, &status)) {
+        behind->devices[behind->count] = status.st_dev;
+        behind->inodes[behind->count++] = status.st_ino;
+    }
+}
+
+static bool take(void *arg, const struct ncr_considered *one, struct ncr_text *reason) {
+    struct behind *behind = arg;
+    for (unsigned i = 0; i < behind->count; i++)
+        if (behind->inodes[i] == one->validation->inode && behind->devices[i] == one->validation->device) {
+            ncr_text_add(reason, "is the wrapper itself");
+            return false;
+        }
+    behind->found = strdup(one->candidate->path);
+    return behind->found != NULL;
+}
+
+/** The NCCL behind a wrapper that opens `name`, as a fresh string; NULL with the reason in `why`. */
+char *ncr_behind(const char *name, const void *caller, struct ncr_text *why) {
+    struct ncr_config config = *ncr_settings();
+    struct behind behind = {.count = 0};
+    config.choice = NCR_CHOOSE_PROGRAM;
+    config.fallback = true;
+    config.additional = true;
+    config.system_path = NULL;
+    config.require_text = NULL;
+    for (unsigned i = 0; i < ncr_library_count(); i++)
+        avoid(&behind, ncr_library_at(i)->backend.path);
+    avoid(&behind, ncr_opening());
+    struct ncr_selection selection = {
+        .search = {.config = &config, .rccl_first = ncr_for_rccl, .requested = name, .caller = caller},
+        .open = take,
+        .arg = &behind};
+    if (!ncr_select(&selection)) {
+        ncr_text_add(why, "the active NCCL opens %s by its bare name, and there is none behind it: ", name);
+        ncr_selection_failure(&selection, why);
+    }
+    ncr_selection_free(&selection);
+    return behind.found;
+}
