@@ -398,10 +398,10 @@ const char *yaml_string(const char *text);
 bool has_controls(const char *text);
 bool is_utf8(const char *text);
 
-/* ---- env.c, env_formats.c ---- */
+/* ---- env.c, env_formats.c, env_files.c ---- */
 
 struct env_setting {
-    const char *name, *value;
+    const char *name, *value; /* without a value: take the variable away (forms with can_unset) */
 };
 
 struct env_plan {
@@ -417,9 +417,23 @@ struct env_format {
     bool elsewhere;
     const char *(*problem)(const char *value);         /* why it cannot hold that value, or NULL */
     const char *(*folder_problem)(const char *folder); /* likewise for folders that are mounted; NULL: none are */
+    bool can_unset;
 };
 
 const struct env_format *env_format_named(const char *name);
+void env_print_words(const struct names *words, const char *command);
+void env_print_fish(const struct env_plan *plan);
+void env_print_csh(const struct env_plan *plan);
+void env_print_sbatch(const struct env_plan *plan);
+void env_print_systemd(const struct env_plan *plan);
+void env_print_dockerfile(const struct env_plan *plan);
+void env_print_apptainer(const struct env_plan *plan);
+void env_print_kernelspec(const struct env_plan *plan);
+const char *env_csh_problem(const char *value);
+const char *env_systemd_problem(const char *value);
+const char *env_dockerfile_problem(const char *value);
+const char *env_apptainer_problem(const char *value);
+const char *env_apptainer_folder(const char *folder);
 
 /* ---- fingerprint.c, fingerprint_merge.c: a host's NCCL in one line; sha256.c ---- */
 

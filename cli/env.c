@@ -18,7 +18,7 @@ static void add(struct env_plan *plan, const char *name, const char *value) {
 static bool can_say(const struct env_format *format, const struct env_plan *plan) {
     const char *problem = NULL;
     for (unsigned i = 0; i < plan->count && !problem; i++)
-        if ((problem = format->problem(plan->list[i].value)))
+        if (plan->list[i].value && (problem = format->problem(plan->list[i].value)))
             complain("%s=%s cannot be written for %s: %s", plan->list[i].name, plan->list[i].value, format->name,
                      problem);
     const char *const folders[] = {plan->folder, plan->backend_folder};
@@ -26,6 +26,28 @@ static bool can_say(const struct env_format *format, const struct env_plan *plan
         if (folders[i] && (problem = format->folder_problem(folders[i])))
             complain("the folder %s cannot be written for %s: %s", folders[i], format->name, problem);
     return !problem;
+}
+
+/* The environment without nccl-redirect: its variables, and its library in LD_PRELOAD. Other projects' variables stay. */
+static int print_unset(const struct env_format *format) {
+    struct env_plan plan = {.count = 0};
+    struct names entries = preload_entries(getenv("LD_PRELOAD"));
+    struct ncr_text rest = {0};
+    if (!format->can_unset) {
+        complain("--unset has no form for %s; use --format=sh, fish, csh or systemd", format->name);
+        return EXIT_USAGE;
+    }
+    for (unsigned i = 0; i < entries.count; i++)
+        if (!is_shim(entries.list[i]) && !is_shim_name(ncr_basename(entries.list[i]))) /* another machine's, too */
+            ncr_text_add(&rest, "%s%s", rest.length ? ":" : "", entries.list[i]);
+    add(&plan, "LD_PRELOAD", rest.length ? ncr_text_get(&rest) : NULL);
+    for (size_t i = 0; i < sizeof carried / sizeof *carried; i++)
+        if (strncmp(carried[i], "NCCL_REDIRECT", strlen("NCCL_REDIRECT")) == 0)
+            add(&plan, carried[i], NULL);
+    if (!can_say(format, &plan))
+        return EXIT_UNMET;
+    format->print(&plan);
+    return EXIT_FINE;
 }
 
 int subcommand_env(struct request *request) {
@@ -36,6 +58,8 @@ int subcommand_env(struct request *request) {
     struct ncr_config config;
     struct decision decision;
     const char *problem;
+    if (request->unset)
+        return print_unset(format);
     apply_choice(request);
     ncr_config_read(&config);
     if (config.problem.length) {

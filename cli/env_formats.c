@@ -39,15 +39,17 @@ static const char *docker_folder(const char *folder) {
 static void print_sh(const struct env_plan *plan) {
     for (unsigned i = 0; i < plan->count; i++) {
         const char *name = plan->list[i].name, *value = plan->list[i].value;
-        if (has_controls(value) || !is_utf8(value))
+        if (!value)
+            printf("unset %s\n", name);
+        else if (has_controls(value) || !is_utf8(value))
             printf("export %s=%s\n%s=\"${%s%%.}\"\n", name, shell_printf(value), name, name);
         else
             printf("export %s=%s\n", name, shell_word(value));
     }
 }
 
-/* A shell that puts the output into a command line by $(...) splits it at blanks, and leaves quotes as they are. */
-static void print_words(const struct names *words, const char *command) {
+/** A shell that puts the output into a command line by $(...) splits it at blanks, and leaves quotes as they are. */
+void env_print_words(const struct names *words, const char *command) {
     bool quoted = false;
     for (unsigned i = 0; i < words->count; i++) {
         const char *word = shell_word(words->list[i]);
@@ -66,7 +68,7 @@ static void print_mpirun(const struct env_plan *plan) {
         names_add(&words, "-x");
         names_add(&words, formatted("%s=%s", plan->list[i].name, plan->list[i].value));
     }
-    print_words(&words, "mpirun");
+    env_print_words(&words, "mpirun");
 }
 
 /* In srun's list a comma ends a value, and a quote hides commas but stays; ALL passes on what the environment has. */
@@ -84,7 +86,7 @@ static void print_srun(const struct env_plan *plan) {
             ncr_text_add(&text, ",%s=%s", one->name, one->value);
     }
     names_add(&words, ncr_text_get(&text));
-    print_words(&words, "srun");
+    env_print_words(&words, "srun");
 }
 
 static void print_docker(const struct env_plan *plan) {
@@ -98,7 +100,7 @@ static void print_docker(const struct env_plan *plan) {
         names_add(&words, "--volume");
         names_add(&words, formatted("%s:%s:ro", folders[i], folders[i]));
     }
-    print_words(&words, "docker run");
+    env_print_words(&words, "docker run");
 }
 
 /* ---- YAML ---- */
@@ -204,10 +206,21 @@ static void print_cdi(const struct env_plan *plan) {
 
 /* `elsewhere`: in another file system, where what LD_PRELOAD lists here may not be. */
 static const struct env_format formats[] = {
-    {"sh", print_sh, false, any_value, NULL},       {"mpirun", print_mpirun, false, no_controls, NULL},
-    {"srun", print_srun, false, no_controls, NULL}, {"docker", print_docker, true, docker_value, docker_folder},
-    {"k8s", print_k8s, true, utf8_only, utf8_only}, {"ray", print_ray, false, utf8_only, NULL},
-    {"cdi", print_cdi, true, utf8_only, utf8_only}, {"json", print_json, false, utf8_only, NULL},
+    {"sh", print_sh, false, any_value, NULL, true},
+    {"fish", env_print_fish, false, any_value, NULL, true},
+    {"csh", env_print_csh, false, env_csh_problem, NULL, true},
+    {"mpirun", print_mpirun, false, no_controls, NULL, false},
+    {"srun", print_srun, false, no_controls, NULL, false},
+    {"sbatch", env_print_sbatch, false, no_controls, NULL, false},
+    {"docker", print_docker, true, docker_value, docker_folder, false},
+    {"k8s", print_k8s, true, utf8_only, utf8_only, false},
+    {"cdi", print_cdi, true, utf8_only, utf8_only, false},
+    {"apptainer", env_print_apptainer, true, env_apptainer_problem, env_apptainer_folder, false},
+    {"dockerfile", env_print_dockerfile, true, env_dockerfile_problem, env_dockerfile_problem, false},
+    {"systemd", env_print_systemd, false, env_systemd_problem, NULL, true},
+    {"ray", print_ray, false, utf8_only, NULL, false},
+    {"kernelspec", env_print_kernelspec, false, utf8_only, NULL, false},
+    {"json", print_json, false, utf8_only, NULL, false},
 };
 
 /** The row of a name that subcommands.def lists. */

@@ -74,7 +74,7 @@ static void what_is_wrong_is_told(void **state) {
         {"run --strict=1 -- true", "--strict has no value, but got \"1\""},
         {"run --s -- true; nccl-redirect fingerprint --s", "--s is the beginning of --strict and --sha256"},
         {"list x", "takes no argument, but got \"x\""},
-        {"env --format x", "--format=x is not accepted; use sh, mpirun, srun, docker"},
+        {"env --format x", "--format=x is not accepted; use sh, fish, csh, mpirun, srun"},
         {"run --log loud -- true", "--log=loud is not accepted; use off, error, warn, info or debug"},
         {"env --format 'sh mpirun'", "is not accepted"},
     };

@@ -20,7 +20,7 @@ _nccl_redirect() {
     doctor) takes=command options='--use= --require= --strict --all --json --help' ;;
     ps) takes=names options='--all --json --help' ;;
     fingerprint) takes=names options='--use= --require= --strict --json --sha256 --merge --help' ;;
-    env) takes=nothing options='--use= --require= --strict --log= --format= --help' ;;
+    env) takes=nothing options='--use= --require= --strict --log= --format= --unset --help' ;;
     python) takes=names options='--enable --disable --status --help' ;;
     hang) takes=names options='--all --json --help' ;;
     trace) takes=names options='--all --json --as= --to= --help' ;;
@@ -30,7 +30,7 @@ _nccl_redirect() {
     --use) values='auto torch program system' ;;
     --log) values='off error warn info debug' ;;
     --as) values='chrome torch html json' ;;
-    --format) values='sh mpirun srun docker k8s ray cdi json' ;;
+    --format) values='sh fish csh mpirun srun sbatch docker k8s cdi apptainer dockerfile systemd ray kernelspec json' ;;
     esac
     valued=' --use --require --log --watch --as --to --format '
     # make docs: end
