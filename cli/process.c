@@ -165,7 +165,8 @@ static unsigned list_pids(int **pids) {
     }
     if (folder)
         closedir(folder);
-    qsort(*pids, count, sizeof **pids, by_number);
+    if (count > 0)
+        qsort(*pids, count, sizeof **pids, by_number);
     return count;
 }
 

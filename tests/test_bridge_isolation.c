@@ -1,6 +1,7 @@
 /*
  * The backend's calls to its own public functions stay inside it: a tool above the preload sees the program's calls and
  * no others, and what replaces malloc still does.
+ * NOT SANITIZED: a program brings a malloc of its own.
  */
 #include "support.h"
 

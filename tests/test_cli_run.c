@@ -1,4 +1,7 @@
-/* nccl-redirect run: checks, then becomes the command; LD_PRELOAD keeps what it had. */
+/*
+ * nccl-redirect run: checks, then becomes the command; LD_PRELOAD keeps what it had.
+ * NOT SANITIZED: it is about AddressSanitizer itself, and shells that preload its runtime late.
+ */
 #include "scene.h"
 
 #include <stdio.h>

@@ -2,6 +2,7 @@
  * docs/transcripts.md is what the program prints. A line <!-- scene: NAME VARIABLE=value … --> starts a scene; in each
  * block ```console the lines that start with "$ " are run there, and what follows must be their output (stdout, then
  * stderr), with the exit code in a comment line where it is not 0. NCR_UPDATE=1 writes the file anew instead.
+ * NOT SANITIZED: the order of a library's symbols, which the document shows, depends on how it was compiled.
  */
 #include "scene.h"
 

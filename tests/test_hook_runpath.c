@@ -1,4 +1,7 @@
-/* Every dlopen that is not of an NCCL is the caller's own: its RUNPATH and $ORIGIN count, as without the shim. */
+/*
+ * Every dlopen that is not of an NCCL is the caller's own: its RUNPATH and $ORIGIN count, as without the shim.
+ * NOT SANITIZED: AddressSanitizer has a dlopen of its own, which makes itself the caller.
+ */
 #include "support.h"
 
 static const char *place(bool with_sub) {

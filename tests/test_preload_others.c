@@ -1,4 +1,7 @@
-/* Other libraries in LD_PRELOAD, before and behind the shim: memory allocators, fakeroot, an interposer of dlopen. */
+/*
+ * Other libraries in LD_PRELOAD, before and behind the shim: memory allocators, fakeroot, an interposer of dlopen.
+ * NOT SANITIZED: other allocators are preloaded.
+ */
 #include "support.h"
 
 #include <string.h>

@@ -1,6 +1,7 @@
 /*
  * A program that is built with the address sanitizer: its runtime must be the first library, so it stands before the
  * shim in LD_PRELOAD; then the shim works as in any program.
+ * NOT SANITIZED: it is about the sanitizer itself.
  */
 #include "support.h"
 

@@ -1,4 +1,7 @@
-/* include/nccl_redirect.h: from C, C++ and Python, with the preload and without. */
+/*
+ * include/nccl_redirect.h: from C, C++ and Python, with the preload and without.
+ * NOT SANITIZED: a C++ program and Python are not compiled for it.
+ */
 #include "owned.h"
 
 #include <string.h>

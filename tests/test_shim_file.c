@@ -1,4 +1,7 @@
-/* The built libraries: what they need, export and weigh, so that one build is fit for every process of every system. */
+/*
+ * The built libraries: what they need, export and weigh, so that one build is fit for every process of every system.
+ * NOT SANITIZED: it reads the files as they are shipped.
+ */
 #include "support.h"
 
 #include "loader.h"

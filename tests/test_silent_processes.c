@@ -1,4 +1,7 @@
-/* Where NCCL is not used nothing is printed and no NCCL is mapped. */
+/*
+ * Where NCCL is not used nothing is printed and no NCCL is mapped.
+ * NOT SANITIZED: it compares the output of other programs.
+ */
 #include "support.h"
 
 static const char *backend(void) {

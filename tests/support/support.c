@@ -143,7 +143,8 @@ void copy_file(const char *from, const char *to, long size) {
 /* ---- running ---- */
 
 static char **child_environment(enum preload preload, const char *const *environment) {
-    char **list = calloc(MOST_VARIABLES + 4, sizeof *list);
+    static const char *const sanitizers[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS"}; /* make check-sanitizers */
+    char **list = calloc(MOST_VARIABLES + 6, sizeof *list);
     const char *preloads = NULL;
     unsigned count = 0;
     list[count++] = strdup("PATH=/usr/local/bin:/usr/bin:/bin");
@@ -158,6 +159,9 @@ static char **child_environment(enum preload preload, const char *const *environ
         else
             list[count++] = (char *)*environment;
     }
+    for (size_t i = 0; i < sizeof sanitizers / sizeof *sanitizers; i++)
+        if (getenv(sanitizers[i]))
+            list[count++] = (char *)text("%s=%s", sanitizers[i], getenv(sanitizers[i]));
     if (preload == WITH_SHIM)
         list[count++] = (char *)text("LD_PRELOAD=%s%s%s", preloads ? preloads : "", preloads ? ":" : "", shim());
     return list;
