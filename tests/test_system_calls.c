@@ -24,7 +24,7 @@ struct setting {
     int version;
 };
 
-static struct setting settings[8];
+static struct setting settings[16];
 static unsigned setting_count;
 
 static void add(const char *name, const char *const *environment, const char *const *command, int version) {
@@ -52,6 +52,22 @@ static int set_up(void **state) {
     add("torch in VIRTUAL_ENV", ENV(crowded, text("VIRTUAL_ENV=%s", venv)), PROGRAM, TORCH_VERSION);
     add("system by a long LD_LIBRARY_PATH", ENV(crowded, "NCCL_REDIRECT=system"), PROGRAM, SYSTEM_VERSION);
     add("no torch in this Python, then system", ENV(crowded), CMD(no_torch, "-c", PYTHON_LINES), SYSTEM_VERSION);
+    /* A torch as wheels are linked, by RPATH; its wheel elsewhere; none, so that it is on the system's. */
+    const char *linked = make_venv(true), *apart = make_venv(true), *bare = make_venv(true), *wheel = fresh_folder();
+    const char *const torches[] = {linked, apart, bare};
+    for (int i = 0; i < 3; i++) {
+        write_file(text("%s/torch/__init__.py", site_of(torches[i])), "");
+        copy_file(library("linked_torch_cuda"), text("%s/torch/lib/libtorch_cuda.so", site_of(torches[i])), -1);
+    }
+    make_wheel(site_of(linked), TORCH_NCCL);
+    make_wheel(wheel, TORCH_NCCL);
+    add("torch linked by RPATH", ENV(crowded), CMD(text("%s/bin/python3", linked), "-c", PYTHON_LINES), TORCH_VERSION);
+    add("torch and its wheel apart", ENV(crowded, text("PYTHONPATH=%s", wheel)),
+        CMD(text("%s/bin/python3", apart), "-c", PYTHON_LINES), TORCH_VERSION);
+    add("torch on the system's", ENV(crowded, "NCCL_REDIRECT=torch", "NCCL_REDIRECT_FALLBACK=0"),
+        CMD(text("%s/bin/python3", bare), "-c", PYTHON_LINES), SYSTEM_VERSION);
+    add("a wheel by its path, no torch", ENV(crowded, text("PATH=%s", fresh_folder())),
+        CMD(program("open_nccl"), "?" MARK, text("%s/nvidia/nccl/lib/libnccl.so.2", wheel)), TORCH_VERSION);
     add("torch out of range, then system", ENV(crowded, "NCCL_REDIRECT_REQUIRE=>=2.32"),
         CMD(python, "-c", PYTHON_LINES), SYSTEM_VERSION);
     return 0;
