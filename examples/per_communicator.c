@@ -78,7 +78,7 @@ int main(int count, char **backends) {
     ncclComm_t comms[2][MOST];
     int wrong = 0;
     if (count != 3) {
-        fprintf(stderr, "usage: %s BACKEND BACKEND      each is torch, system or the path of a libnccl.so.2\n",
+        fprintf(stderr, "usage: %s BACKEND BACKEND      each is torch, system, program or the path of a libnccl.so.2\n",
                 backends[0]);
         return 2;
     }

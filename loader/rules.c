@@ -7,7 +7,7 @@
  *   open:PATTERN=BACKEND   dlopen of an NCCL whose path matches (without a slash in PATTERN: whose file name) gives that
  *                          very backend, not the shim
  *
- * PATTERN is a shell pattern (fnmatch); BACKEND is torch, system or an absolute path. The program itself is called
+ * PATTERN is a shell pattern (fnmatch); BACKEND is torch, system, program or an absolute path. The program itself is called
  * "program".
  */
 #include "loader.h"
