@@ -12,9 +12,9 @@ struct gathering {
     struct ncr_config config; /* auto and without a range: everything */
 };
 
-static struct nccl *known_file(struct catalogue *catalogue, const struct ncr_verdict *verdict) {
+static struct nccl *known_file(struct catalogue *catalogue, const struct ncr_validation *validation) {
     for (unsigned i = 0; i < catalogue->count; i++)
-        if (catalogue->list[i].inode == verdict->inode && catalogue->list[i].device == verdict->device)
+        if (catalogue->list[i].inode == validation->inode && catalogue->list[i].device == validation->device)
             return &catalogue->list[i];
     return NULL;
 }
@@ -75,21 +75,21 @@ static void compare_with_owners(struct nccl *nccl) {
 
 static void take(struct gathering *gathering, const char *method, const char *origin, const char *path) {
     struct catalogue *catalogue = gathering->catalogue;
-    struct ncr_verdict verdict;
-    ncr_judge(path, &gathering->config, &verdict);
-    struct nccl *known = verdict.inode ? known_file(catalogue, &verdict) : NULL;
+    struct ncr_validation validation;
+    ncr_validate(path, &gathering->config, &validation);
+    struct nccl *known = validation.inode ? known_file(catalogue, &validation) : NULL;
     if (known && strcmp(known->path, path) != 0 && !names_have(&known->also, path))
         names_add(&known->also, formatted("%s", path));
-    bool library_of_torch = strncmp(ncr_basename(path), "libtorch", 8) == 0 && verdict.refusal;
-    if (!verdict.missing && !known && !library_of_torch) {
+    bool library_of_torch = strncmp(ncr_basename(path), "libtorch", 8) == 0 && validation.refusal;
+    if (!validation.missing && !known && !library_of_torch) {
         struct nccl one = {.path = formatted("%s", path),
                            .real_path = realpath(path, NULL),
                            .method = method,
                            .origin = formatted("%s", origin),
-                           .rccl = verdict.rccl,
-                           .device = verdict.device,
-                           .inode = verdict.inode};
-        one.refusal = verdict.refusal ? formatted("%s", verdict.refusal) : NULL;
+                           .rccl = validation.rccl,
+                           .device = validation.device,
+                           .inode = validation.inode};
+        one.refusal = validation.refusal ? formatted("%s", validation.refusal) : NULL;
         one.real_path = one.real_path ? one.real_path : one.path;
         read_file(&one);
         owners_find(one.path, one.real_path, one.size, &one.owners);
@@ -98,7 +98,7 @@ static void take(struct gathering *gathering, const char *method, const char *or
         catalogue->list = list_grow(catalogue->list, catalogue->count, sizeof *catalogue->list);
         catalogue->list[catalogue->count++] = one;
     }
-    ncr_verdict_free(&verdict);
+    ncr_validation_free(&validation);
 }
 
 static bool visit(void *arg, const struct ncr_candidate *candidate) {

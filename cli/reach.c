@@ -32,10 +32,10 @@ static const char *linked_name(const struct elf_info *info) {
 
 static bool is_nccl(const char *path, enum reach *reach) {
     struct ncr_config any = {.choice = NCR_CHOOSE_AUTO};
-    struct ncr_verdict verdict;
-    ncr_judge(path, &any, &verdict);
-    bool yes = !verdict.refusal && strncmp(ncr_basename(path), "libtorch", 8) != 0;
-    ncr_verdict_free(&verdict);
+    struct ncr_validation validation;
+    ncr_validate(path, &any, &validation);
+    bool yes = !validation.refusal && strncmp(ncr_basename(path), "libtorch", 8) != 0;
+    ncr_validation_free(&validation);
     *reach = yes ? REACH_NCCL : is_shim(path) ? REACH_SHIM : REACH_NONE;
     return *reach != REACH_NONE;
 }

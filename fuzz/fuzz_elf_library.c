@@ -12,13 +12,13 @@ static const char path[] = "/opt/libnccl.so.2";
 
 static void validate(bool version_matters) {
     struct ncr_config config = {.require = {20000, INT_MAX}, .require_text = version_matters ? ">=2.0" : NULL};
-    struct ncr_verdict verdict;
-    ncr_judge(path, &config, &verdict);
-    MUST(!verdict.missing);
-    MUST(!verdict.refusal || (*verdict.refusal && is_visible(verdict.refusal)));
-    MUST(verdict.refusal || !version_matters || verdict.file_version >= 20000);
-    MUST(!verdict.shim || verdict.refusal);
-    ncr_verdict_free(&verdict);
+    struct ncr_validation validation;
+    ncr_validate(path, &config, &validation);
+    MUST(!validation.missing);
+    MUST(!validation.refusal || (*validation.refusal && is_visible(validation.refusal)));
+    MUST(validation.refusal || !version_matters || validation.file_version >= 20000);
+    MUST(!validation.shim || validation.refusal);
+    ncr_validation_free(&validation);
 }
 
 static void read_names(void) {

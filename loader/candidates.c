@@ -112,13 +112,13 @@ static void open_accepted(struct ncr_selection *selection, struct ncr_considered
 
 static bool consider(void *arg, const struct ncr_candidate *candidate) {
     struct ncr_selection *selection = arg;
-    struct ncr_verdict validation;
+    struct ncr_validation validation;
     struct ncr_considered one = {.candidate = candidate, .validation = &validation};
     if (ncr_lacking()) /* who knows what was passed over */
         return true;
     one.outcome = ncr_consider(&selection->seen, candidate, selection->search.config, &validation);
     if (ncr_lacking()) {
-        ncr_verdict_free(&validation);
+        ncr_validation_free(&validation);
         return true;
     }
     if (one.outcome == NCR_ABSENT)
@@ -131,7 +131,7 @@ static bool consider(void *arg, const struct ncr_candidate *candidate) {
         note_refusal(selection, candidate, validation.refusal ? validation.refusal : "cannot be used");
     if (selection->observe)
         selection->observe(selection->arg, &one);
-    ncr_verdict_free(&validation);
+    ncr_validation_free(&validation);
     return selection->opened && !selection->all;
 }
 

@@ -401,9 +401,9 @@ void ncr_asking_begin(struct ncr_asking *asking, struct ncr_search *search, cons
 
 bool ncr_is_bundle(struct ncr_search *search, const char *folder);
 
-/* ---- judge.c: may this file be opened? ---- */
+/* ---- validate.c: may this file be opened? ---- */
 
-struct ncr_verdict {
+struct ncr_validation {
     char *refusal;    /* one clause, or NULL: accepted */
     bool missing;     /* there is no such file */
     bool shim;        /* it is this shim, or another copy of it */
@@ -415,10 +415,10 @@ struct ncr_verdict {
     ino_t inode;
 };
 
-void ncr_judge(const char *path, const struct ncr_config *config, struct ncr_verdict *verdict);
-void ncr_verdict_free(struct ncr_verdict *verdict);
+void ncr_validate(const char *path, const struct ncr_config *config, struct ncr_validation *validation);
+void ncr_validation_free(struct ncr_validation *validation);
 
-/* The files that a search has met: many names lead to one file. Beyond the limit a file may be judged twice. */
+/* The files that a search has met: many names lead to one file. Beyond the limit a file may be validated twice. */
 #define NCR_MOST_SEEN 64
 
 struct ncr_seen {
@@ -438,7 +438,7 @@ enum ncr_outcome {
 };
 
 enum ncr_outcome ncr_consider(struct ncr_seen *seen, const struct ncr_candidate *candidate,
-                              const struct ncr_config *config, struct ncr_verdict *verdict);
+                              const struct ncr_config *config, struct ncr_validation *validation);
 
 /* ---- candidates.c: the loop that tries the candidates ---- */
 
@@ -446,7 +446,7 @@ enum ncr_outcome ncr_consider(struct ncr_seen *seen, const struct ncr_candidate 
 struct ncr_considered {
     const struct ncr_candidate *candidate;
     enum ncr_outcome outcome;
-    struct ncr_verdict *validation;
+    struct ncr_validation *validation;
 };
 
 typedef bool ncr_opener(void *arg, const struct ncr_considered *one, struct ncr_text *reason);

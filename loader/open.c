@@ -28,8 +28,9 @@ static void identify(struct ncr_backend *backend, const char *candidate) {
  * library.
  */
 static bool opens_globally(const struct ncr_choosing *choosing, const struct ncr_candidate *candidate,
-                           const struct ncr_verdict *verdict) {
-    return verdict->unknown > 0 && !verdict->rccl && !choosing->config->additional && ncr_is_nccl_name(candidate->path);
+                           const struct ncr_validation *validation) {
+    return validation->unknown > 0 && !validation->rccl && !choosing->config->additional &&
+           ncr_is_nccl_name(candidate->path);
 }
 
 static void forget(struct ncr_backend *backend) {
@@ -90,7 +91,7 @@ static void observe(void *arg, const struct ncr_considered *one) {
 }
 
 /**
- * Find, judge and open the backend, and report. On failure backend->handle is NULL and backend->why tells every path
+ * Find, validate and open the backend, and report. On failure backend->handle is NULL and backend->why tells every path
  * that was tried and its reason. `open` is the dlopen to open it with, `request` what made the decision necessary
  * (or NULL).
  */

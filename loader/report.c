@@ -6,11 +6,11 @@
 
 /* Is the file the active NCCL by another name, or this preload library? Then nothing that asks for it is missing. */
 static bool is_active(const struct ncr_choosing *choosing, const char *path) {
-    struct ncr_verdict verdict;
-    ncr_judge(path, choosing->config, &verdict);
-    bool same = verdict.inode && verdict.inode == choosing->inode && verdict.device == choosing->device;
-    bool active = same || verdict.shim;
-    ncr_verdict_free(&verdict);
+    struct ncr_validation validation;
+    ncr_validate(path, choosing->config, &validation);
+    bool same = validation.inode && validation.inode == choosing->inode && validation.device == choosing->device;
+    bool active = same || validation.shim;
+    ncr_validation_free(&validation);
     return active;
 }
 
@@ -59,12 +59,12 @@ static void report_unmet(const struct ncr_choosing *choosing) {
     if (is_method_unmet(choosing))
         report_method_unmet(choosing, version);
     if (choosing->named_fault.length)
-        ncr_log(NCR_WARN, "%s is not used: \"%s\" %s. NCCL %s serves instead: %s", config->system_variable,
+        ncr_log(NCR_WARN, "%s is not used: \"%s\" %s. NCCL %s is active instead: %s", config->system_variable,
                 config->system_path, choosing->named_fault.data, version, backend->path);
     else if (config->system_path && strcmp(backend->origin, config->system_variable) != 0 &&
              !system_path_is_met(choosing))
         ncr_log(NCR_WARN,
-                "%s=%s is not used: %s decides, and NCCL %s (%s) serves. "
+                "%s=%s is not used: %s decides, and NCCL %s (%s) is active. "
                 "NCCL_REDIRECT=system would use it",
                 config->system_variable, config->system_path, config->decided_by, version, backend->path);
 }

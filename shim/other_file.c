@@ -24,10 +24,10 @@ static bool is_active(const char *file, int *version) {
 
 /* What is no NCCL that could be used would not serve the program without us either. */
 static bool is_usable(const char *file) {
-    struct ncr_verdict verdict;
-    ncr_judge(file, ncr_settings(), &verdict);
-    bool usable = !verdict.refusal && !verdict.missing;
-    ncr_verdict_free(&verdict);
+    struct ncr_validation validation;
+    ncr_validate(file, ncr_settings(), &validation);
+    bool usable = !validation.refusal && !validation.missing;
+    ncr_validation_free(&validation);
     return usable;
 }
 

@@ -15,7 +15,7 @@ static bool is_ours_or_chosen(uintptr_t start, uintptr_t end) {
     return (self >= start && self < end) || ncr_in_backend((const void *)start);
 }
 
-/* Paths that look like one. Judged only after the walk, which must not touch files. */
+/* Paths that look like one. Validated only after the walk, which must not touch files. */
 struct suspects {
     char *paths[8];
     unsigned count;
@@ -30,10 +30,10 @@ static bool suspect(void *arg, const struct ncr_object *object) {
 
 /* Another copy of this shim has the SONAME of an NCCL, and is none. */
 static bool is_shim(const char *path) {
-    struct ncr_verdict verdict;
-    ncr_judge(path, ncr_settings(), &verdict);
-    ncr_verdict_free(&verdict);
-    return verdict.shim;
+    struct ncr_validation validation;
+    ncr_validate(path, ncr_settings(), &validation);
+    ncr_validation_free(&validation);
+    return validation.shim;
 }
 
 static char *second_in_list(void) {
@@ -90,10 +90,10 @@ void ncr_look_for_second(void) {
     if (!other)
         other = second_in_maps();
     if (other)
-        ncr_log(NCR_WARN,
-                "two NCCLs are mapped in this process: %s serves, but %s is loaded too; whoever calls "
-                "that one by its own "
-                "handle can fail or hang at the first collective. LD_DEBUG=files tells who loads it",
-                ncr_backend()->path, other);
+        ncr_log(
+            NCR_WARN,
+            "two NCCLs are mapped in this process: %s is active, but %s is loaded too; code that calls the second one "
+            "through its own handle may fail or hang at the first collective. LD_DEBUG=files tells what loads it",
+            ncr_backend()->path, other);
     free(other);
 }

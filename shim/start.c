@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-/* Tells a copy of the shim under any name from an NCCL (loader/judge.c), and its version to `strings`. */
+/* Tells a copy of the shim under any name from an NCCL (loader/validate.c), and its version to `strings`. */
 __attribute__((visibility("default"))) extern const char nccl_redirect_version[];
 const char nccl_redirect_version[] = "nccl-redirect " NCR_VERSION;
 

@@ -107,7 +107,7 @@ static void a_refused_path_is_one_line_and_the_next_serves(void **state) {
             WITH_SHIM, ENV(system_here, text("VLLM_NCCL_SO_PATH=%s", cases[i][0]), "NCCL_REDIRECT=system"), C_PROGRAM);
         assert_contains(result.out, text("version=%d", SYSTEM_VERSION));
         assert_contains(result.err,
-                        text("warning: VLLM_NCCL_SO_PATH is not used: \"%s\" %s. NCCL 2.32.3 serves instead: /",
+                        text("warning: VLLM_NCCL_SO_PATH is not used: \"%s\" %s. NCCL 2.32.3 is active instead: /",
                              cases[i][0], cases[i][1]));
         assert_one_line(result.err);
         result_free(&result);

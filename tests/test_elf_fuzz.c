@@ -49,11 +49,11 @@ static void write_bytes(const unsigned char *bytes, size_t length) {
 /* With a range constant data is read too, without one nothing but what the loader maps counts. */
 static bool is_accepted(bool with_range) {
     struct ncr_config config = {.require_text = with_range ? "==2.28.9" : NULL, .require = {22809, 22810}};
-    struct ncr_verdict verdict;
-    ncr_judge(path, &config, &verdict);
-    bool accepted = verdict.refusal == NULL;
-    assert_false(verdict.missing);
-    ncr_verdict_free(&verdict);
+    struct ncr_validation validation;
+    ncr_validate(path, &config, &validation);
+    bool accepted = validation.refusal == NULL;
+    assert_false(validation.missing);
+    ncr_validation_free(&validation);
     char *soname = ncr_elf_soname(path);
     free(soname);
     return accepted;
@@ -272,19 +272,19 @@ static void what_a_sparse_file_claims_is_not_read(void **state) {
     unsigned char *bytes = malloc(size);
     struct ncr_config config = {.require_text = ">=2.0", .require = {20000, INT_MAX}};
     for (size_t i = 0; i < sizeof claims / sizeof *claims; i++) {
-        struct ncr_verdict verdict;
+        struct ncr_validation validation;
         memcpy(bytes, original, size);
         claims[i].claim(bytes);
         write_bytes(bytes, size);
         assert_int_equal(truncate(path, (off_t)SPARSE << GIGABYTE), 0);
         unsigned long long before = bytes_read();
-        ncr_judge(path, &config, &verdict);
+        ncr_validate(path, &config, &validation);
         unsigned long long read = bytes_read() - before;
-        print_message("%s: %llu MiB read: %s\n", claims[i].name, read >> 20, verdict.refusal);
-        assert_non_null(verdict.refusal);
-        assert_contains(verdict.refusal, claims[i].reason);
+        print_message("%s: %llu MiB read: %s\n", claims[i].name, read >> 20, validation.refusal);
+        assert_non_null(validation.refusal);
+        assert_contains(validation.refusal, claims[i].reason);
         assert_true(read < (uint64_t)400 << 20);
-        ncr_verdict_free(&verdict);
+        ncr_validation_free(&validation);
     }
     free(bytes);
 }

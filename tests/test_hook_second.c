@@ -14,7 +14,7 @@ static void check(const char *const *command, const char *other) {
     assert_contains(result.out, "version=0,22105 id=0");
     assert_non_null(warning);
     assert_null(strstr(warning + 1, "warning: two"));
-    assert_contains(warning, text("%s serves, but %s is loaded too", chosen(), other));
+    assert_contains(warning, text("%s is active, but %s is loaded too", chosen(), other));
     assert_true(warning > strstr(result.err, "before\n") && warning < strstr(result.err, "between\n"));
     result_free(&result);
 }

@@ -1,6 +1,6 @@
 /*
- * May this file be opened as the backend? Judged from the file alone, without running its code. What the dynamic loader
- * judges better (dependencies, symbol versions) is left to it: it refuses before any of the library's code has run.
+ * May this file be opened as the backend? Validated from the file alone, without running its code. What the dynamic loader
+ * knows better (dependencies, symbol versions) is left to it: it refuses before any of the library's code has run.
  */
 #include "loader.h"
 
@@ -63,67 +63,67 @@ static bool needs_nccl(const struct ncr_elf *elf) {
     return false;
 }
 
-static char *export_problem(const struct ncr_elf *elf, struct ncr_verdict *verdict) {
+static char *export_problem(const struct ncr_elf *elf, struct ncr_validation *validation) {
     struct exports seen = {.shim = false};
     size_t at = 0;
     for (const char *name; (name = ncr_elf_next_export(elf, &at));)
         count_export(&seen, name);
-    verdict->shim = seen.shim;
+    validation->shim = seen.shim;
     if (!seen.shim && seen.core && needs_nccl(elf))
         return ncr_copy(
             "is itself linked with libnccl.so.2, which is nccl-redirect in this process: its calls would come "
             "back to it without end. It can open the NCCL behind it by dlopen");
     char *problem = seen.shim ? ncr_copy("is nccl-redirect itself, not an NCCL") : core_problem(&seen);
     for (unsigned i = 0; i < NCR_ROWS; i++) {
-        verdict->rccl |= ncr_functions[i].rccl && seen.found[i];
-        verdict->lacks += !ncr_functions[i].rccl && !seen.found[i];
+        validation->rccl |= ncr_functions[i].rccl && seen.found[i];
+        validation->lacks += !ncr_functions[i].rccl && !seen.found[i];
     }
-    verdict->unknown = seen.unknown;
+    validation->unknown = seen.unknown;
     return problem;
 }
 
-static char *version_problem(struct ncr_elf *elf, const struct ncr_config *config, struct ncr_verdict *verdict) {
+static char *version_problem(struct ncr_elf *elf, const struct ncr_config *config, struct ncr_validation *validation) {
     if (!config->require_text)
         return NULL;
-    verdict->file_version = ncr_elf_nccl_version(elf, NULL);
-    if (verdict->file_version == 0)
+    validation->file_version = ncr_elf_nccl_version(elf, NULL);
+    if (validation->file_version == 0)
         return ncr_path("does not say its version%s, NCCL_REDIRECT_REQUIRE=%s cannot be checked",
                         elf->partly_searched ? " in the first 256 MiB of its constant data" : "", config->require_text);
-    if (verdict->file_version >= config->require.at_least && verdict->file_version < config->require.below)
+    if (validation->file_version >= config->require.at_least && validation->file_version < config->require.below)
         return NULL;
     char version[16];
-    ncr_version_text(verdict->file_version, version);
+    ncr_version_text(validation->file_version, version);
     return ncr_path("is NCCL %s, outside NCCL_REDIRECT_REQUIRE=%s", version, config->require_text);
 }
 
-/** Judge one file. `verdict` is filled as far as it was read; free it with ncr_verdict_free(). */
-void ncr_judge(const char *path, const struct ncr_config *config, struct ncr_verdict *verdict) {
-    *verdict = (struct ncr_verdict){0};
+/** Validate one file. `validation` is filled as far as it was read; free it with ncr_validation_free(). */
+void ncr_validate(const char *path, const struct ncr_config *config, struct ncr_validation *validation) {
+    *validation = (struct ncr_validation){0};
     struct ncr_elf elf;
     ncr_elf_open(&elf, path);
-    verdict->missing = elf.missing;
-    verdict->device = elf.status.st_dev;
-    verdict->inode = elf.status.st_ino;
+    validation->missing = elf.missing;
+    validation->device = elf.status.st_dev;
+    validation->inode = elf.status.st_ino;
     if (ncr_elf_load_symbols(&elf)) {
-        verdict->refusal = export_problem(&elf, verdict);
-        if (!verdict->refusal)
-            verdict->refusal = version_problem(&elf, config, verdict);
+        validation->refusal = export_problem(&elf, validation);
+        if (!validation->refusal)
+            validation->refusal = version_problem(&elf, config, validation);
     } else {
-        verdict->refusal = elf.refusal;
+        validation->refusal = elf.refusal;
         elf.refusal = NULL;
     }
-    if (!verdict->refusal && elf.refusal)
-        verdict->refusal = ncr_copy(elf.refusal);
+    if (!validation->refusal && elf.refusal)
+        validation->refusal = ncr_copy(elf.refusal);
     ncr_elf_close(&elf);
 }
 
-static bool seen_before(struct ncr_seen *seen, const struct ncr_verdict *verdict) {
+static bool seen_before(struct ncr_seen *seen, const struct ncr_validation *validation) {
     for (unsigned i = 0; i < seen->count; i++)
-        if (seen->files[i].inode == verdict->inode && seen->files[i].device == verdict->device)
+        if (seen->files[i].inode == validation->inode && seen->files[i].device == validation->device)
             return true;
-    if (seen->count < NCR_MOST_SEEN && verdict->inode) {
-        seen->files[seen->count].device = verdict->device;
-        seen->files[seen->count++].inode = verdict->inode;
+    if (seen->count < NCR_MOST_SEEN && validation->inode) {
+        seen->files[seen->count].device = validation->device;
+        seen->files[seen->count++].inode = validation->inode;
     }
     return false;
 }
@@ -131,26 +131,26 @@ static bool seen_before(struct ncr_seen *seen, const struct ncr_verdict *verdict
 /* Whoever can write in the current folder (a shared one, /tmp) could have put a library of his own there. */
 static const char in_current_folder[] = "is a relative path: nothing is opened from the current folder";
 
-/** What one candidate of a search comes to. `seen` starts as zero; free `verdict` in every case. */
+/** What one candidate of a search comes to. `seen` starts as zero; free `validation` in every case. */
 enum ncr_outcome ncr_consider(struct ncr_seen *seen, const struct ncr_candidate *candidate,
-                              const struct ncr_config *config, struct ncr_verdict *verdict) {
+                              const struct ncr_config *config, struct ncr_validation *validation) {
     bool relative = *candidate->path != '/';
     if (candidate->refusal || relative) {
-        *verdict = (struct ncr_verdict){
+        *validation = (struct ncr_validation){
             .refusal = ncr_copy(candidate->refusal ? candidate->refusal : in_current_folder),
             .missing = !candidate->refusal && !ncr_file_exists(candidate->path),
         };
-        return verdict->missing ? NCR_ABSENT : NCR_REFUSED;
+        return validation->missing ? NCR_ABSENT : NCR_REFUSED;
     }
-    ncr_judge(candidate->path, config, verdict);
-    if (verdict->missing)
+    ncr_validate(candidate->path, config, validation);
+    if (validation->missing)
         return NCR_ABSENT;
-    if (seen_before(seen, verdict))
+    if (seen_before(seen, validation))
         return NCR_SEEN;
-    return verdict->refusal ? NCR_REFUSED : NCR_FIT;
+    return validation->refusal ? NCR_REFUSED : NCR_FIT;
 }
 
-void ncr_verdict_free(struct ncr_verdict *verdict) {
-    free(verdict->refusal);
-    verdict->refusal = NULL;
+void ncr_validation_free(struct ncr_validation *validation) {
+    free(validation->refusal);
+    validation->refusal = NULL;
 }
