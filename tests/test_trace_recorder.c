@@ -139,6 +139,24 @@ static void a_wrong_value_is_an_error_line(void **state) {
     result_free(&result);
 }
 
+/* Configurations of every version, some with garbage where a later one has fields; calls of several threads to two NCCLs. */
+static void programs_do_not_notice(void **state) {
+    (void)state;
+    struct result result = run(WITH_SHIM,
+                               ENV(text("NCCL_REDIRECT=%s", library("bridge_recorder")), "RECORDER_VERSION=23203",
+                                   text("NCCL_REDIRECT_TRACE=%s", fresh_folder())),
+                               CMD(program("bridge_config"), "libnccl.so.2"));
+    if (result.status != 0)
+        show(&result);
+    assert_int_equal(result.status, 0);
+    result_free(&result);
+    result = run_job(fresh_folder(), CMD(program("linked_route"), "threads", hostmem("old")));
+    if (result.status != 0)
+        show(&result);
+    assert_int_equal(result.status, 0);
+    result_free(&result);
+}
+
 /* ---- where it cannot write ---- */
 
 static void unaffected(const char *folder, const char *why) {
@@ -427,6 +445,7 @@ int main(void) {
         cmocka_unit_test(every_call_is_there_with_its_arguments),
         cmocka_unit_test(off_there_is_no_file_and_no_stub),
         cmocka_unit_test(a_wrong_value_is_an_error_line),
+        cmocka_unit_test(programs_do_not_notice),
         cmocka_unit_test(a_folder_that_cannot_be_is_one_line),
         cmocka_unit_test(a_full_file_system_is_one_line),
         cmocka_unit_test(the_standard_folder_is_ours_or_not_used),

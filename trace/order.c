@@ -51,9 +51,13 @@ static bool same_group(const struct trace_record *a, const struct trace_record *
     return a->group && a->group == b->group && TRACE_THREAD_OF(a->sequence) == TRACE_THREAD_OF(b->sequence);
 }
 
-/* The legacy and the per-thread stream have one number on every device. */
+/*
+ * The legacy and the per-thread stream have one number on every device. Where the device is not known, the rank stands for
+ * it: ranks of one process are on different devices.
+ */
 static uint64_t stream_of(const struct trace_file *file, const struct trace_record *record) {
-    uint64_t device = (uint64_t)(uint32_t)file->comms[record->comm].device;
+    const struct trace_comm *comm = &file->comms[record->comm];
+    uint64_t device = (uint32_t)(comm->device >= 0 ? comm->device : comm->rank);
     return record->stream > 2 ? record->stream : record->stream | device << 8;
 }
 

@@ -23,18 +23,15 @@ static __thread struct {
     unsigned count;
 } * pending;
 
-/* What a row lacks, by the questions that the backend answers for a communicator that works. */
+/* What only the backend knows of a part of a communicator: its size and this rank. Of others the program has said it. */
 static void ask(struct trace_comm *comm, ncr_comm handle) {
     typedef int question(ncr_comm, int *);
-    static const unsigned rows[] = {NCR_ROW_ncclCommCount, NCR_ROW_ncclCommUserRank, NCR_ROW_ncclCommCuDevice};
-    int32_t *const answers[] = {&comm->ranks, &comm->rank, &comm->device};
-    for (unsigned i = 0; i < 3; i++) {
-        union {
-            void *address;
-            question *function;
-        } entry = {atomic_load(&ncr_slots[2 * rows[i]])};
+    static const unsigned rows[] = {NCR_ROW_ncclCommCount, NCR_ROW_ncclCommUserRank};
+    int32_t *const answers[] = {&comm->ranks, &comm->rank};
+    for (unsigned i = 0; i < 2; i++) {
+        question *function = NCR_FUNCTION(question, atomic_load(&ncr_slots[2 * rows[i]]));
         int answer = -1;
-        if (*answers[i] < 0 && entry.function(handle, &answer) == NCR_SUCCESS)
+        if (*answers[i] < 0 && function(handle, &answer) == NCR_SUCCESS)
             *answers[i] = answer;
     }
 }
@@ -101,21 +98,22 @@ void ncr_record_end_comm(int row, const void *handle, unsigned function, int res
 
 /* ---- what identifies a new communicator ---- */
 
-/* commName of ncclConfig_t (nccl.h of 2.27.3 on); an older or shorter one has none. */
+/* A field that the program's configuration is too short for, or whose header did not have it, is not there. */
 static void take_config(struct trace_comm *comm, const void *config) {
-    enum { BLOCKING = 16, COMM_NAME = 48 };
     struct ncr_versioned head;
     int blocking = 1;
     const char *name = NULL;
-    if (!config)
+    if (config)
+        memcpy(&head.size, config, sizeof head.size);
+    if (!config || head.size < sizeof head)
         return;
     memcpy(&head, config, sizeof head);
     if (head.magic != NCR_MAGIC)
         return;
-    if (head.size >= BLOCKING + sizeof blocking)
-        memcpy(&blocking, (const char *)config + BLOCKING, sizeof blocking);
-    if (head.size >= COMM_NAME + sizeof name && head.version >= 22700)
-        memcpy(&name, (const char *)config + COMM_NAME, sizeof name);
+    if (NCR_CONFIG_HAS(head.size, blocking))
+        memcpy(&blocking, (const char *)config + offsetof(struct ncr_nccl_config, blocking), sizeof blocking);
+    if (NCR_CONFIG_HAS(head.size, commName) && head.version >= 22703)
+        memcpy(&name, (const char *)config + offsetof(struct ncr_nccl_config, commName), sizeof name);
     if (blocking == 0)
         comm->flags |= TRACE_NONBLOCKING;
     if (name)
