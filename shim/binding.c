@@ -148,13 +148,19 @@ static void discard(struct decision *made, const struct decision *before) {
     free(made);
 }
 
+/* Does the program name a file that the decision may not have seen? A bare name is searched for where it looked. */
+static bool names_a_file(const struct ncr_request *request) {
+    return request && request->file && strchr(request->file, '/');
+}
+
 /* Has this been decided? If nothing could be opened, a file that the program names gets a new try. */
 static bool is_decided(const struct ncr_request *request) {
     const struct decision *made = atomic_load_explicit(&decision, memory_order_acquire);
     enum ncr_state now = ncr_state();
     if (now == NCR_DISABLED && made && made->passing)
         return false;
-    return now == NCR_BOUND || (now == NCR_DISABLED && (!request || ncr_settings()->choice != NCR_CHOOSE_AUTO));
+    return now == NCR_BOUND ||
+           (now == NCR_DISABLED && (!names_a_file(request) || ncr_settings()->choice != NCR_CHOOSE_AUTO));
 }
 
 /* Lines are written when nobody waits for this thread any more, and only those of the thread that decided. */
