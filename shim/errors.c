@@ -55,9 +55,12 @@ void ncr_set_error(const struct ncr_library *library, const char *text) {
     atomic_store(&own_error, text);
 }
 
-/* The newest error. Owns `text`. */
+/* The newest error. Owns `text`, which may hold names from outside: programs print what ncclGetLastError tells. */
 static void set_new_error(const struct ncr_library *library, struct ncr_text *text) {
-    ncr_set_error(library, ncr_keep(text));
+    struct ncr_text visible = {0};
+    ncr_text_add_visible(&visible, ncr_text_get(text), text->length);
+    ncr_text_free(text);
+    ncr_set_error(library, ncr_keep(&visible));
 }
 
 /**

@@ -29,6 +29,16 @@ static void control_characters_are_escaped(void **state) {
     result_free(&result);
 }
 
+/* Likewise what ncclGetLastError tells: here of a rule that names a library with a hostile name. */
+static void errors_of_calls_are_escaped(void **state) {
+    (void)state;
+    struct result result = run(
+        WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", hostmem("plain")), "NCCL_REDIRECT_RULES=program=/no\n\033[31mwhere.so"),
+        CMD(program("linked_script"), "id:i", "last"));
+    assert_contains(result.out, "/no\\n\\x1b[31mwhere.so");
+    result_free(&result);
+}
+
 /* Every path with the text in it that a system call got. */
 static void assert_paths_cannot_exist(const char *calls) {
     unsigned found = 0;
@@ -67,6 +77,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_text_has_file_and_reason),
         cmocka_unit_test(control_characters_are_escaped),
+        cmocka_unit_test(errors_of_calls_are_escaped),
         cmocka_unit_test(no_path_that_can_exist_is_opened),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
