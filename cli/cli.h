@@ -69,7 +69,6 @@ extern const struct option_row option_rows[OPTION_COUNT];
 const struct subcommand *subcommand_named(const char *name);
 bool subcommand_has(const struct subcommand *subcommand, const struct option_row *option);
 void request_parse(const struct subcommand *subcommand, char **arguments, struct request *request);
-void apply_choice(const struct request *request);
 const char *option_name(const struct option_row *option); /* with dashes */
 const char *values_text(const char *values);
 void subcommand_help(const struct subcommand *subcommand);
@@ -185,6 +184,10 @@ char **words_with(const char *first, char **rest);
 char **words_split(const char *text, char **rest);
 bool assignment_apply(const char *word);
 
+/* ---- choice.c: --use and the other options of the choice ---- */
+
+int choice_apply(const struct request *request, struct command *command);
+
 /* ---- starters.c: programs that start the command among their arguments ---- */
 
 struct starter {
@@ -253,6 +256,7 @@ struct decision {
 };
 
 void decide(struct decision *decision, const struct ncr_config *config, const struct ncr_subject *subject);
+void decide_untried(struct decision *decision, const struct ncr_config *config, const struct ncr_subject *subject);
 int decision_status(const struct decision *decision);
 const char *decision_failure(const struct decision *decision); /* what and why */
 const char *decision_cure(const struct decision *decision);
@@ -389,6 +393,12 @@ const struct process *process_of(const struct processes *processes, int pid);
 bool process_concerned(const struct process *process);
 void process_read(struct process *process, int pid);
 int nccl_version_of(const char *path);
+struct json *ps_process_json(const struct process *process); /* ps.c */
+int pid_of_word(const char *word);
+
+/* ---- explain_pid.c ---- */
+
+int explain_process(const struct request *request);
 
 /* ---- quote.c: values for other readers ---- */
 

@@ -49,13 +49,23 @@ static void remember(void *arg, const struct ncr_considered *seen) {
     decision->list[decision->count++] = one;
 }
 
-/** Decide as the preload in `subject` would, by its loop. `config` is read already; it may have been changed since. */
-void decide(struct decision *decision, const struct ncr_config *config, const struct ncr_subject *subject) {
+/* What another user's environment leads to is looked at and never opened: its code would run as whoever asks. */
+static bool take_as_it_is(void *arg, const struct ncr_considered *one, struct ncr_text *reason) {
+    (void)one;
+    (void)reason;
+    ((struct decision *)arg)->answered = 0;
+    return true;
+}
+
+typedef bool opener(void *arg, const struct ncr_considered *one, struct ncr_text *reason);
+
+static void select_for(struct decision *decision, const struct ncr_config *config, const struct ncr_subject *subject,
+                       opener *open) {
     static const struct ncr_subject any;
     *decision = (struct decision){.config = *config, .notes = ""};
     struct ncr_selection selection = {
         .search = {.config = config, .subject = subject ? subject : &any},
-        .open = open_in_child,
+        .open = open,
         .observe = remember,
         .arg = decision,
         .all = true,
@@ -69,6 +79,16 @@ void decide(struct decision *decision, const struct ncr_config *config, const st
     if (selection.search.notes.length)
         decision->notes = formatted("%s", selection.search.notes.data + 2);
     ncr_selection_free(&selection);
+}
+
+/** Decide as the preload in `subject` would, by its loop. `config` is read already; it may have been changed since. */
+void decide(struct decision *decision, const struct ncr_config *config, const struct ncr_subject *subject) {
+    select_for(decision, config, subject, open_in_child);
+}
+
+/** The same without opening a library: what comes first and can be read counts as chosen. */
+void decide_untried(struct decision *decision, const struct ncr_config *config, const struct ncr_subject *subject) {
+    select_for(decision, config, subject, take_as_it_is);
 }
 
 /** The exit code that a decision stands for. */

@@ -118,8 +118,9 @@ static void run_checks(struct doctor *doctor) {
 int subcommand_doctor(struct request *request) {
     struct doctor doctor = {.request = request};
     struct utsname host;
-    apply_choice(request);
-    command_resolve(&doctor.command, request->rest);
+    int status = choice_apply(request, &doctor.command);
+    if (status)
+        return status;
     ncr_config_read(&doctor.config);
     decide(&doctor.decision, &doctor.config, &doctor.command.subject);
     catalogue_read(&doctor.catalogue, &doctor.config, &doctor.command.subject);

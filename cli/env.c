@@ -60,7 +60,9 @@ int subcommand_env(struct request *request) {
     const char *problem;
     if (request->unset)
         return print_unset(format);
-    apply_choice(request);
+    int status = choice_apply(request, NULL);
+    if (status)
+        return status;
     ncr_config_read(&config);
     if (config.problem.length) {
         complain("%s", ncr_text_get(&config.problem));

@@ -65,7 +65,7 @@ static void show_choice(const struct command *command, const struct decision *de
                  own ? "no NCCL but one that it brings itself" : "no NCCL: its calls return ncclSystemError");
         line_end(0, 0);
         pair_print(13, PLAIN, "because", "%s", decision_failure(decision));
-        pair_print(13, PLAIN, "to do", "%s", decision_cure(decision));
+        pair_print(13, PLAIN, "fix", "%s", decision_cure(decision));
     }
     if (command->program)
         pair_print(13, PLAIN, "program", "%s%s", command->program,
@@ -183,12 +183,15 @@ int subcommand_explain(struct request *request) {
     struct command command;
     struct ncr_config config;
     struct decision decision;
-    apply_choice(request);
-    command_resolve(&command, request->rest);
+    if (request->pid)
+        return explain_process(request);
+    int status = choice_apply(request, &command);
     if (command.status) {
         complain("%s", command.problem);
         return command.status;
     }
+    if (status)
+        return status;
     ncr_config_read(&config);
     decide(&decision, &config, &command.subject);
     if (request->json) {

@@ -52,11 +52,13 @@ static int print_line(const struct request *request, const char *path, int versi
 static int print_own(const struct request *request) {
     struct ncr_config config;
     struct decision decision;
-    apply_choice(request);
+    int status = choice_apply(request, NULL);
+    if (status)
+        return status;
     ncr_config_read(&config);
     decide(&decision, &config, NULL);
     const struct considered *chosen = decision.chosen;
-    int status = print_line(request, chosen ? chosen->real_path : NULL, chosen ? chosen->version : 0);
+    status = print_line(request, chosen ? chosen->real_path : NULL, chosen ? chosen->version : 0);
     if (!chosen)
         complain("%s", decision_failure(&decision));
     return chosen ? status : decision_status(&decision);

@@ -4,7 +4,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 const struct subcommand subcommands[SUBCOMMAND_COUNT] = {
 #define SUBCOMMAND(name, takes, arguments, options, summary, text)                                                     \
@@ -164,30 +163,4 @@ void request_parse(const struct subcommand *subcommand, char **arguments, struct
     }
     take_argument(request, NULL);
     request->rest_count--;
-}
-
-/* A relative path is meant from here, not from wherever the command will be. */
-static const char *absolute(const char *use) {
-    char *here = use[0] != '/' && strchr(use, '/') ? getcwd(NULL, 0) : NULL;
-    return here ? formatted("%s/%s", here, use) : use;
-}
-
-/* The folder of --trace as the library wants it: absolute, or "1". */
-static const char *trace_value(const char *trace) {
-    char *here = trace[0] != '/' && strcmp(trace, "1") != 0 ? getcwd(NULL, 0) : NULL;
-    return here ? formatted("%s/%s", here, trace) : trace;
-}
-
-/** Put the choice of the options in the place of the variables, from where the loader reads it. */
-void apply_choice(const struct request *request) {
-    if (request->use)
-        setenv("NCCL_REDIRECT", absolute(request->use), 1);
-    if (request->require)
-        setenv("NCCL_REDIRECT_REQUIRE", request->require, 1);
-    if (request->strict)
-        setenv("NCCL_REDIRECT_FALLBACK", "0", 1);
-    if (request->log)
-        setenv("NCCL_REDIRECT_LOG", request->log, 1);
-    if (request->trace)
-        setenv("NCCL_REDIRECT_TRACE", trace_value(request->trace), 1);
 }

@@ -53,9 +53,13 @@ static bool is_terminal(int file) {
     return known[file];
 }
 
+/* Asked once: explain --pid takes over the environment of another process. */
 static bool has_colour(void) {
+    static signed char known = -1;
     const char *no = getenv("NO_COLOR"), *terminal = getenv("TERM");
-    return is_terminal(STDOUT_FILENO) && !(no && *no) && !(terminal && strcmp(terminal, "dumb") == 0);
+    if (known < 0)
+        known = is_terminal(STDOUT_FILENO) && !(no && *no) && !(terminal && strcmp(terminal, "dumb") == 0);
+    return known;
 }
 
 /* Columns of the terminal; below 40 wrapping helps nobody. */

@@ -80,7 +80,7 @@ static struct json *nccls_json(const struct process *process) {
     return list;
 }
 
-static struct json *process_json(const struct process *process) {
+struct json *ps_process_json(const struct process *process) {
     struct json *object = json_object();
     struct names paths = {NULL, 0};
     for (unsigned i = 0; i < process->nccl_count; i++)
@@ -107,7 +107,8 @@ static struct json *process_json(const struct process *process) {
 
 /* ---- which processes ---- */
 
-static int pid_of(const char *word) {
+/** The number of a process id, 0 if it is none. */
+int pid_of_word(const char *word) {
     char *end;
     long pid = strtol(word, &end, 10);
     return *word && !*end && pid > 0 && pid < 1 << 30 ? (int)pid : 0;
@@ -115,8 +116,8 @@ static int pid_of(const char *word) {
 
 /* A word that is no number is a part of the command line, or a shell pattern for all of it. */
 static bool matches(const struct process *process, const char *word) {
-    if (pid_of(word))
-        return pid_of(word) == process->pid;
+    if (pid_of_word(word))
+        return pid_of_word(word) == process->pid;
     return strpbrk(word, "*?[") ? fnmatch(word, process->command, 0) == 0 : strstr(process->command, word) != NULL;
 }
 
@@ -135,7 +136,7 @@ static bool is_own(const struct processes *processes, const struct process *proc
 }
 
 static bool is_named(const struct processes *processes, const struct process *process, const char *word) {
-    return matches(process, word) && (pid_of(word) || !is_own(processes, process));
+    return matches(process, word) && (pid_of_word(word) || !is_own(processes, process));
 }
 
 static bool is_wanted(const struct processes *processes, const struct process *process, const struct request *request) {
@@ -151,14 +152,14 @@ static int check_words(const struct request *request, const struct processes *pr
         bool found = false;
         for (unsigned j = 0; j < processes->count; j++)
             found |= is_named(processes, &processes->list[j], word);
-        if (!*word || (strspn(word, "-0123456789") == strlen(word) && !pid_of(word))) {
+        if (!*word || (strspn(word, "-0123456789") == strlen(word) && !pid_of_word(word))) {
             complain("\"%s\" is not a process id; use a number above 0, a part of a command line, or a pattern such as "
                      "'*train*'",
                      word);
             return EXIT_USAGE;
         }
         if (!found) {
-            complain(pid_of(word) ? "there is no process %s" : "no process has \"%s\" in its command line", word);
+            complain(pid_of_word(word) ? "there is no process %s" : "no process has \"%s\" in its command line", word);
             return EXIT_FINDING;
         }
     }
@@ -190,7 +191,7 @@ int subcommand_ps(struct request *request) {
             continue;
         findings += process->finding != NULL;
         if (request->json) {
-            json_add(list, NULL, process_json(process));
+            json_add(list, NULL, ps_process_json(process));
             continue;
         }
         if (shown++ == 0)

@@ -113,12 +113,13 @@ int subcommand_run(struct request *request) {
     }
     if (request->watch && !request->trace && !getenv("NCCL_REDIRECT_TRACE"))
         request->trace = "1"; /* there is nothing to watch otherwise */
-    apply_choice(request);
-    command_resolve(&command, request->rest);
+    status = choice_apply(request, &command);
     if (command.status) {
         complain("%s", command.problem);
         return command.status;
     }
+    if (status)
+        return status;
     if (!request->no_check && (status = validate_choice(&command, request, &rccl)) != 0)
         return status;
     if ((status = report_losses(&command, request)) != 0 || (status = preload(&command, rccl)) != 0)

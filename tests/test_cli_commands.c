@@ -49,6 +49,13 @@ static int make_scenes(void **state) {
     return 0;
 }
 
+/* A folder with the test NCCL of a version. */
+static const char *folder_with_copy(const char *variant) {
+    const char *folder = text("%s/%s", scene.root, variant);
+    copy_file(hostmem(variant), text("%s/libnccl.so.2", folder), -1);
+    return folder;
+}
+
 static const char *string_of(const cJSON *json, const char *key) {
     const char *value = cJSON_GetStringValue(cJSON_GetObjectItem(json, key));
     return value ? value : "null";
@@ -177,6 +184,35 @@ static void a_range_that_nothing_meets_is_refused(void **state) {
                     "train.py: NCCL 2.21.5");
 }
 
+/* A version means the library of that version among those that list shows. */
+static void a_version_can_be_chosen(void **state) {
+    (void)state;
+    assert_contains(scene_says(&scene, 0, "nccl-redirect run --use 2.32.3 -- python train.py"),
+                    "train.py: NCCL 2.32.3");
+    assert_contains(scene_says(&scene, 0, "nccl-redirect run --use 2.21 -- python train.py"), "train.py: NCCL 2.21.5");
+    assert_contains(scene_says(&scene, 0, "nccl-redirect env --use 2.32.3"),
+                    "export NCCL_REDIRECT=" SCENE_NAME "/nccl/lib/libnccl.so.2");
+    assert_contains(scene_says(&scene, 0, "nccl-redirect fingerprint --use 2.32.3"), "2.32.3 ");
+    const char *said = scene_says(&scene, 78, "nccl-redirect run --use 2.28.9 -- python train.py");
+    assert_contains(said, "there is no NCCL of that version here; there is 2.21.5 " SCENE_NAME "/venv");
+    assert_contains(said, ", 2.32.3 " SCENE_NAME "/nccl/lib/libnccl.so.2 (build 855c15bc)");
+    assert_contains(scene_says(&none, 78, "nccl-redirect run --use 2.28.9 -- python3 train.py"),
+                    "there is none at all");
+    scene_says(&scene, 78, "nccl-redirect explain --use 2.3 -- python train.py");
+    assert_contains(scene_says(&scene, 78, "nccl-redirect run --use 2 -- python train.py"), "is not a backend");
+
+    /* Two builds of one version are two; two files of one build are one. */
+    const char *folder = folder_with_copy("newest");
+    said = scene_says(
+        &scene, 78,
+        text("LD_LIBRARY_PATH=$LD_LIBRARY_PATH:%s nccl-redirect run --use 2.32.3 -- python train.py", folder));
+    assert_contains(said, "--use 2.32.3 means more than one NCCL here: 2.32.3 ");
+    copy_file(real_nccl("cu12-2.32.3"), text("%s/again/libnccl.so.2", scene.root), -1);
+    scene_says(&scene, 0,
+               "LD_LIBRARY_PATH=$LD_LIBRARY_PATH:$PWD/again nccl-redirect run --use 2.32.3 -- python train.py");
+    unlink(text("%s/again/libnccl.so.2", scene.root));
+}
+
 /* ---- where LD_PRELOAD is lost ---- */
 
 static const struct {
@@ -281,9 +317,13 @@ static void closed_descriptors_change_nothing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(known_commands_are_looked_through), cmocka_unit_test(what_cannot_be_known_is_said),
-        cmocka_unit_test(run_refuses_only_what_it_knows),    cmocka_unit_test(a_range_that_nothing_meets_is_refused),
-        cmocka_unit_test(a_lost_preload_is_told_alike),      cmocka_unit_test(su_of_root_keeps_it),
+        cmocka_unit_test(known_commands_are_looked_through),
+        cmocka_unit_test(what_cannot_be_known_is_said),
+        cmocka_unit_test(run_refuses_only_what_it_knows),
+        cmocka_unit_test(a_range_that_nothing_meets_is_refused),
+        cmocka_unit_test(a_version_can_be_chosen),
+        cmocka_unit_test(a_lost_preload_is_told_alike),
+        cmocka_unit_test(su_of_root_keeps_it),
         cmocka_unit_test(closed_descriptors_change_nothing),
     };
     return cmocka_run_group_tests(tests, make_scenes, NULL);

@@ -94,6 +94,33 @@ static void ranks_with_different_nccls_are_a_finding(void **state) {
     assert_contains(unwrapped(asked(0, job, "nccl-redirect ps $(cat ready)")), "yes 2.21.5");
 }
 
+static void a_process_is_explained(void **state) {
+    (void)state;
+    const char *job = "nccl-redirect run -- python a & PIDS=$!; WANTED=1";
+    const char *said = unwrapped(asked(0, job, "nccl-redirect explain --pid $PIDS"));
+    assert_contains(said, "(python a): NCCL 2.21.5 is active file " SCENE_NAME "/venv/lib");
+    assert_contains(said, "decided by the default started anew gets NCCL 2.21.5, " SCENE_NAME "/venv/lib");
+    assert_contains(said, "(torch, from the running Python), the same");
+    job = "NCCL_HOME=$PWD/nccl nccl-redirect run --use system -- python b & PIDS=$!; WANTED=1";
+    said = unwrapped(asked(0, job, "NCCL_HOME=/nowhere nccl-redirect explain --pid $PIDS"));
+    assert_contains(said, "NCCL 2.32.3 is active");
+    assert_contains(said, "decided by NCCL_REDIRECT=system started anew gets NCCL 2.32.3");
+    /* What it uses is not what it would get today. */
+    job = "nccl-redirect run -- python a & PIDS=$!; WANTED=1";
+    const char *wheel = "venv/lib/python3.11/site-packages/nvidia/nccl/lib/libnccl.so.2";
+    said = unwrapped(asked(ANY, job,
+                           text("ln %s kept; rm %s; nccl-redirect explain --pid $PIDS; "
+                                "nccl-redirect explain --json --pid $PIDS; mv kept %s",
+                                wheel, wheel, wheel)));
+    assert_contains(said, "was replaced or removed since it started");
+    assert_contains(said, "NCCL 2.21.5 is active");
+    assert_lacks(said, ", the same");
+    assert_contains(said, "\"same\": false");
+    assert_contains(said, "\"pid\": ");
+    assert_contains(scene_says(&scene, 2, "nccl-redirect explain --pid x"), "--pid=x is not a process id");
+    assert_contains(scene_says(&scene, 1, "nccl-redirect explain --pid 999999999"), "there is no process 999999999");
+}
+
 static void wrong_ids_are_told(void **state) {
     (void)state;
     assert_contains(scene_says(&scene, 2, "nccl-redirect ps 0"), "\"0\" is not a process id");
@@ -109,6 +136,7 @@ int main(void) {
         cmocka_unit_test(a_child_that_lost_the_preload_is_found),
         cmocka_unit_test(a_second_nccl_is_found),
         cmocka_unit_test(ranks_with_different_nccls_are_a_finding),
+        cmocka_unit_test(a_process_is_explained),
         cmocka_unit_test(wrong_ids_are_told),
     };
     return cmocka_run_group_tests(tests, make_scenes, NULL);

@@ -14,7 +14,7 @@ _nccl_redirect() {
     commands='run explain list inspect doctor ps fingerprint env python hang trace top'
     case $command in
     run) takes=command options='--use= --require= --strict --log= --no-check --trace= --watch= --help' ;;
-    explain) takes=command options='--use= --require= --strict --all --json --help' ;;
+    explain) takes=command options='--use= --require= --strict --all --json --pid= --help' ;;
     list) takes=nothing options='--json --help' ;;
     inspect) takes=names options='--all --json --help' ;;
     doctor) takes=command options='--use= --require= --strict --all --json --help' ;;
@@ -32,7 +32,7 @@ _nccl_redirect() {
     --as) values='chrome torch html json' ;;
     --format) values='sh fish csh mpirun srun sbatch docker k8s cdi apptainer dockerfile systemd ray kernelspec json' ;;
     esac
-    valued=' --use --require --log --watch --as --to --format '
+    valued=' --use --require --log --pid --watch --as --to --format '
     # make docs: end
     if [ "$COMP_CWORD" = 1 ] || [ "$command" = help ]; then
         mapfile -t COMPREPLY < <(compgen -W "$commands help --help --version" -- "$word")
