@@ -4,7 +4,8 @@
  *
  *   route: version=2.28.9 path=/path/libnccl.so.2 splits=60 pending=58 result=right
  *
- * where `pending` is how many calls returned before there was a handle.
+ * where `pending` is how many calls returned before there was a handle. Nothing is destroyed: NCCL 2.28.3 and 2.28.9 hang
+ * in ncclCommAbort of such a communicator after a few rounds, also without the preload.
  *
  * usage: pending BACKEND BACKEND
  */
@@ -30,7 +31,6 @@ int ncclCommInitRankConfig(ncclComm_t *comm, int ranks, ncclUniqueId id, int ran
 int ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t *made, void *config);
 int ncclCommGetAsyncError(ncclComm_t comm, int *state);
 int ncclCommCount(ncclComm_t comm, int *count);
-int ncclCommAbort(ncclComm_t comm);
 
 static ncclComm_t parents[BACKENDS];
 static int pending[BACKENDS];
@@ -108,7 +108,6 @@ int main(int argc, char **argv) {
             wait_until_done(made[side]);
             NCCL(ncclCommCount(made[side], &count));
             right[side] += count == 1 && belongs_to(made[side], parents[side]);
-            NCCL(ncclCommAbort(made[side]));
             NCCL(may_be_in_progress(ncclCommSplit(parents[side], -1, 0, &none, NULL)));
             wait_until_done(parents[side]);
         }
@@ -120,7 +119,6 @@ int main(int argc, char **argv) {
                info.version / 100 % 100, info.version % 100, info.path, ROUNDS * WAYS, pending[side],
                right[side] == ROUNDS * WAYS ? "right" : "wrong");
         wrong |= right[side] != ROUNDS * WAYS;
-        NCCL(ncclCommAbort(parents[side]));
     }
     return wrong;
 }
