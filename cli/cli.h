@@ -408,6 +408,10 @@ const char *yaml_string(const char *text);
 bool has_controls(const char *text);
 bool is_utf8(const char *text);
 
+/* ---- history.c: list --history ---- */
+
+int history_show(const struct request *request);
+
 /* ---- env.c, env_formats.c, env_files.c ---- */
 
 struct env_setting {

@@ -62,6 +62,8 @@ static struct json *nccl_json(const struct nccl *nccl) {
 int subcommand_list(struct request *request) {
     struct ncr_config config;
     struct catalogue catalogue;
+    if (request->history)
+        return history_show(request);
     ncr_config_read(&config);
     catalogue_read(&catalogue, &config, NULL);
     struct json *list = json_list();

@@ -77,9 +77,12 @@ static void keys_are_documented(void **state) {
         CMD("LD_PRELOAD= nccl-redirect ps --json --all"),
         CMD("nccl-redirect fingerprint --json", "nccl-redirect fingerprint --merge --json fingerprints"),
     };
+    write_file(text("%s/history/node.jsonl", wheels.root), "{\"time\":\"2026-01-01T00:00:00Z\",\"nccl\":\"2.28.9\"}\n");
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         assert_all_seen(verbs[i], keys_of(&scene, verbs[i], commands[i]));
-    assert_all_seen("list", keys_of(&wheels, "list", CMD("nccl-redirect list --json")));
+    assert_all_seen(
+        "list",
+        keys_of(&wheels, "list", CMD("nccl-redirect list --json", "nccl-redirect list --json --history=$PWD/history")));
 }
 
 static void a_verdict_is_the_same_as_the_exit_code(void **state) {

@@ -156,7 +156,7 @@ static void bash_completes(void **state) {
     assert_string_equal(completed("expl"), " explain \n");
     assert_contains(completed("''"), " doctor ps fingerprint env python hang trace top help ");
     assert_string_equal(completed("run --us"), " --use= \n");
-    assert_string_equal(completed("list --"), " --json --help \n");
+    assert_string_equal(completed("list --"), " --all --json --history= --help \n");
     assert_string_equal(completed("run --use = sys"), " system \n");
     assert_contains(completed("env --format ="), " srun ");
     assert_string_equal(completed("help exp"), " explain \n");

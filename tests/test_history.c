@@ -162,6 +162,50 @@ static void standard_descriptors_stay_closed(void **state) {
     assert_lines(content(host_file(folder)), 1);
 }
 
+static struct result list(const char *variable, const char *option, const char *more) {
+    return run(WITHOUT_SHIM, ENV(variable), CMD(built("nccl-redirect"), "list", option, more));
+}
+
+static void the_tool_reads_it(void **state) {
+    (void)state;
+    const char *folder = fresh_folder();
+    for (int rank = 0; rank < 2; rank++)
+        recorded(to(folder), text("RANK=%d", rank));
+    write_file(text("%s/other.jsonl", folder),
+               "{\"time\":\"2020-01-01T00:00:00Z\",\"host\":\"\\u001b[31mnode\",\"pid\":7,"
+               "\"nccl\":\"2.18.3\"}\nno record\n{\"time\":\"2020-01-01T00:0");
+    make_link("/etc/passwd", text("%s/link.jsonl", folder));
+    struct result result = list(to(folder), "--history", NULL);
+    assert_int_equal(result.status, 0);
+    assert_string_equal(result.err, "");
+    assert_contains(result.out, "2020-01-01T00:00:00Z NCCL 2.18.3  \\x1b[31mnode:7");
+    assert_contains(result.out, "NCCL 2.21.5");
+    assert_contains(result.out, "rank 1");
+    assert_contains(result.out, "note: 2 lines are no records, or were cut");
+    assert_true(strstr(result.out, "2.18.3") < strstr(result.out, "2.21.5")); /* the newest last */
+    result_free(&result);
+    result = list("NCCL_REDIRECT_HISTORY=", text("--history=%s", folder), "--json");
+    write_file(text("%s/json", folder), result.out);
+    const char *code = "import json, sys; o = json.load(open(sys.argv[1])); r = o['records']; "
+                       "print(len(r), o['broken_lines'], r[0]['job'], r[1]['rank'], r[1]['pid'] > 1, r[1]['nccl'])";
+    struct result read = run(WITHOUT_SHIM, NO_ENV, CMD("/usr/bin/python3", "-c", code, text("%s/json", folder)));
+    assert_string_equal(read.out, "3 2 None 0 True 2.21.5\n");
+    result_free(&read);
+    result_free(&result);
+}
+
+static void the_tool_asks_which_folder(void **state) {
+    (void)state;
+    struct result result = list("A=1", "--history", NULL);
+    assert_int_equal(result.status, 2);
+    assert_contains(result.err, "which folder? --history=FOLDER");
+    result_free(&result);
+    result = list("A=1", "--history=/nowhere", NULL);
+    assert_int_equal(result.status, 1);
+    assert_contains(result.err, "/nowhere: No such file or directory");
+    result_free(&result);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_process_is_a_line),
@@ -173,6 +217,8 @@ int main(void) {
         cmocka_unit_test(files_stay_below_a_size),
         cmocka_unit_test(each_user_has_a_file),
         cmocka_unit_test(standard_descriptors_stay_closed),
+        cmocka_unit_test(the_tool_reads_it),
+        cmocka_unit_test(the_tool_asks_which_folder),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

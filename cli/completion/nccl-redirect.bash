@@ -15,7 +15,7 @@ _nccl_redirect() {
     case $command in
     run) takes=command options='--use= --require= --strict --log= --no-check --trace= --watch= --help' ;;
     explain) takes=command options='--use= --require= --strict --all --json --pid= --help' ;;
-    list) takes=nothing options='--json --help' ;;
+    list) takes=nothing options='--all --json --history= --help' ;;
     inspect) takes=names options='--all --json --help' ;;
     doctor) takes=command options='--use= --require= --strict --all --json --help' ;;
     ps) takes=names options='--all --json --help' ;;
