@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COLUMNS = 120, MOST_ROWS = 256, CELL_WIDTH = 7, LEFT = 150, TOP = 24 };
+static const unsigned COLUMNS = 120, MOST_ROWS = 256, CELL_WIDTH = 7, LEFT = 150, TOP = 24;
 
 struct picture {
     struct trace_set *set;

@@ -12,6 +12,8 @@
 
 /* ---- pickle, protocol 2 ---- */
 
+enum { PICKLE_PAIR = 0x86, PICKLE_TRUE = 0x88, PICKLE_FALSE = 0x89 };
+
 static void put_text(FILE *to, const char *text) {
     uint32_t length = (uint32_t)strlen(text);
     fprintf(to, "X%c%c%c%c", (int)(length & 255), (int)(length >> 8 & 255), (int)(length >> 16 & 255),
@@ -125,7 +127,7 @@ static void put_entry(struct writing *writing, const struct trace_record *record
     put_text(to, "process_group");
     put_text(to, group_name(comm));
     put_text(to, comm->label);
-    putc('\x86', to);
+    putc(PICKLE_PAIR, to);
     put_key_number(to, "collective_seq_id", (int64_t)record->call);
     put_key_number(to, "p2p_seq_id", 0);
     put_key_number(to, "op_id", (int64_t)record->call);
@@ -141,9 +143,9 @@ static void put_entry(struct writing *writing, const struct trace_record *record
     put_text(to, "time_discovered_completed_ns");
     putc('N', to);
     put_text(to, "retired");
-    putc(complete ? '\x88' : '\x89', to);
+    putc(complete ? PICKLE_TRUE : PICKLE_FALSE, to);
     put_text(to, "is_p2p");
-    putc('\x89', to);
+    putc(PICKLE_FALSE, to);
     put_key_number(to, "timeout_ms", 600000);
     put_text(to, "frames");
     putc(']', to);
