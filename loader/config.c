@@ -49,7 +49,7 @@ static void warn_of_unknown_name(struct ncr_config *config, const char *name) {
             nearest = known_names[i];
         }
     }
-    ncr_text_add(&config->warnings, "there is no variable %s, it has no effect; the nearest is %s\n", name, nearest);
+    ncr_text_add(&config->warnings, "unknown variable %s ignored; did you mean %s?\n", name, nearest);
 }
 
 static void warn_of_unknown_names(struct ncr_config *config) {

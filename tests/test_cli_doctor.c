@@ -32,8 +32,8 @@ static void variables_are_read_as_the_shim_reads_them(void **state) {
     assert_finds(1, "NCCL_REDIRECT=sytem", "", "FAIL variables NCCL_REDIRECT=\"sytem\" is not a backend");
     assert_finds(1, "NCCL_REDIRECT_REQUIRE=2.x", "",
                  "FAIL variables NCCL_REDIRECT_REQUIRE=\"2.x\" is not a version range");
-    assert_finds(0, "NCCL_REDIRECT_REQIURE=1", "", "warning variables there is no variable NCCL_REDIRECT_REQIURE");
-    assert_finds(0, "NCCL_REDIRECT_REQIURE=1", "", "the nearest is NCCL_REDIRECT_REQUIRE");
+    assert_finds(0, "NCCL_REDIRECT_REQIURE=1", "", "warning variables unknown variable NCCL_REDIRECT_REQIURE ignored");
+    assert_finds(0, "NCCL_REDIRECT_REQIURE=1", "", "did you mean NCCL_REDIRECT_REQUIRE?");
     assert_finds(0, "NCCL_REDIRECT=torch VLLM_USE_PYTORCH_NCCL=0", "", "VLLM_USE_PYTORCH_NCCL=0 has no effect");
     assert_finds(0, "NCCL_REDIRECT=system", "", "warning LD_PRELOAD does not list the shim, but a variable");
     assert_finds(0, "NCCL_REDIRECT_LOG_FILE=/nowhere/log", "",

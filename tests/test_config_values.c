@@ -149,11 +149,11 @@ static void empty_is_unset(void **state) {
 
 static void unknown_names_get_the_nearest(void **state) {
     static const char *const cases[][2] = {
-        {"NCCL_REDIRECT_FALBACK=0", "there is no variable NCCL_REDIRECT_FALBACK, it has no effect; the nearest is "
-                                    "NCCL_REDIRECT_FALLBACK\n"},
-        {"NCCL_REDIRECT_LOGFILE=/x", "the nearest is NCCL_REDIRECT_LOG_FILE\n"},
-        {"NCCL_REDIRECT_TOCH=/x", "the nearest is NCCL_REDIRECT_TORCH\n"},
-        {"NCCL_REDIRECT_REQUIRES=>2", "the nearest is NCCL_REDIRECT_REQUIRE\n"},
+        {"NCCL_REDIRECT_FALBACK=0",
+         "unknown variable NCCL_REDIRECT_FALBACK ignored; did you mean NCCL_REDIRECT_FALLBACK?\n"},
+        {"NCCL_REDIRECT_LOGFILE=/x", "did you mean NCCL_REDIRECT_LOG_FILE?\n"},
+        {"NCCL_REDIRECT_TOCH=/x", "did you mean NCCL_REDIRECT_TORCH?\n"},
+        {"NCCL_REDIRECT_REQUIRES=>2", "did you mean NCCL_REDIRECT_REQUIRE?\n"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -167,7 +167,7 @@ static void unknown_names_get_the_nearest(void **state) {
     memset(long_name + 14, 'X', sizeof long_name - 17);
     strcpy(long_name + sizeof long_name - 3, "=1");
     struct ncr_config config = read_with(ENV(long_name));
-    assert_contains(ncr_text_get(&config.warnings), "it has no effect");
+    assert_contains(ncr_text_get(&config.warnings), " ignored");
     ncr_config_free(&config);
 }
 
