@@ -1,6 +1,7 @@
-/* Doctor: torch, both methods, what the configured choice comes to, and what would serve if that failed. */
+/* Doctor: torch, both methods, what the configured choice comes to, and what would be used if that failed. */
 #include "cli.h"
 
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,33 +62,102 @@ static void check_torch(struct doctor *doctor, const struct decision *decision) 
                *decision->notes ? decision->notes : "no Python was found");
 }
 
-static void check_method(struct doctor *doctor, enum ncr_choice choice) {
-    struct decision decision; /* as if this method alone were asked for */
+/* ---- the package of torch asks for a version of its NCCL ---- */
+
+struct pin {
+    const char *name, *version; /* "nvidia-nccl-cu13", "2.28.9" */
+};
+
+/* From a line of METADATA: Requires-Dist: nvidia-nccl-cu13==2.28.9; platform_system == "Linux". Older ones have (==2.28.9). */
+static bool read_pin(const char *text, struct pin *pin) {
+    static const char start[] = "\nRequires-Dist: nvidia-nccl-cu";
+    const char *line = text ? strstr(text, start) : NULL, *name = line ? line + 1 + strlen("Requires-Dist: ") : NULL;
+    const char *equals = name ? strstr(name, "==") : NULL;
+    if (!equals || equals > name + strcspn(name, "\n;"))
+        return false;
+    pin->name = formatted("%.*s", (int)strcspn(name, " (=<>!~;\n"), name);
+    pin->version = formatted("%.*s", (int)strspn(equals + 2, "0123456789."), equals + 2);
+    return *pin->version != '\0';
+}
+
+static bool torch_pin(const char *folder, struct pin *pin) {
+    const char *site = ncr_parent(folder, 2);
+    DIR *packages = site ? opendir(site) : NULL;
+    bool found = false;
+    for (struct dirent *entry; packages && !found && (entry = readdir(packages));) {
+        size_t length = strlen(entry->d_name);
+        if (strncmp(entry->d_name, "torch-", 6) != 0 || length < 10 ||
+            strcmp(entry->d_name + length - 10, ".dist-info") != 0)
+            continue;
+        char *text = ncr_file_text(formatted("%s/%s/METADATA", site, entry->d_name), 1 << 20);
+        found = read_pin(text, pin);
+        free(text);
+    }
+    if (packages)
+        closedir(packages);
+    return found;
+}
+
+static void check_pin(struct doctor *doctor, const struct decision *decision) {
+    const struct considered *chosen = decision->chosen;
+    struct pin pin;
+    int version;
+    const char *end;
+    if (!chosen || !decision->torch || chosen->candidate.method != NCR_BY_TORCH || !torch_pin(decision->torch, &pin) ||
+        !ncr_version_parse(pin.version, &version, &end))
+        return;
+    if (version != chosen->version)
+        report(doctor, WARNING, "torch",
+               formatted("pip install %s==%s, if torch's own choice is what you want", pin.name, pin.version),
+               "it was built with and asks for %s==%s; the file that it would load is NCCL %s: %s", pin.name,
+               pin.version, version_text(chosen->version), chosen->candidate.path);
+}
+
+/* ---- methods ---- */
+
+static const char *const method_words[][2] = {{"use torch", "torch"}, {"use system", "system"}};
+
+static void report_refusals(struct doctor *doctor, const char *name, const struct decision *decision) {
+    for (unsigned i = 0; i < decision->count; i++)
+        if (decision->list[i].outcome == NCR_REFUSED &&
+            strncmp(ncr_basename(decision->list[i].candidate.path), "libtorch", 8) != 0)
+            report(doctor, WARNING, name, "repair or remove it; the next one is used instead, if there is one",
+                   "%s (from %s) %s", decision->list[i].candidate.path, decision->list[i].candidate.origin,
+                   decision->list[i].why);
+}
+
+/* As if this method alone were asked for. `other` is what the system has, for torch falls back to it unless it is strict. */
+static void check_method(struct doctor *doctor, bool torch, const struct decision *decision,
+                         const struct decision *other) {
+    const char *name = method_words[!torch][0];
+    bool asked = doctor->config.choice == (torch ? NCR_CHOOSE_TORCH : NCR_CHOOSE_SYSTEM);
+    report_refusals(doctor, name, decision);
+    if (decision->chosen)
+        report(doctor, FINE, name, NULL, "opens %s %s, %s", decision->chosen->rccl ? "RCCL" : "NCCL",
+               version_text(decision->chosen->version), decision->chosen->candidate.path);
+    else if (torch && other->chosen)
+        report(doctor, asked ? WARNING : FINE, name, NULL,
+               "finds no NCCL here: --use torch takes the system's with a warning, --use torch --strict is refused");
+    else
+        report(doctor, asked ? WARNING : FINE, name, NULL, "finds no NCCL here: --%s is refused", name);
+}
+
+static void decide_method(const struct doctor *doctor, enum ncr_choice choice, struct decision *decision) {
     struct ncr_config config = doctor->config;
-    const char *name = choice == NCR_CHOOSE_TORCH ? "use torch" : "use system";
-    bool asked = doctor->config.choice == choice;
     config.choice = choice;
     config.fallback = false;
-    config.decided_by = (char *)formatted("NCCL_REDIRECT=%s", name + 4);
-    decide(&decision, &config, &doctor->command.subject);
-    if (choice == NCR_CHOOSE_TORCH)
-        check_torch(doctor, &decision);
-    for (unsigned i = 0; i < decision.count; i++)
-        if (decision.list[i].outcome == NCR_REFUSED &&
-            strncmp(ncr_basename(decision.list[i].candidate.path), "libtorch", 8) != 0)
-            report(doctor, WARNING, name, "repair or remove it; the next one is used instead, if there is one",
-                   "%s (from %s) %s", decision.list[i].candidate.path, decision.list[i].candidate.origin,
-                   decision.list[i].why);
-    if (decision.chosen)
-        report(doctor, FINE, name, NULL, "opens %s %s, %s", decision.chosen->rccl ? "RCCL" : "NCCL",
-               version_text(decision.chosen->version), decision.chosen->candidate.path);
-    else
-        report(doctor, asked ? WARNING : FINE, name, NULL, "has nothing to open here; --%s would be refused", name);
+    config.decided_by = (char *)formatted("NCCL_REDIRECT=%s", method_words[choice != NCR_CHOOSE_TORCH][1]);
+    decide(decision, &config, &doctor->command.subject);
 }
 
 void check_methods(struct doctor *doctor) {
-    check_method(doctor, NCR_CHOOSE_TORCH);
-    check_method(doctor, NCR_CHOOSE_SYSTEM);
+    struct decision torch, system;
+    decide_method(doctor, NCR_CHOOSE_TORCH, &torch);
+    decide_method(doctor, NCR_CHOOSE_SYSTEM, &system);
+    check_torch(doctor, &torch);
+    check_pin(doctor, &torch);
+    check_method(doctor, true, &torch, &system);
+    check_method(doctor, false, &system, &torch);
 }
 
 void check_choice(struct doctor *doctor) {
@@ -96,12 +166,11 @@ void check_choice(struct doctor *doctor) {
         return; /* the variables have failed already */
     if (!chosen && doctor->config.choice == NCR_CHOOSE_AUTO)
         report(doctor, FAILURE, "choice", decision_cure(&doctor->decision),
-               "auto finds no NCCL here; only one that the program brings itself "
-               "can serve");
+               "auto finds no NCCL here; only one that the program brings itself can be used");
     else if (!chosen)
         report(doctor, FAILURE, "choice", decision_cure(&doctor->decision), "%s", decision_failure(&doctor->decision));
     else
-        report(doctor, FINE, "choice", NULL, "%s %s serves: %s (%s, from %s)", chosen->rccl ? "RCCL" : "NCCL",
+        report(doctor, FINE, "choice", NULL, "%s %s is active: %s (%s, from %s)", chosen->rccl ? "RCCL" : "NCCL",
                version_text(chosen->version), chosen->candidate.path, ncr_method_name(chosen->candidate.method),
                chosen->candidate.origin);
     if (chosen && doctor->config.choice == NCR_CHOOSE_TORCH && chosen->candidate.method != NCR_BY_TORCH)
@@ -112,19 +181,40 @@ void check_choice(struct doctor *doctor) {
                doctor->config.decided_by);
 }
 
+/* Does the preload library do by other means what a library without this function lacks? */
+static bool is_emulated(const char *function) {
+    static const char *const emulated[] = {
+#define ALWAYS(name, adapter)
+#define OLDER(name, version, adapter)
+#define REFUSED(name, needs, adapter)
+#define LACKED(name, needs, adapter) #name,
+#include "adapters.def"
+    };
+    for (size_t i = 0; i < sizeof emulated / sizeof *emulated; i++)
+        if (strcmp(function, emulated[i]) == 0)
+            return true;
+    return false;
+}
+
 void check_functions(struct doctor *doctor) {
     const struct names *needs = &doctor->torch_needs;
     const struct considered *chosen = doctor->decision.chosen;
     if (!chosen || !needs->count)
         return;
-    struct names lacks = lacking(needs, chosen->candidate.path);
-    if (lacks.count)
+    struct names lacks = lacking(needs, chosen->candidate.path), emulated = {NULL, 0}, refused = {NULL, 0};
+    for (unsigned i = 0; i < lacks.count; i++)
+        names_add(is_emulated(lacks.list[i]) ? &emulated : &refused, lacks.list[i]);
+    const char *version = version_text(chosen->version);
+    bool all = doctor->request->all;
+    if (refused.count)
         report(doctor, WARNING, "functions", "choose a newer NCCL if the job uses them (nccl-redirect list)",
-               "torch can call %s, which NCCL %s lacks: a call that nccl-redirect cannot replace "
-               "exactly returns ncclInvalidUsage, all "
-               "others work",
-               functions_text(&lacks, false), version_text(chosen->version));
-    else
+               "torch can call %s, which NCCL %s lacks: such a call is refused with ncclInvalidUsage",
+               functions_text(&refused, all), version);
+    if (emulated.count)
+        report(doctor, FINE, "functions", NULL,
+               "NCCL %s lacks %s, which the preload library does by other means of NCCL", version,
+               functions_text(&emulated, all));
+    if (!lacks.count)
         report(doctor, FINE, "functions", NULL, "the chosen NCCL has all %u that torch is linked with", needs->count);
 }
 
@@ -140,7 +230,7 @@ void check_fallback(struct doctor *doctor) {
         struct trial trial;
         try_open(next->candidate.path, "ncclGetVersion", &trial);
         if (trial.opened)
-            report(doctor, FINE, "fallback", NULL, "if that one cannot be opened, NCCL %s serves: %s",
+            report(doctor, FINE, "fallback", NULL, "if that one cannot be opened, NCCL %s is used: %s",
                    version_text(trial.version ? ncr_version_from_nccl(trial.version) : next->version),
                    next->candidate.path);
         else

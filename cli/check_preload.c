@@ -1,4 +1,4 @@
-/* Doctor: can the preload work here, is LD_PRELOAD in order, and do the variables mean what was meant? */
+/* Doctor: can the preload library work here, and is LD_PRELOAD in order? */
 #include "cli.h"
 
 #include <errno.h>
@@ -43,13 +43,59 @@ static void check_entry(struct doctor *doctor, const char *entry, const char *sh
     char *real = strchr(entry, '$') ? NULL : realpath(entry, NULL), *own = shim ? realpath(shim, NULL) : NULL;
     if (++*shims == 2)
         report(doctor, WARNING, "LD_PRELOAD", "list it once; nccl-redirect run and env do",
-               "lists the shim more than once, the last time as %s", entry);
+               "lists the preload library more than once, the last time as %s", entry);
     else if (real && own && strcmp(real, own) != 0)
         report(doctor, WARNING, "LD_PRELOAD",
                formatted("use one of them everywhere, for this one: LD_PRELOAD=%s", shim),
-               "lists another copy of the shim, %s, than this tool's %s: what is said here may not "
+               "lists another copy of the preload library, %s, than this tool's %s: what is said here may not "
                "hold for it",
                entry, shim);
+}
+
+/* The file that an entry without a slash means. */
+static const char *file_of(const char *entry) {
+    struct ncr_ld_hit hit = {NULL, NULL, NCR_LD_NOWHERE};
+    if (strchr(entry, '/'))
+        return entry;
+    return ncr_ld_search(entry, NULL, NCR_LD_ALL, &hit) ? hit.path : NULL;
+}
+
+/* A tool that wraps NCCL's functions (nccl_checkpoint) sees no call unless it stands in front: the first one gets them. */
+static void check_wrappers_behind(struct doctor *doctor, const struct names *entries) {
+    bool behind = false;
+    for (unsigned i = 0; i < entries->count; i++) {
+        const char *entry = entries->list[i], *file = behind ? file_of(entry) : NULL;
+        struct elf_info info = {0};
+        behind |= is_shim(entry);
+        if (!file || is_shim(entry) || ncr_is_nccl_name(entry))
+            continue;
+        elf_info_read(file, ELF_SYMBOLS, &info);
+        if (info.exported.count)
+            report(doctor, WARNING, "LD_PRELOAD", formatted("put %s in front of the preload library", entry),
+                   "lists %s, which defines %u of NCCL's functions, behind the preload library: they are never called",
+                   entry, info.exported.count);
+    }
+}
+
+/* An audit library can answer each search of the dynamic loader with another file, the one for the chosen NCCL too. */
+static void check_audit(struct doctor *doctor) {
+    const char *list = getenv("LD_AUDIT");
+    for (struct names entries = preload_entries(list); entries.count; entries.count--) {
+        const char *entry = entries.list[entries.count - 1], *file = file_of(entry);
+        struct ncr_elf elf;
+        bool searches = false;
+        size_t at = 0;
+        ncr_elf_open(&elf, file ? file : entry);
+        if (ncr_elf_load_symbols(&elf))
+            for (const char *name; !searches && (name = ncr_elf_next_export(&elf, &at));)
+                searches = strcmp(name, "la_objsearch") == 0;
+        ncr_elf_close(&elf);
+        report(doctor, WARNING, "LD_AUDIT", "unset LD_AUDIT, or see what is really active: nccl-redirect doctor -- CMD",
+               searches
+                   ? "%s answers the searches of the dynamic loader: another NCCL than the chosen one may be opened"
+                   : "%s watches the dynamic loader; what it changes cannot be seen from here",
+               entry);
+    }
 }
 
 void check_list(struct doctor *doctor) {
@@ -60,48 +106,22 @@ void check_list(struct doctor *doctor) {
     bool runs = doctor->request->rest_count > 0;
     for (unsigned i = 0; i < entries.count; i++)
         check_entry(doctor, entries.list[i], shim, &shims);
+    check_wrappers_behind(doctor, &entries);
+    check_audit(doctor);
     if (foreign)
         report(doctor, FAILURE, "LD_PRELOAD",
-               formatted("remove it from LD_PRELOAD; to have it serve, choose it: NCCL_REDIRECT=%s", foreign),
-               "lists an NCCL itself, %s: it serves instead of the chosen one, or beside it", foreign);
+               formatted("remove it from LD_PRELOAD; to use it, choose it: NCCL_REDIRECT=%s", foreign),
+               "lists an NCCL itself, %s: it is used instead of the chosen one, or beside it", foreign);
     if (!shims && !runs && (getenv("NCCL_REDIRECT") || getenv("NCCL_REDIRECT_REQUIRE")))
         report(doctor, WARNING, "LD_PRELOAD",
                "nccl-redirect run -- CMD, or eval \"$(nccl-redirect env)\" before the job",
-               "does not list the shim, but a variable of nccl-redirect is set: nothing reads it, "
+               "does not list the preload library, but a variable of nccl-redirect is set: nothing reads it, "
                "programs started from here "
                "are not redirected");
     if (doctor->count == before)
         report(doctor, FINE, "LD_PRELOAD", NULL, "%s",
-               shims  ? "lists the shim once, and no other NCCL"
+               shims  ? "lists the preload library once, and no other NCCL"
                : runs ? "is set by run; no other NCCL is in it"
                       : "is empty of NCCL: programs started from here are not redirected "
                         "(nccl-redirect run -- CMD does that)");
-}
-
-static void check_log_file(struct doctor *doctor) {
-    const char *file = doctor->config.log_file;
-    char *folder = file ? ncr_parent(file, 1) : NULL;
-    if (file && access(folder && *folder ? folder : folder ? "/" : ".", W_OK) != 0)
-        report(doctor, WARNING, "variables", "make the folder, or unset NCCL_REDIRECT_LOG_FILE",
-               "NCCL_REDIRECT_LOG_FILE=%s: its folder cannot be written here, lines go to stderr", file);
-}
-
-static void report_lines(struct doctor *doctor, enum level level, const char *lines) {
-    for (const char *line = lines; *line; line += strcspn(line, "\n") + 1)
-        report(doctor, level, "variables", NULL, "%.*s", (int)strcspn(line, "\n"), line);
-}
-
-void check_variables(struct doctor *doctor) {
-    const struct ncr_config *config = &doctor->config;
-    unsigned before = doctor->count;
-    if (config->problem.length)
-        report(doctor, FAILURE, "variables", "correct the value, or unset it",
-               "%s. NCCL is disabled in every redirected process", ncr_text_get(&config->problem));
-    report_lines(doctor, FAILURE, ncr_text_get(&config->errors));
-    report_lines(doctor, WARNING, ncr_text_get(&config->warnings));
-    check_log_file(doctor);
-    if (doctor->count == before)
-        report(doctor, FINE, "variables", NULL, "%s%s%s", config->decided_by,
-               strcmp(config->decided_by, "the default") == 0 ? " holds: auto (torch, program, system)" : " decides",
-               config->require_text ? formatted(", within %s", config->require_text) : "");
 }

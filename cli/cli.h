@@ -141,7 +141,7 @@ struct elf_info {
     const char *version_text; /* "2.28.9+cuda13.0" among its texts */
     struct names asked;       /* names of NCCL functions among its texts, to be looked up at run time */
     struct names opened;      /* texts such as libnccl.so.2 */
-    struct names plugins; /* net plugin interfaces: what a plugin exports, what an NCCL asks for: ncclNetPlugin_v8 */
+    struct names plugins;     /* plugin interfaces: what a plugin exports, what an NCCL asks for: ncclNetPlugin_v8 */
 };
 
 enum { ELF_BASICS, ELF_SYMBOLS, ELF_TEXTS };
@@ -263,6 +263,11 @@ const char *decision_cure(const struct decision *decision);
 struct json *considered_json(const struct considered *one);
 const char *outcome_word(const struct considered *one);
 
+/* ---- headers.c: the header beside a library ---- */
+
+int header_version(const char *folder);
+const char *include_of(const struct considered *chosen);
+
 /* ---- owner.c: which package does a file belong to ---- */
 
 struct owner {
@@ -373,7 +378,7 @@ struct process {
     const char *listed;   /* the preload library's entry in its LD_PRELOAD, or NULL */
     bool listed_is_there; /* that file exists in the root folder of the process */
     const char *redirect; /* its NCCL_REDIRECT, or NULL */
-    bool rules;           /* it has NCCL_REDIRECT_RULES: several NCCLs are meant */
+    bool rules;           /* it has NCCL_REDIRECT_RULES, or calls nccl_redirect_use(): several NCCLs are meant */
     bool rank;            /* its environment says that it is one of a job */
     bool deaf;            /* statically linked, 32-bit or set-uid: a preload has no effect */
     bool lost;            /* a process above it has the preload library, and it has not */
@@ -491,7 +496,9 @@ void check_functions(struct doctor *doctor);
 void check_fallback(struct doctor *doctor);
 void check_second(struct doctor *doctor);
 void check_driver(struct doctor *doctor);
-void check_plugin(struct doctor *doctor);
+void check_headers(struct doctor *doctor);
+void check_plugins(struct doctor *doctor);
+bool is_plugin_interface(const char *symbol);
 void check_processes(struct doctor *doctor);
 void check_command(struct doctor *doctor);
 void check_run(struct doctor *doctor);

@@ -34,7 +34,7 @@ static void show(const struct check *check) {
     const char *word = words[check->level];
     record_begin();
     line_add(tones[check->level], "%-9s", word);
-    line_add(PLAIN, "%-13s%s", check->name, check->text);
+    line_add(PLAIN, "%-12s %s", check->name, check->text);
     line_end(2, 24);
     if (check->cure) {
         line_add(STRONG, "%-13s", "fix");
@@ -52,7 +52,7 @@ static const struct check *worst(const struct doctor *doctor) {
     return NULL;
 }
 
-static void show_verdict(const struct doctor *doctor) {
+static void show_result(const struct doctor *doctor) {
     unsigned failures = count_of(doctor, FAILURE), warnings = count_of(doctor, WARNING);
     const struct check *first = worst(doctor);
     const char *counts =
@@ -101,11 +101,23 @@ static const struct {
     {check_fallback, false},  /* what is used if that one fails */
     {check_second, false},    /* other NCCLs in the way, packages that disagree */
     {check_driver, false},    /* the GPU driver */
-    {check_plugin, false},    /* plugins of NCCL */
+    {check_headers, false},   /* what is compiled at run time */
+    {check_plugins, false},   /* plugins of NCCL */
     {check_processes, false}, /* what runs already */
     {check_command, false},   /* can the preload reach the command? */
     {check_run, true},        /* what was really active in it */
 };
+
+/* Problems first; otherwise the order of the checks stays. */
+static void sort_by_level(struct doctor *doctor) {
+    struct check *sorted = list_grow(NULL, 0, (doctor->count + 1) * sizeof *sorted);
+    unsigned count = 0;
+    for (int level = FAILURE; level >= FINE; level--)
+        for (unsigned i = 0; i < doctor->count; i++)
+            if ((int)doctor->checks[i].level == level)
+                sorted[count++] = doctor->checks[i];
+    doctor->checks = sorted;
+}
 
 static void run_checks(struct doctor *doctor) {
     const struct command *command = &doctor->command;
@@ -113,6 +125,7 @@ static void run_checks(struct doctor *doctor) {
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
         if (runs || !checks[i].runs)
             checks[i].check(doctor);
+    sort_by_level(doctor);
 }
 
 int subcommand_doctor(struct request *request) {
@@ -136,7 +149,7 @@ int subcommand_doctor(struct request *request) {
     } else {
         for (unsigned i = 0; i < doctor.count; i++)
             show(&doctor.checks[i]);
-        show_verdict(&doctor);
+        show_result(&doctor);
     }
     return count_of(&doctor, FAILURE) ? EXIT_FINDING : EXIT_FINE;
 }

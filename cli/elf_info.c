@@ -87,7 +87,7 @@ static void read_build_id(const struct ncr_elf *elf, struct elf_info *info) {
 
 static void take_symbol(const Elf64_Sym *symbol, const char *name, bool exports, struct elf_info *info) {
     unsigned kind = ELF64_ST_TYPE(symbol->st_info);
-    if (strncmp(name, "ncclNetPlugin_v", 15) == 0 && symbol->st_shndx != SHN_UNDEF)
+    if (is_plugin_interface(name) && symbol->st_shndx != SHN_UNDEF)
         add_once(&info->plugins, name);
     const char *function = *name == 'n' || *name == 'p' || *name == 'm' ? function_of(name) : NULL;
     if (!function)
@@ -162,7 +162,7 @@ static void take_text(const char *text, size_t length, struct elf_info *info) {
         add_once(&info->asked, function);
     else if (strncmp(text, "NCCL version 2.", 15) == 0 && strchr(text, '+') && !info->version_text)
         info->version_text = formatted("%.*s", (int)strcspn(text + 13, " "), text + 13);
-    else if (strncmp(text, "ncclNetPlugin_v", 15) == 0)
+    else if (is_plugin_interface(text))
         add_once(&info->plugins, text);
     else if (length < 512 && ncr_is_nccl_name(text) && !strchr(text, ' ') && !strchr(text, '%'))
         add_once(&info->opened, text);

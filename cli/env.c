@@ -50,6 +50,21 @@ static int print_unset(const struct env_format *format) {
     return EXIT_FINE;
 }
 
+/* Where something that is compiled at run time looks for nccl.h. */
+static bool add_include(struct env_plan *plan, const struct decision *decision) {
+    const char *include = include_of(decision->chosen), *root = include ? ncr_parent(include, 1) : NULL;
+    if (!decision->chosen)
+        complain("--include: %s", decision_failure(decision));
+    else if (!root)
+        complain("--include: there is no nccl.h of NCCL %s beside %s; install its headers (libnccl-dev, or the wheel)",
+                 version_text(decision->chosen->version), decision->chosen->candidate.path);
+    if (!root)
+        return false;
+    add(plan, "EP_NCCL_ROOT_DIR", root);
+    add(plan, "NCCL_HOME", root);
+    return true;
+}
+
 int subcommand_env(struct request *request) {
     const struct env_format *format = env_format_named(request->format ? request->format
                                                        : request->json ? "json"
@@ -81,6 +96,8 @@ int subcommand_env(struct request *request) {
     for (size_t i = 0; i < sizeof carried / sizeof *carried; i++)
         if (getenv(carried[i]))
             add(&plan, carried[i], getenv(carried[i]));
+    if (request->include && !add_include(&plan, &decision))
+        return EXIT_UNMET;
     if (!can_say(format, &plan))
         return EXIT_UNMET;
     format->print(&plan);

@@ -58,6 +58,8 @@ static void show_choice(const struct command *command, const struct decision *de
             pair_print(13, PLAIN, "real file", "%s", chosen->real_path);
         pair_print(13, PLAIN, "found by", "%s, from %s", ncr_method_name(chosen->candidate.method),
                    chosen->candidate.origin);
+        if (include_of(chosen))
+            pair_print(13, PLAIN, "headers", "%s", include_of(chosen));
     } else {
         bool own = config->choice == NCR_CHOOSE_AUTO;
         line_add(PLAIN, "%s would get ", subject_text(command));
@@ -163,6 +165,7 @@ static void show_json(const struct command *command, const struct decision *deci
     json_add_text(object, "required", config->require_text);
     json_add_bool(object, "fallback", config->fallback);
     json_add(object, "chosen", decision->chosen ? considered_json(decision->chosen) : NULL);
+    json_add_text(object, "include", include_of(decision->chosen));
     json_add_text(object, "failure", decision->chosen ? NULL : decision_failure(decision));
     json_add_text(object, "cure", decision->chosen ? NULL : decision_cure(decision));
     json_add_text(object, "note", *decision->notes ? decision->notes : NULL);

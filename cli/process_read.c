@@ -237,6 +237,21 @@ static bool is_secure(int pid) {
     return secure;
 }
 
+/* A program that calls nccl_redirect_use() and the like has several NCCLs on purpose. */
+static bool uses_our_calls(int pid) {
+    struct ncr_elf elf;
+    bool uses = false;
+    ncr_elf_open_any(&elf, formatted("/proc/%d/exe", pid));
+    if (ncr_elf_load_symbols(&elf))
+        for (size_t i = 0; i < elf.symbol_count && !uses; i++) {
+            const Elf64_Sym *symbol = (const Elf64_Sym *)elf.symbols + i;
+            uses = symbol->st_shndx == SHN_UNDEF && symbol->st_name < elf.strings_size &&
+                   strncmp(elf.strings + symbol->st_name, "nccl_redirect_", 14) == 0;
+        }
+    ncr_elf_close(&elf);
+    return uses;
+}
+
 static void read_program(struct process *process) {
     struct elf_info info;
     elf_info_read(formatted("/proc/%d/exe", process->pid), ELF_BASICS, &info);
@@ -255,4 +270,6 @@ void process_read(struct process *process, int pid) {
     read_maps(process);
     if (process->readable)
         read_program(process);
+    if (process->nccl_count > 1 && process->shim)
+        process->rules |= uses_our_calls(pid);
 }

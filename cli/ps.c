@@ -5,6 +5,7 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *preload_word(const struct process *process) {
     return process->unresponsive ? "no answer"
@@ -170,8 +171,8 @@ static void show_rest(const struct request *request, const struct processes *pro
     if (!shown)
         line_print(0, "no process that can be read has the preload library or uses NCCL");
     if (processes->hidden && !request->rest_count)
-        line_print(0, "%u process%s of other users cannot be read; root can", processes->hidden,
-                   processes->hidden == 1 ? "" : "es");
+        line_print(0, "%u process%s cannot be read%s", processes->hidden, processes->hidden == 1 ? "" : "es",
+                   geteuid() == 0 ? "" : "; root can");
     if (processes->unread)
         line_print(0, "stopped after %d s: %u process%s not read", WORKER_TIME_MS / 1000, processes->unread,
                    processes->unread == 1 ? " was" : "es were");

@@ -20,7 +20,7 @@ _nccl_redirect() {
     doctor) takes=command options='--use= --require= --strict --all --json --help' ;;
     ps) takes=names options='--all --json --help' ;;
     fingerprint) takes=names options='--use= --require= --strict --json --sha256 --merge --help' ;;
-    env) takes=nothing options='--use= --require= --strict --log= --format= --unset --help' ;;
+    env) takes=nothing options='--use= --require= --strict --log= --format= --include --unset --help' ;;
     python) takes=names options='--enable --disable --status --help' ;;
     hang) takes=names options='--all --json --help' ;;
     trace) takes=names options='--all --json --as= --to= --help' ;;

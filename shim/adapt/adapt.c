@@ -18,56 +18,11 @@ static const struct adapter_row {
     int version;
     adapter *function;
 } adapters[] = {
-#define ALWAYS(name, adapter_)                                                                                         \
-    { NCR_ROW_##name, ALWAYS, 0, 0, (adapter *)adapter_ }
-#define LACKED(name, needs, adapter_)                                                                                  \
-    { NCR_ROW_##name, LACKED, NCR_ROW_##needs, 0, (adapter *)adapter_ }
-#define OLDER(name, version, adapter_)                                                                                 \
-    { NCR_ROW_##name, OLDER, 0, version, (adapter *)adapter_ }
-    ALWAYS(ncclCommInitRankConfig, ncr_adapt_init_rank_config),
-    LACKED(ncclCommInitRankConfig, ncclCommInitRank, ncr_adapt_init_rank_config),
-    ALWAYS(ncclCommInitRankScalable, ncr_adapt_init_rank_scalable),
-    LACKED(ncclCommInitRankScalable, ncclCommInitRank, ncr_adapt_init_rank_scalable),
-    ALWAYS(ncclCommSplit, ncr_adapt_split),
-    ALWAYS(ncclCommShrink, ncr_adapt_shrink),
-    ALWAYS(ncclCommGrow, ncr_adapt_grow),
-    LACKED(ncclCommFinalize, ncclCommDestroy, ncr_adapt_finalize),
-    LACKED(ncclAlltoAll, ncclSend, ncr_all_to_all),
-    LACKED(ncclAllToAll, ncclSend, ncr_all_to_all),
-    LACKED(ncclGather, ncclSend, ncr_gather),
-    LACKED(ncclScatter, ncclSend, ncr_scatter),
-    OLDER(ncclSend, 22403, ncr_send_as_bytes),
-    OLDER(ncclRecv, 22403, ncr_recv_as_bytes),
-    OLDER(ncclBroadcast, 22403, ncr_broadcast_as_bytes),
-    OLDER(ncclBcast, 22403, ncr_bcast_as_bytes),
-    OLDER(ncclAllGather, 22403, ncr_all_gather_as_bytes),
-    LACKED(ncclAllReduceConfig, ncclAllReduce, ncr_all_reduce_config),
-    LACKED(ncclReduceScatterConfig, ncclReduceScatter, ncr_reduce_scatter_config),
-    LACKED(ncclReduceConfig, ncclReduce, ncr_reduce_config),
-    LACKED(ncclBroadcastConfig, ncclBroadcast, ncr_broadcast_config),
-    LACKED(ncclAllGatherConfig, ncclAllGather, ncr_all_gather_config),
-    LACKED(ncclAlltoAllConfig, ncclSend, ncr_all_to_all_config),
-    LACKED(ncclGatherConfig, ncclSend, ncr_gather_config),
-    LACKED(ncclScatterConfig, ncclSend, ncr_scatter_config),
-    LACKED(ncclGroupSimulateEnd, ncclGroupEnd, ncr_group_end_unsimulated),
-    LACKED(ncclResetDebugInit, ncclGetVersion, ncr_reset_debug_init),
-    LACKED(ncclMemAlloc, ncclGetVersion, ncr_mem_alloc),
-    LACKED(ncclMemFree, ncclGetVersion, ncr_mem_free),
-    LACKED(ncclCommRegister, ncclGetVersion, ncr_comm_register),
-    LACKED(ncclCommDeregister, ncclGetVersion, ncr_comm_deregister),
-    ALWAYS(ncclCommWindowRegister, ncr_window_register),
-    LACKED(ncclCommWindowRegister, ncclGetVersion, ncr_window_register),
-    OLDER(ncclCommWindowDeregister, 22902, ncr_window_deregister),
-    LACKED(ncclCommWindowDeregister, ncclGetVersion, ncr_window_deregister),
-    LACKED(ncclWinGetUserPtr, ncclGetVersion, ncr_window_user_pointer),
-    OLDER(ncclDevCommCreate, 22902, ncr_dev_comm_create),
-    ALWAYS(ncclLsaBarrierCreateRequirement, ncr_lsa_barrier_requirement),
-    ALWAYS(ncclLLA2ACreateRequirement, ncr_ll_a2a_requirement),
-    LACKED(ncclTeamWorld, ncclCommCount, ncr_team_world),
-    LACKED(ncclTeamRankToWorld, ncclCommUserRank, ncr_team_rank_to_world),
-#undef ALWAYS
-#undef LACKED
-#undef OLDER
+#define ALWAYS(name, adapter_) {NCR_ROW_##name, ALWAYS, 0, 0, (adapter *)adapter_},
+#define LACKED(name, needs, adapter_) {NCR_ROW_##name, LACKED, NCR_ROW_##needs, 0, (adapter *)adapter_},
+#define REFUSED(name, needs, adapter_) LACKED(name, needs, adapter_)
+#define OLDER(name, version, adapter_) {NCR_ROW_##name, OLDER, 0, version, (adapter *)adapter_},
+#include "adapters.def"
 };
 
 static bool applies(const struct ncr_library *library, const struct adapter_row *row) {
