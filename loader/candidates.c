@@ -84,20 +84,25 @@ static void note_absence(struct ncr_selection *selection, struct ncr_considered 
     one->outcome = NCR_REFUSED;
 }
 
-/* One that was built for the other vendor's GPUs; what the user named is his own affair. */
-static bool is_of_other_vendor(const struct ncr_selection *selection, const struct ncr_considered *one) {
-    enum ncr_vendor wanted = one->candidate->vendor ? one->candidate->vendor : selection->search.vendor;
-    return wanted && !is_named(selection, one->candidate) && (wanted == NCR_AMD) != one->validation->rccl;
+/*
+ * One that was built for other GPUs than the process, or than the torch that it is offered for; what the user named is his
+ * own affair. Returns whom it does not fit, or NULL.
+ */
+static const char *misfit(const struct ncr_selection *selection, const struct ncr_considered *one) {
+    const struct ncr_object *shown_by = selection->search.vendor_shown_by;
+    enum ncr_vendor own = one->validation->rccl ? NCR_AMD : NCR_NVIDIA;
+    if (is_named(selection, one->candidate))
+        return NULL;
+    if (selection->search.vendor && selection->search.vendor != own)
+        return shown_by && *shown_by->path ? shown_by->path : "the program";
+    return one->candidate->vendor && one->candidate->vendor != own ? "this torch" : NULL;
 }
 
-static void refuse_vendor(struct ncr_selection *selection, struct ncr_considered *one) {
-    const struct ncr_object *shown_by = selection->search.vendor_shown_by;
-    const char *file = one->candidate->vendor || !shown_by ? NULL : *shown_by->path ? shown_by->path : "the program";
+static void refuse_misfit(struct ncr_considered *one, const char *whom) {
     bool rccl = one->validation->rccl;
     one->outcome = NCR_REFUSED;
     one->validation->refusal =
-        file ? ncr_path("is %s's, but %s is built for %s", rccl ? "AMD" : "NVIDIA", file, rccl ? "CUDA" : "ROCm")
-             : ncr_path("is %s's, but this torch is built for %s", rccl ? "AMD" : "NVIDIA", rccl ? "CUDA" : "ROCm");
+        ncr_path("is %s's, but %s is built for %s", rccl ? "AMD" : "NVIDIA", whom, rccl ? "CUDA" : "ROCm");
 }
 
 static void open_accepted(struct ncr_selection *selection, struct ncr_considered *one) {
@@ -123,8 +128,9 @@ static bool consider(void *arg, const struct ncr_candidate *candidate) {
     }
     if (one.outcome == NCR_ABSENT)
         note_absence(selection, &one);
-    if (one.outcome == NCR_FIT && is_of_other_vendor(selection, &one))
-        refuse_vendor(selection, &one);
+    const char *whom = one.outcome == NCR_FIT ? misfit(selection, &one) : NULL;
+    if (whom)
+        refuse_misfit(&one, whom);
     if (one.outcome == NCR_FIT && !selection->opened)
         open_accepted(selection, &one);
     if (one.outcome == NCR_REFUSED)

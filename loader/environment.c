@@ -31,6 +31,9 @@ static const char *const start_names[] = {
     "NCCL_HOME",
     "CUDA_HOME",
     "PYTHONPATH",
+    "NIX_PYTHONPATH",
+    "GUIX_PYTHONPATH",
+    "EBPYTHONPREFIXES",
     "VIRTUAL_ENV",
     "CONDA_PREFIX",
     "PATH",
@@ -74,7 +77,7 @@ void ncr_environment_note_start(void) {
     size_t used = 0;
     start_array = environ;
     for (char **entry = environ; entry && *entry; entry++) {
-        if (!strchr("LNCPVHTA_", **entry)) /* what any of the names begins with */
+        if (!strchr("LNCPVHTAEG_", **entry)) /* what any of the names begins with */
             continue;
         for (int i = 0; i < START_NAMES; i++)
             if (**entry == *start_names[i] && !start_entries[i] && value_of(*entry, start_names[i]))

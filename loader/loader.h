@@ -339,7 +339,7 @@ bool ncr_torch(struct ncr_search *search);
 bool ncr_torch_nccl(struct ncr_search *search, const struct ncr_torch *torch, bool *gpu);
 bool ncr_is_wheel_path(const char *path);
 bool ncr_system(struct ncr_search *search);
-char *ncr_system_path(const struct ncr_config *config);
+char *ncr_system_path(struct ncr_search *search);
 bool ncr_program(struct ncr_search *search);
 char *ncr_program_own(struct ncr_search *search);
 

@@ -84,6 +84,8 @@ static bool offer_for(struct ncr_search *search, const char *name, const struct 
     struct ncr_asking asking;
     struct ncr_ld_hit hit;
     bool stop = false;
+    if (strchr(name, '/')) /* linked by a path; a relative one is refused as such */
+        return ncr_offer(search, NCR_BY_PROGRAM, "the path that the program is linked to", name);
     ncr_asking_begin(&asking, search, object);
     if (search->config->choice != NCR_CHOOSE_AUTO)
         stop = ncr_ld_search(name, &asking.chain[0], NCR_LD_ALL, &hit) &&
@@ -102,7 +104,8 @@ char *ncr_program_own(struct ncr_search *search) {
         const struct ncr_object *object = &search->objects[i];
         struct ncr_asking asking;
         struct ncr_ld_hit hit;
-        if (!object->needs_nccl || strncmp(ncr_basename(object->path), "libtorch", 8) == 0)
+        if (!object->needs_nccl || strchr(object->needs_nccl, '/') ||
+            strncmp(ncr_basename(object->path), "libtorch", 8) == 0)
             continue;
         ncr_asking_begin(&asking, search, object);
         if (!has_own_path(&asking.chain[0]) ||

@@ -148,7 +148,22 @@ static bool visit_prefix(const struct python *python, const char *prefix, ncr_fo
            visit_format(visit, arg, origin, ncr_path("%s/lib64/%s/site-packages", prefix, version));
 }
 
+struct prefix_visit {
+    const struct python *python;
+    ncr_folder_visitor *visit;
+    void *arg;
+};
+
+static bool visit_easybuild_prefix(void *arg, const char *origin, const char *prefix) {
+    const struct prefix_visit *of = arg;
+    return visit_format(of->visit, of->arg, origin, ncr_path("%s/lib/%s/site-packages", prefix, of->python->version));
+}
+
 static bool visit_python(const struct python *python, ncr_folder_visitor *visit, void *arg) {
+    static const char easybuild[] = "EBPYTHONPREFIXES"; /* of its modules, for its sitecustomize */
+    struct prefix_visit of = {python, visit, arg};
+    if (ncr_split_absolute(ncr_environment(easybuild), easybuild, visit_easybuild_prefix, &of))
+        return true;
     if (!python->base_prefix)
         return visit_user_site(python, visit, arg) || visit_prefix(python, python->prefix, visit, arg);
     if (visit_prefix(python, python->prefix, visit, arg))
@@ -225,8 +240,10 @@ static char *python_on_path(void) {
  * whether a visit stopped it.
  */
 bool ncr_python_folders(const struct ncr_subject *subject, ncr_folder_visitor *visit, void *arg) {
-    if (ncr_split_absolute(ncr_environment("PYTHONPATH"), "PYTHONPATH", visit, arg))
-        return true;
+    static const char *const lists[] = {"PYTHONPATH", "NIX_PYTHONPATH", "GUIX_PYTHONPATH"};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        if (ncr_split_absolute(ncr_environment(lists[i]), lists[i], visit, arg))
+            return true;
     char *running = running_interpreter(subject);
     if (running)
         return visit_executable(running, "the running Python", visit, arg);

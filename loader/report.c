@@ -14,8 +14,8 @@ static bool is_active(const struct ncr_choosing *choosing, const char *path) {
     return active;
 }
 
-static bool system_path_is_met(const struct ncr_choosing *choosing) {
-    char *path = ncr_system_path(choosing->config);
+static bool system_path_is_met(struct ncr_choosing *choosing) {
+    char *path = ncr_system_path(&choosing->selection.search);
     bool met = path && is_active(choosing, path);
     free(path);
     return met;
@@ -51,7 +51,7 @@ static bool is_method_unmet(const struct ncr_choosing *choosing) {
 }
 
 /* What the user set and did not get, one line each. */
-static void report_unmet(const struct ncr_choosing *choosing) {
+static void report_unmet(struct ncr_choosing *choosing) {
     const struct ncr_config *config = choosing->config;
     const struct ncr_backend *backend = choosing->backend;
     char version[16];

@@ -35,8 +35,11 @@ static bool offer_unless_bundle(void *arg, const char *origin, const char *folde
     return stop;
 }
 
+/* The user's list, which programs that bring their libraries along keep under another name. */
 static bool offer_library_path(struct pass *pass) {
-    return ncr_split_library_path(ncr_environment("LD_LIBRARY_PATH"), "LD_LIBRARY_PATH", offer_unless_bundle, pass);
+    static const char original[] = "LD_LIBRARY_PATH_ORIG", current[] = "LD_LIBRARY_PATH";
+    const char *variable = ncr_environment(original) ? original : current;
+    return ncr_split_library_path(ncr_environment(variable), variable, offer_unless_bundle, pass);
 }
 
 static bool offer_below(struct pass *pass, const char *variable, const char *const *folders) {
@@ -87,7 +90,7 @@ static bool offer_named(struct ncr_search *search) {
         return false;
     if (strchr(named, '/'))
         return ncr_offer(search, NCR_BY_SYSTEM, variable, named);
-    char *found = ncr_system_path(search->config);
+    char *found = ncr_system_path(search);
     const struct ncr_candidate candidate = {
         .method = NCR_BY_SYSTEM,
         .origin = variable,
@@ -120,10 +123,13 @@ bool ncr_system(struct ncr_search *search) {
 }
 
 /** The file that VLLM_NCCL_SO_PATH or SGLANG_NCCL_SO_PATH names, as a fresh string; NULL if a bare name is not found. */
-char *ncr_system_path(const struct ncr_config *config) {
+char *ncr_system_path(struct ncr_search *search) {
+    const char *named = search->config->system_path;
     struct ncr_ld_hit hit = {NULL, NULL, NCR_LD_NOWHERE};
-    if (strchr(config->system_path, '/'))
-        return ncr_copy(config->system_path);
-    ncr_ld_search(config->system_path, NULL, NCR_LD_ALL, &hit);
+    struct ncr_asking asking;
+    if (strchr(named, '/'))
+        return ncr_copy(named);
+    ncr_asking_begin(&asking, search, NULL);
+    ncr_ld_search(named, &asking.chain[0], NCR_LD_ALL, &hit);
     return hit.path;
 }

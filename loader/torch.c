@@ -187,9 +187,9 @@ static bool visit_named_site(void *arg, const char *origin, const char *folder) 
  */
 static void take_named(struct finding *finding, const char *named) {
     static const char origin[] = "NCCL_REDIRECT_TORCH";
-    static const char *const inside[] = {"/torch/lib", "/lib", ""};
+    static const char *const inside[] = {"/torch/lib", "/lib", "", "/site-packages/torch/lib"};
     char *folder = ncr_parent(named, 0);
-    for (int i = 0; folder && i < 3 && !finding->found; i++) {
+    for (int i = 0; folder && i < 4 && !finding->found; i++) {
         char *libraries = ncr_path("%s%s", folder, inside[i]);
         if (libraries &&
             (exists(ncr_path("%s/libtorch_cuda.so", libraries)) || exists(ncr_path("%s/libtorch_hip.so", libraries)) ||
