@@ -472,6 +472,62 @@ static void who_lets_others_wait_for_long_may_be_late(void **state) {
     end(&job);
 }
 
+/* ---- several hosts, communicators that grow ---- */
+
+/* The monotonic clocks of two hosts have nothing to do with each other; real-time clocks are 3 s apart. */
+static void hosts_are_brought_onto_one_line(void **state) {
+    (void)state;
+    struct job job;
+    begin(&job, 2);
+    struct trace_header *far = job.ranks[1]->header;
+    strcpy(far->boot_id, "another-boot");
+    strcpy(far->host, "node2");
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned comm = writer_comm(job.ranks[i], WORLD, 2, (int)i, "tp");
+        job.ranks[i]->now += 2000000; /* 2 ms inside of init: the clocks are known to as much */
+        writer_made(job.ranks[i], comm);
+        for (unsigned k = 0; k < 20; k++)
+            writer_all_reduce(job.ranks[i], comm, 64);
+    }
+    const uint64_t shift = 5000000000000, wrong = 3000000000;
+#define SHIFT(stamp) (stamp) += (stamp) ? shift : 0
+    SHIFT(far->opened.ticks);
+    SHIFT(far->opened.monotonic);
+    far->opened.real += wrong;
+    SHIFT(job.ranks[1]->comms[0].enter);
+    SHIFT(job.ranks[1]->comms[0].leave);
+    for (unsigned i = 0; i < 1024; i++) {
+        SHIFT(job.ranks[1]->ring[i].enter);
+        SHIFT(job.ranks[1]->ring[i].leave);
+    }
+    job.ranks[1]->now += shift;
+    assert_int_equal(judge(&job, true)->kind, TRACE_NOTHING_WRONG);
+    assert_int_equal(job.set.hosts, 2);
+    assert_in_range(job.set.clock_error, 1, 5000000);
+    const struct trace_file *one = job.set.files[0], *other = job.set.files[1];
+    for (unsigned i = 0; i < 21; i++) {
+        int64_t apart = trace_time(one, one->tail[i].enter) - trace_time(other, other->tail[i].enter);
+        assert_true(apart > -5000000 && apart < 5000000);
+    }
+    end(&job);
+}
+
+/* The root of the old ranks knows both names of the grown communicator, others one each. */
+static void a_grown_communicator_is_one(void **state) {
+    (void)state;
+    struct job job;
+    begin(&job, 4);
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned comm = writer_comm(job.ranks[i], i == 1 || i == 2 ? 500 : 600, 4, (int)i, NULL);
+        job.ranks[i]->comms[comm].origin = TRACE_GROW;
+        job.ranks[i]->comms[comm].alias = i == 2 ? 600 : 0; /* 0 and 3 know 600, 1 knows 500 */
+        writer_made(job.ranks[i], comm);
+        if (i != 3)
+            writer_all_reduce(job.ranks[i], comm, 5);
+    }
+    expect(&job, TRACE_RANK_MISSING, 1, 3, "AllReduce #1 on");
+}
+
 /* ---- legal programs ---- */
 
 static unsigned seed;
@@ -608,6 +664,8 @@ int main(void) {
         cmocka_unit_test(captured_calls_make_it_likely_only),
         cmocka_unit_test(a_job_that_moves_has_no_waiting_ranks),
         cmocka_unit_test(who_lets_others_wait_for_long_may_be_late),
+        cmocka_unit_test(hosts_are_brought_onto_one_line),
+        cmocka_unit_test(a_grown_communicator_is_one),
         cmocka_unit_test(two_hundred_legal_programs_give_no_finding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
