@@ -8,8 +8,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -19,12 +17,24 @@
 #include <time.h>
 #include <unistd.h>
 
+/*
+ * What the rest of the library does not use is called by its number: every name of libc costs each process of the job a
+ * look-up at its start, since all are resolved there (full RELRO).
+ */
+static long call(long number, long a, long b, long c, long d) {
+    return syscall(number, a, b, c, d);
+}
+
 struct ncr_recorder ncr_recorder;
 
 /* Under the mutex: no second try, and no second line, of one process. */
 static bool given_up;
 
 /* ---- small facts ---- */
+
+static unsigned own_user(void) {
+    return (unsigned)call(SYS_getuid, 0, 0, 0, 0);
+}
 
 static void read_text(const char *path, char *text, size_t size) {
     int file = open(path, O_RDONLY | O_CLOEXEC);
@@ -41,7 +51,7 @@ static uint64_t start_time(void) {
     char *at = strrchr(text, ')');
     for (int field = 2; field < 22 && at; field++)
         at = strchr(at + 1, ' ');
-    return at ? strtoull(at, NULL, 10) : 0;
+    return at ? strtoul(at, NULL, 10) : 0;
 }
 
 static uint64_t nanoseconds(clockid_t clock) {
@@ -127,9 +137,9 @@ static void describe_process(struct trace_header *header) {
     header->boot_id[strcspn(header->boot_id, "\n")] = '\0';
     memcpy(header->product, NCR_VERSION, sizeof NCR_VERSION);
     header->pid = getpid();
-    header->parent = getppid();
-    header->session = getsid(0);
-    header->user = getuid();
+    header->parent = (int32_t)call(SYS_getppid, 0, 0, 0, 0);
+    header->session = (int32_t)call(SYS_getsid, 0, 0, 0, 0);
+    header->user = own_user();
     header->pid_space = ncr_file_status("/proc/self/ns/pid", &space) ? (uint64_t)space.st_ino : 0;
     header->started = start_time();
     header->ticks_per_second = (uint32_t)sysconf(_SC_CLK_TCK);
@@ -185,12 +195,12 @@ static int open_folder(const char *wanted, struct ncr_text *name, const char **w
     bool standard = strcmp(wanted, "1") == 0;
     struct stat status;
     if (standard)
-        ncr_text_add(name, "/dev/shm/nccl-redirect-%u", (unsigned)getuid());
+        ncr_text_add(name, "/dev/shm/nccl-redirect-%u", own_user());
     else
         ncr_text_add(name, "%s", wanted);
     if (!name->data)
         return -1;
-    if (mkdir(name->data, 0700) != 0 && errno != EEXIST) {
+    if (call(SYS_mkdirat, AT_FDCWD, (long)name->data, 0700, 0) != 0 && errno != EEXIST) {
         *why = strerror(errno);
         return -1;
     }
@@ -261,14 +271,17 @@ static void fill(char *image, const struct trace_header *layout, size_t size) {
 }
 
 /* HOST.PID.TIME.ncrtrace: the process and the time of a file's name. False: it is none of ours. */
-static bool read_name(const char *name, int *pid, unsigned long long *made) {
+static bool read_name(const char *name, int *pid, unsigned long *made) {
     size_t length = strlen(name), suffix = sizeof TRACE_SUFFIX - 1;
     const char *dot =
         length > suffix && strcmp(name + length - suffix, TRACE_SUFFIX) == 0 ? name + length - suffix : NULL;
     for (unsigned dots = 0; dot && dots < 2; dots++)
         for (dot--; dot > name && *dot != '.';)
             dot--;
-    return dot && sscanf(dot, ".%d.%llu.", pid, made) == 2;
+    char *end = NULL;
+    *pid = dot && *dot == '.' ? (int)strtoul(dot + 1, &end, 10) : 0;
+    *made = end && *end == '.' ? strtoul(end + 1, &end, 10) : 0;
+    return *pid > 0 && *made > 0 && *end == '.';
 }
 
 /*
@@ -277,24 +290,24 @@ static bool read_name(const char *name, int *pid, unsigned long long *made) {
  */
 enum { MOST_KEPT = 64 };
 
-static bool remove_oldest(int folder) {
-    int again = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), pid;
-    DIR *all = again < 0 ? NULL : fdopendir(again);
-    unsigned long long made, oldest = ~0ull;
+static bool remove_oldest(int folder, const char *path) {
+    int pid;
+    DIR *all = opendir(path); /* ours, and nobody else's to write into: it is the folder that is open */
+    unsigned long made, oldest = ~0ul;
     char name[256] = "";
     unsigned count = 0;
     for (struct dirent *entry; all && (entry = readdir(all));) {
         if (!read_name(entry->d_name, &pid, &made))
             continue;
         count++;
-        if (made < oldest && kill(pid, 0) != 0 && errno == ESRCH) {
+        if (made < oldest && call(SYS_kill, pid, 0, 0, 0) != 0 && errno == ESRCH) {
             oldest = made;
             memcpy(name, entry->d_name, strnlen(entry->d_name, sizeof name - 1) + 1);
         }
     }
     if (all)
         closedir(all);
-    return count >= MOST_KEPT && *name && unlinkat(folder, name, 0) == 0;
+    return count >= MOST_KEPT && *name && call(SYS_unlinkat, folder, (long)name, 0, 0) == 0;
 }
 
 /* Host names are what an administrator wrote; in a file name only letters, digits, '.', '-' and '_' stay. */
@@ -309,6 +322,22 @@ static void name_file(struct ncr_text *name) {
                  TRACE_SUFFIX);
 }
 
+/* All blocks of the file, from the file system; where it cannot set them aside, by writing them. An error number. */
+static int allocate(int file, size_t size) {
+    char zeros[4096] = "";
+    if (call(SYS_fallocate, file, 0, 0, (long)size) == 0)
+        return 0;
+    if (errno != EOPNOTSUPP && errno != ENOSYS)
+        return errno;
+    for (size_t done = 0; done < size;) {
+        ssize_t wrote = write(file, zeros, sizeof zeros);
+        if (wrote <= 0 && !(wrote < 0 && errno == EINTR))
+            return wrote < 0 ? errno : ENOSPC;
+        done += wrote > 0 ? (size_t)wrote : 0;
+    }
+    return 0;
+}
+
 /* Returns the mapping; NULL with *why. */
 static char *make_file(int folder, const char *name, size_t size, const char **why) {
     int file = openat(folder, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -317,19 +346,17 @@ static char *make_file(int folder, const char *name, size_t size, const char **w
         return NULL;
     }
     char *image = NULL;
-    int error = posix_fallocate(file, 0, (off_t)size);
-    if (error) {
-        *why = strerror(error);
-    } else {
-        image = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file, 0);
-        if (image == MAP_FAILED) {
-            *why = strerror(errno);
-            image = NULL;
-        }
+    int error = allocate(file, size);
+    if (!error) {
+        long address = syscall(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file, 0L);
+        image = address == -1 ? NULL : (char *)address;
+        error = errno;
     }
+    if (!image)
+        *why = strerror(error);
     close(file);
     if (!image)
-        unlinkat(folder, name, 0);
+        call(SYS_unlinkat, folder, (long)name, 0, 0);
     return image;
 }
 
@@ -342,7 +369,8 @@ static bool make(void) {
     int folder = why ? -1 : open_folder(config->trace, &folder_name, &why);
     char *image = NULL;
     if (folder >= 0) {
-        for (unsigned i = 0; strcmp(config->trace, "1") == 0 && i < MOST_KEPT && remove_oldest(folder); i++)
+        for (unsigned i = 0;
+             strcmp(config->trace, "1") == 0 && i < MOST_KEPT && remove_oldest(folder, ncr_text_get(&folder_name)); i++)
             ;
         name_file(&name);
         image = name.data ? make_file(folder, name.data, size, &why) : NULL;
@@ -376,7 +404,7 @@ static void in_parent(void) {
 /* The mapping is the parent's file: it goes, and the child's first call makes a file of its own. */
 static void in_child(void) {
     if (ncr_recorder.header)
-        munmap(ncr_recorder.header, ncr_recorder.size);
+        call(SYS_munmap, (long)ncr_recorder.header, (long)ncr_recorder.size, 0, 0);
     ncr_recorder.header = NULL;
     ncr_record_forget_all();
     atomic_store(&ncr_recorder.generation, 0);
