@@ -34,6 +34,30 @@ static bool take(void *arg, const struct ncr_considered *one, struct ncr_text *r
     return behind->found != NULL;
 }
 
+struct asker {
+    uintptr_t address;
+    const char *name;
+    char *path;
+};
+
+static bool bears_the_name(void *arg, const struct ncr_object *object) {
+    struct asker *asker = arg;
+    if (asker->address < object->start || asker->address >= object->end)
+        return false;
+    asker->path = object->soname && strcmp(object->soname, asker->name) == 0 ? strdup(object->path) : NULL;
+    return true;
+}
+
+/**
+ * The file of the library that this call comes from, if the name that it opens is its own SONAME: the loader gives it
+ * itself then. A fresh string, or NULL.
+ */
+char *ncr_asks_for_itself(const char *name, const void *caller) {
+    struct asker asker = {(uintptr_t)caller, name, NULL};
+    ncr_objects(bears_the_name, &asker);
+    return asker.path;
+}
+
 /** The NCCL behind a wrapper that opens `name`, as a fresh string; NULL with the reason in `why`. */
 char *ncr_behind(const char *name, const void *caller, struct ncr_text *why) {
     struct ncr_config config = *ncr_settings();

@@ -75,7 +75,9 @@ static struct ncr_dlopen_answer open_for_backend(const char *file, int mode, con
     atomic_store(&wraps, true);
     if (strchr(file, '/'))
         return go_on();
-    char *behind = ncr_behind(file, caller, &why);
+    char *behind = ncr_asks_for_itself(file, caller);
+    if (!behind)
+        behind = ncr_behind(file, caller, &why);
     void *handle = behind ? ncr_real_dlopen()(behind, mode) : fail(file, ncr_text_get(&why));
     if (!behind)
         ncr_log(NCR_ERROR, "%s", ncr_text_get(&why));

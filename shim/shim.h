@@ -162,6 +162,7 @@ bool ncr_backend_wraps(void);
 
 /* ---- behind.c ---- */
 
+char *ncr_asks_for_itself(const char *name, const void *caller);
 char *ncr_behind(const char *name, const void *caller, struct ncr_text *why);
 
 /* ---- other_file.c ---- */
