@@ -115,11 +115,15 @@ static void open_accepted(struct ncr_selection *selection, struct ncr_considered
     ncr_text_free(&reason);
 }
 
+/*
+ * Where memory or descriptors lack, the search ends: the candidate that should come now may have been passed over, and what
+ * was read of this one may be half of it.
+ */
 static bool consider(void *arg, const struct ncr_candidate *candidate) {
     struct ncr_selection *selection = arg;
     struct ncr_validation validation;
     struct ncr_considered one = {.candidate = candidate, .validation = &validation};
-    if (ncr_lacking()) /* who knows what was passed over */
+    if (ncr_lacking())
         return true;
     one.outcome = ncr_consider(&selection->seen, candidate, selection->search.config, &validation);
     if (ncr_lacking()) {
@@ -138,7 +142,7 @@ static bool consider(void *arg, const struct ncr_candidate *candidate) {
     if (selection->observe)
         selection->observe(selection->arg, &one);
     ncr_validation_free(&validation);
-    return selection->opened && !selection->all;
+    return (selection->opened && !selection->all) || ncr_lacking();
 }
 
 /**

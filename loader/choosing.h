@@ -16,6 +16,7 @@ struct ncr_choosing {
 
 void ncr_report_success(struct ncr_choosing *choosing);
 void ncr_report_failure(struct ncr_choosing *choosing);
+void ncr_report_lack(struct ncr_choosing *choosing);
 void ncr_report_problem(struct ncr_choosing *choosing);
 
 #endif

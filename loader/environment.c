@@ -117,6 +117,8 @@ static size_t in_page(uintptr_t from, size_t size) {
 static bool copy_memory(void *into, uintptr_t from, size_t size) {
     struct iovec here = {into, size}, there = {(void *)from, size};
     long got = syscall(SYS_process_vm_readv, (long)getpid(), &here, 1L, &there, 1L, 0L);
+    if (got < 0)
+        ncr_passing_note(errno);
     if (got < 0 && (errno == ENOSYS || errno == EPERM)) {
         memcpy(into, (const void *)from, size);
         return true;
@@ -135,7 +137,7 @@ static char *copy_string(uintptr_t from) {
         piece[size] = '\0';
         ncr_text_add(&text, "%s", piece);
         if (strlen(piece) < size)
-            return text.data ? text.data : ncr_copy("");
+            return text.length || text.lost ? text.data : ncr_copy("");
         from += size;
     }
     ncr_text_free(&text);

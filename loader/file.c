@@ -32,6 +32,70 @@ void ncr_file_check_first(void) {
     check_first = true;
 }
 
+enum { MOST_SIGNALS = 100 };
+
+/*
+ * A call has failed: is it to be made again? One that a signal has ended is, and one to a file server that has failed or
+ * has lost the file (ESTALE: its name leads to it again), once. Else the failure is noted.
+ */
+static bool is_to_repeat(unsigned *failures) {
+    unsigned most = errno == EINTR ? MOST_SIGNALS : errno == EIO || errno == ESTALE ? 1 : 0;
+    if ((*failures)++ < most)
+        return true;
+    ncr_passing_note(errno);
+    return false;
+}
+
+static int open_file(const char *path, int flags) {
+    unsigned failures = 0;
+    int file;
+    do {
+        calls++;
+        file = open(path, flags);
+    } while (file < 0 && is_to_repeat(&failures));
+    return file;
+}
+
+/* Of a path or, where that is NULL, of an open file. */
+static bool read_status(const char *path, int file, struct stat *status) {
+    unsigned failures = 0;
+    long result;
+    do {
+        calls++;
+        result = path ? syscall(SYS_newfstatat, AT_FDCWD, path, status, 0) : syscall(SYS_fstat, file, status);
+    } while (result != 0 && is_to_repeat(&failures));
+    return result == 0;
+}
+
+static bool can_access(const char *path, int how) {
+    unsigned failures = 0;
+    int result;
+    do {
+        calls++;
+        result = access(path, how);
+    } while (result != 0 && is_to_repeat(&failures));
+    return result == 0;
+}
+
+static DIR *open_folder(const char *path) {
+    unsigned failures = 0;
+    DIR *folder;
+    do {
+        calls++;
+        folder = opendir(path);
+    } while (!folder && is_to_repeat(&failures));
+    return folder;
+}
+
+/* The next entry, or NULL at the end. An error ends it too, and is noted. */
+static struct dirent *next_entry(DIR *folder) {
+    errno = 0;
+    struct dirent *entry = readdir(folder);
+    if (!entry && errno)
+        ncr_passing_note(errno);
+    return entry;
+}
+
 /* -1, and errno as it was. */
 static int close_failed(int file) {
     int error = errno;
@@ -46,17 +110,17 @@ static int close_failed(int file) {
  */
 static int open_checked(const char *path, int flags, struct stat *status) {
     char link[32];
-    int place = open(path, O_PATH | O_CLOEXEC);
+    int place = open_file(path, O_PATH | O_CLOEXEC);
     if (place < 0)
         return -1;
-    if (syscall(SYS_fstat, place, status) != 0)
+    if (!read_status(NULL, place, status))
         return close_failed(place);
     if (!S_ISREG(status->st_mode))
         return place;
     snprintf(link, sizeof link, "/proc/self/fd/%d", place);
-    int file = open(link, flags);
+    int file = open_file(link, flags);
     if (file < 0 && errno == ENOENT) /* no /proc here */
-        file = open(path, flags | O_NOFOLLOW);
+        file = open_file(path, flags | O_NOFOLLOW);
     close_failed(place);
     return file;
 }
@@ -67,19 +131,12 @@ static int open_checked(const char *path, int flags, struct stat *status) {
  */
 int ncr_file_open(const char *path, struct stat *status) {
     const int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-    calls++;
     if (check_first)
         return open_checked(path, flags, status);
-    int file;
-    while ((file = open(path, flags)) < 0 && errno == EINTR)
-        calls++;
-    if (file >= 0) {
-        calls++;
-        file = syscall(SYS_fstat, file, status) == 0 ? file : close_failed(file);
-    }
+    int file = open_file(path, flags);
     if (file < 0)
-        ncr_passing_note(errno);
-    return file;
+        return -1;
+    return read_status(NULL, file, status) ? file : close_failed(file);
 }
 
 /**
@@ -87,13 +144,12 @@ int ncr_file_open(const char *path, struct stat *status) {
  */
 bool ncr_file_read_at(int file, void *into, size_t size, uint64_t offset) {
     char *at = into;
+    unsigned failures = 0;
     while (size > 0) {
         calls++;
         ssize_t got = pread(file, at, size, (off_t)offset);
-        if (got < 0 && errno == EINTR)
+        if (got < 0 && is_to_repeat(&failures))
             continue;
-        if (got < 0)
-            ncr_passing_note(errno);
         if (got <= 0)
             return false;
         at += got;
@@ -111,9 +167,12 @@ char *ncr_file_text(const char *path, size_t most) {
         return NULL;
     char *text = S_ISREG(status.st_mode) ? ncr_allocate(1, most + 1) : NULL;
     size_t length = 0;
+    unsigned failures = 0;
     while (text && length < most) {
         calls++;
         ssize_t got = read(file, text + length, most - length);
+        if (got < 0 && is_to_repeat(&failures))
+            continue;
         if (got <= 0)
             break;
         length += (size_t)got;
@@ -124,33 +183,28 @@ char *ncr_file_text(const char *path, size_t most) {
     return text;
 }
 
-static bool succeeded(bool success) {
-    if (!success)
-        ncr_passing_note(errno);
-    return success;
-}
-
 /** What stat() tells; false if there is no such file. */
 bool ncr_file_status(const char *path, struct stat *status) {
-    calls++;
-    return succeeded(syscall(SYS_newfstatat, AT_FDCWD, path, status, 0) == 0);
+    return read_status(path, -1, status);
 }
 
 bool ncr_file_exists(const char *path) {
-    calls++;
-    return succeeded(access(path, F_OK) == 0);
+    return can_access(path, F_OK);
 }
 
 bool ncr_file_is_executable(const char *path) {
-    calls++;
-    return succeeded(access(path, X_OK) == 0);
+    return can_access(path, X_OK);
 }
 
 /** Where a symbolic link points, as a fresh string; NULL if `path` is none. */
 char *ncr_file_link(const char *path) {
     char target[PATH_MAX];
-    calls++;
-    ssize_t length = readlink(path, target, sizeof target);
+    unsigned failures = 0;
+    ssize_t length;
+    do {
+        calls++;
+        length = readlink(path, target, sizeof target);
+    } while (length < 0 && is_to_repeat(&failures));
     return length < 0 ? NULL : ncr_copy_part(target, (size_t)length);
 }
 
@@ -159,9 +213,8 @@ char *ncr_file_link(const char *path) {
  * for each part of the path.
  */
 char *ncr_file_real(const char *path) {
-    calls++;
-    int file = open(path, O_PATH | O_CLOEXEC);
-    if (!succeeded(file >= 0))
+    int file = open_file(path, O_PATH | O_CLOEXEC);
+    if (file < 0)
         return NULL;
     char name[32];
     snprintf(name, sizeof name, "/proc/self/fd/%d", file);
@@ -189,12 +242,11 @@ char *ncr_file_absolute(const char *path, const char *folder) {
 /** The newest entry of a folder that begins with `prefix`, by the numbers in the names, as a fresh string; or NULL. */
 char *ncr_file_newest(const char *path, const char *prefix) {
     char *newest = NULL;
-    calls++;
-    DIR *folder = opendir(path);
-    if (!succeeded(folder))
+    DIR *folder = open_folder(path);
+    if (!folder)
         return NULL;
     calls += 3; /* fstat, and getdents until it returns nothing */
-    for (struct dirent *entry; (entry = readdir(folder));) {
+    for (struct dirent *entry; (entry = next_entry(folder));) {
         if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0 || (newest && strverscmp(entry->d_name, newest) <= 0))
             continue;
         free(newest);
@@ -210,12 +262,11 @@ char *ncr_file_newest(const char *path, const char *prefix) {
  */
 char *ncr_file_among(const char *path, const char *part, const char *inside) {
     char *found = NULL;
-    calls++;
-    DIR *folder = opendir(path);
-    if (!succeeded(folder))
+    DIR *folder = open_folder(path);
+    if (!folder)
         return NULL;
     calls += 3; /* fstat, and getdents until it returns nothing */
-    for (struct dirent *entry; !found && (entry = readdir(folder));) {
+    for (struct dirent *entry; !found && (entry = next_entry(folder));) {
         char *candidate = strstr(entry->d_name, part) ? ncr_path("%s/%s%s", path, entry->d_name, inside) : NULL;
         if (candidate && ncr_file_exists(candidate))
             found = candidate;

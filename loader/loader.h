@@ -21,12 +21,13 @@
 
 #define NCR_PRINTF(text, first) __attribute__((format(printf, text, first)))
 
-/* ---- text.c: a string that grows; on lack of memory it stops growing and stays valid ---- */
+/* ---- text.c: a string that grows ---- */
 
 struct ncr_text {
     char *data; /* NUL-terminated once something was added, else NULL */
     size_t length;
     size_t room;
+    bool lost; /* there was no memory for it: it says so and nothing else */
 };
 
 void ncr_text_add(struct ncr_text *text, const char *format, ...) NCR_PRINTF(2, 3);
@@ -40,7 +41,9 @@ const char *ncr_text_get(const struct ncr_text *text); /* "" when empty */
 
 void ncr_passing_begin(void);
 bool ncr_passing_note(int error);
-bool ncr_passing_noted(void);
+void ncr_passing_note_message(const char *message);
+int ncr_passing_noted(void);
+unsigned ncr_passing_count(void);
 void ncr_memory_note(void);
 const char *ncr_lacking(void);
 char *ncr_copy(const char *text);
@@ -413,6 +416,7 @@ struct ncr_validation {
     unsigned lacks;   /* functions of the table that it does not export, without the aliases */
     dev_t device;
     ino_t inode;
+    off_t size;
 };
 
 void ncr_validate(const char *path, const struct ncr_config *config, struct ncr_validation *validation);

@@ -3,9 +3,9 @@
 #include "choosing.h"
 #include "old_glibc.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static int ask_version(void *get_version) {
     typedef int get(int *);
@@ -33,11 +33,33 @@ static bool opens_globally(const struct ncr_choosing *choosing, const struct ncr
            ncr_is_nccl_name(candidate->path);
 }
 
-static void forget(struct ncr_backend *backend) {
-    free(backend->path);
-    free(backend->build_id);
-    free(backend->origin);
-    *backend = (struct ncr_backend){0};
+/* Could a library of this size be mapped? */
+static bool has_room(off_t size) {
+    void *room = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room == MAP_FAILED)
+        return false;
+    munmap(room, (size_t)size);
+    return true;
+}
+
+/*
+ * Twice, since what fails may be over at once, and the message does not always tell: "failed to map segment from shared
+ * object" is said of a file system without the right to execute and of a lack of memory.
+ */
+static void *try_to_open(const struct ncr_choosing *choosing, const struct ncr_considered *one, int mode,
+                         struct ncr_text *reason) {
+    const char *error = NULL;
+    for (int i = 0; i < 2 && !ncr_lacking(); i++) {
+        void *handle = choosing->open(one->candidate->path, mode);
+        if (handle)
+            return handle;
+        error = dlerror();
+        ncr_passing_note_message(error);
+    }
+    if (!has_room(one->validation->size))
+        ncr_memory_note();
+    ncr_text_add(reason, "cannot be opened (%s)", error ? error : "the loader does not say why");
+    return NULL;
 }
 
 static bool open_candidate(void *arg, const struct ncr_considered *one, struct ncr_text *reason) {
@@ -45,22 +67,12 @@ static bool open_candidate(void *arg, const struct ncr_considered *one, struct n
     struct ncr_backend *backend = choosing->backend;
     const struct ncr_candidate *candidate = one->candidate;
     bool global = opens_globally(choosing, candidate, one->validation);
-    errno = 0;
-    void *handle = choosing->open(candidate->path, RTLD_NOW | (global ? RTLD_GLOBAL : RTLD_LOCAL));
-    if (!handle) {
-        ncr_passing_note(errno);
-        const char *error = dlerror();
-        ncr_text_add(reason, "cannot be opened (%s)", error ? error : "the loader does not say why");
+    void *handle = try_to_open(choosing, one, RTLD_NOW | (global ? RTLD_GLOBAL : RTLD_LOCAL), reason);
+    if (!handle)
         return false;
-    }
     backend->handle = handle;
     identify(backend, candidate->path);
     backend->origin = ncr_copy(candidate->origin);
-    if (ncr_lacking()) { /* the library stays open, and is opened again at the next call */
-        forget(backend);
-        ncr_text_add(reason, "%s", ncr_lacking());
-        return false;
-    }
     backend->method = candidate->method;
     backend->rccl = one->validation->rccl;
     backend->unknown = one->validation->unknown;
@@ -108,13 +120,15 @@ void ncr_choose(struct ncr_backend *backend, const struct ncr_config *config, bo
         .observe = observe,
         .arg = &choosing,
     };
-    if (config->choice == NCR_CHOOSE_NOTHING)
+    bool opened = config->choice != NCR_CHOOSE_NOTHING && ncr_select(&choosing.selection);
+    if (ncr_lacking())
+        ncr_report_lack(&choosing);
+    else if (config->choice == NCR_CHOOSE_NOTHING)
         ncr_report_problem(&choosing);
-    else if (ncr_select(&choosing.selection))
+    else if (opened)
         ncr_report_success(&choosing);
     else
         ncr_report_failure(&choosing);
-    backend->passing = !backend->handle && ncr_passing_noted();
     ncr_selection_free(&choosing.selection);
     ncr_text_free(&choosing.named_fault);
 }

@@ -11,21 +11,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-static __thread bool passing;
+static __thread int newest;
+static __thread unsigned noted_count;
 static __thread const char *lacking;
 
 /** Forget what was noted: a decision begins. */
 void ncr_passing_begin(void) {
-    passing = false;
+    newest = 0;
+    noted_count = 0;
     lacking = NULL;
 }
 
+static const int errors[] = {EMFILE, ENFILE, ENOMEM, EINTR, EAGAIN, EIO, ESTALE, ETIMEDOUT, ENOBUFS};
+
 /** Note that a call failed with this error, if it is one that passes. Returns whether it is. */
 bool ncr_passing_note(int error) {
-    static const int errors[] = {EMFILE, ENFILE, ENOMEM, EINTR, EAGAIN, EIO, ESTALE, ETIMEDOUT, ENOBUFS};
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
         if (error == errors[i]) {
-            passing = true;
+            newest = error;
+            noted_count++;
             if (error == ENOMEM)
                 lacking = "out of memory";
             else if (error == EMFILE || error == ENFILE)
@@ -35,9 +39,26 @@ bool ncr_passing_note(int error) {
     return false;
 }
 
-/** Has something failed that may work at the next call? */
-bool ncr_passing_noted(void) {
-    return passing;
+/**
+ * Note the error in a message of the dynamic loader, which mostly ends with it: "…: Too many open files". Without memory for
+ * a message there is none.
+ */
+void ncr_passing_note_message(const char *message) {
+    if (!message || strcmp(message, "out of memory") == 0)
+        ncr_memory_note();
+    for (size_t i = 0; message && i < sizeof errors / sizeof *errors; i++)
+        if (strstr(message, strerror(errors[i])))
+            ncr_passing_note(errors[i]);
+}
+
+/** The newest error that may not come at the next call; 0 if there was none. */
+int ncr_passing_noted(void) {
+    return newest;
+}
+
+/** How many were noted: two answers tell whether there was one between them. */
+unsigned ncr_passing_count(void) {
+    return noted_count;
 }
 
 /** What has been lacking, in words; NULL if nothing has. */

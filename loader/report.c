@@ -136,6 +136,12 @@ void ncr_report_success(struct ncr_choosing *choosing) {
         return; /* it may be open already: who asked for it knows */
     report_unmet(choosing);
     report_not_own(choosing);
+    if (ncr_passing_noted() && choosing->config->choice != NCR_CHOOSE_PATH)
+        ncr_log(
+            NCR_WARN,
+            "a file could not be read while NCCL was searched for (%s): another one may have come before %s, which is "
+            "active. NCCL_REDIRECT=%s takes that one without a search",
+            strerror(ncr_passing_noted()), choosing->backend->path, choosing->backend->path);
     ncr_report_backend(choosing->config, choosing->backend);
 }
 
@@ -147,6 +153,9 @@ void ncr_report_failure(struct ncr_choosing *choosing) {
     const struct ncr_config *config = choosing->config;
     struct ncr_text *why = &choosing->backend->why;
     ncr_selection_failure(&choosing->selection, why);
+    choosing->backend->passing = ncr_passing_noted();
+    if (choosing->backend->passing)
+        ncr_text_add(why, "; the next call tries again");
     choosing->backend->reported = config->choice != NCR_CHOOSE_AUTO && !config->additional;
     if (choosing->backend->reported)
         ncr_log(NCR_ERROR,
@@ -154,6 +163,19 @@ void ncr_report_failure(struct ncr_choosing *choosing) {
                 "ncclSystemError. Tried: %s. "
                 "NCCL_REDIRECT=auto would use the first NCCL that works",
                 config->decided_by, ncr_text_get(why));
+}
+
+/** Memory or descriptors lacked: whatever was opened or read meanwhile, nothing is decided by it. */
+void ncr_report_lack(struct ncr_choosing *choosing) {
+    struct ncr_backend *backend = choosing->backend;
+    const char *lack = ncr_lacking();
+    free(backend->path);
+    free(backend->build_id);
+    free(backend->origin);
+    *backend = (struct ncr_backend){.passing = true, .reported = true}; /* the library stays open */
+    ncr_text_add(&backend->why, "%s; the next call tries again", lack);
+    if (!choosing->config->additional)
+        ncr_log(NCR_ERROR, "NCCL cannot be chosen: %s. Calls return ncclSystemError; each tries again", lack);
 }
 
 /** What the user wrote is wrong: said at once, also to a program that only asks whether there is an NCCL. */

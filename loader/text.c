@@ -8,13 +8,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Append formatted text. On lack of memory the text stays as it was. */
+/*
+ * A message that lacks a piece in its middle may say the opposite. So one that cannot grow is given up as a whole, and says
+ * that instead.
+ */
+static void lose(struct ncr_text *text) {
+    ncr_memory_note();
+    free(text->data);
+    *text = (struct ncr_text){.lost = true};
+}
+
+/** Append formatted text. On lack of memory the text is lost, what is appended later too. */
 void ncr_text_add_list(struct ncr_text *text, const char *format, va_list list) {
     va_list again;
     va_copy(again, list);
     int more = vsnprintf(NULL, 0, format, again);
     va_end(again);
-    if (more < 0)
+    if (more < 0 || text->lost)
         return;
 
     size_t needed = text->length + (size_t)more + 1;
@@ -28,7 +38,7 @@ void ncr_text_add_list(struct ncr_text *text, const char *format, va_list list) 
             room *= 2;
         char *data = malloc(room);
         if (!data) {
-            ncr_memory_note();
+            lose(text);
             return;
         }
         if (text->length > 0)
@@ -103,5 +113,5 @@ void ncr_text_free(struct ncr_text *text) {
 }
 
 const char *ncr_text_get(const struct ncr_text *text) {
-    return text->data ? text->data : "";
+    return text->lost ? "out of memory" : text->data ? text->data : "";
 }

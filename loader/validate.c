@@ -99,11 +99,13 @@ static char *version_problem(struct ncr_elf *elf, const struct ncr_config *confi
 /** Validate one file. `validation` is filled as far as it was read; free it with ncr_validation_free(). */
 void ncr_validate(const char *path, const struct ncr_config *config, struct ncr_validation *validation) {
     *validation = (struct ncr_validation){0};
+    unsigned failures = ncr_passing_count();
     struct ncr_elf elf;
     ncr_elf_open(&elf, path);
     validation->missing = elf.missing;
     validation->device = elf.status.st_dev;
     validation->inode = elf.status.st_ino;
+    validation->size = elf.status.st_size;
     if (ncr_elf_load_symbols(&elf)) {
         validation->refusal = export_problem(&elf, validation);
         if (!validation->refusal)
@@ -115,6 +117,10 @@ void ncr_validate(const char *path, const struct ncr_config *config, struct ncr_
     if (!validation->refusal && elf.refusal)
         validation->refusal = ncr_copy(elf.refusal);
     ncr_elf_close(&elf);
+    if (ncr_passing_count() != failures) { /* what was read is a part of it */
+        free(validation->refusal);
+        validation->refusal = ncr_path("cannot be read (%s)", strerror(ncr_passing_noted()));
+    }
 }
 
 static bool seen_before(struct ncr_seen *seen, const struct ncr_validation *validation) {

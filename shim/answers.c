@@ -55,17 +55,15 @@ static void refuse_row(const struct ncr_library *library, unsigned row) {
     ncr_set_error(library, known);
 }
 
-/** Why NCCL is disabled; said on the log once, at the first call. */
+/** Why NCCL is disabled; said on the log at the first call, and again when the reason is another one. */
 const char *ncr_tell_disabled(void) {
-    static atomic_flag told = ATOMIC_FLAG_INIT;
+    static _Atomic(const char *) told;
     bool reported;
     const char *text = ncr_disabled(&reported);
-    if (!reported && !atomic_flag_test_and_set(&told))
-        ncr_log(NCR_ERROR,
-                "%s. Its functions return ncclSystemError. Set NCCL_REDIRECT to the absolute path "
-                "of a libnccl.so.2, or "
-                "install one",
-                text);
+    if (!reported && atomic_exchange(&told, text) != text)
+        ncr_log(NCR_ERROR, "%s. Its functions return ncclSystemError%s", text,
+                ncr_disabled_for_now() ? ""
+                                       : ". Set NCCL_REDIRECT to the absolute path of a libnccl.so.2, or install one");
     return text;
 }
 

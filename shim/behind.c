@@ -30,7 +30,7 @@ static bool take(void *arg, const struct ncr_considered *one, struct ncr_text *r
             ncr_text_add(reason, "is the wrapper itself");
             return false;
         }
-    behind->found = strdup(one->candidate->path);
+    behind->found = ncr_copy(one->candidate->path);
     return behind->found != NULL;
 }
 

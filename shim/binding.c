@@ -29,7 +29,8 @@ struct decision {
 };
 
 static struct ncr_config no_config; /* before the first decision, or without memory for it */
-static struct decision no_memory = {&no_config, NULL, "NCCL is disabled by nccl-redirect: out of memory", false, true};
+static struct decision no_memory = {
+    &no_config, NULL, "NCCL is disabled by nccl-redirect: out of memory; the next call tries again", false, true};
 
 static _Atomic(struct decision *) decision;
 static _Atomic enum ncr_state state; /* stored when the decision's slots are filled; only ever grows */
@@ -87,7 +88,7 @@ const char *ncr_opening(void) {
 }
 
 static struct ncr_config *read_environment(void) {
-    struct ncr_config *config = calloc(1, sizeof *config);
+    struct ncr_config *config = ncr_allocate(1, sizeof *config);
     if (!config)
         return NULL;
     ncr_config_read(config);
@@ -107,25 +108,30 @@ static void set_disabled(struct decision *made, const struct ncr_backend *found)
     ncr_text_add_visible(&text, ncr_text_get(&found->why), found->why.length);
     made->disabled = found->why.length && text.length ? text.data : no_memory.disabled;
     made->reported = found->reported;
-    made->passing = found->passing || found->handle; /* opened, but no memory for its addresses */
+    made->passing = found->passing || made->disabled == no_memory.disabled;
 }
 
 /* A whole decision, which nobody sees yet. NULL on lack of memory. */
 static struct decision *decide(const struct ncr_request *request, struct decision *before) {
     ncr_passing_begin();
-    struct decision *made = calloc(1, sizeof *made);
-    if (made)
+    struct decision *made = ncr_allocate(1, sizeof *made);
+    struct ncr_library *library = ncr_library_new();
+    if (made && library)
         made->config = before && before != &no_memory ? before->config : read_environment();
     if (!made || !made->config) {
+        free(library);
         free(made);
         return NULL;
     }
     struct ncr_backend found;
     ncr_choose(&found, made->config, ncr_for_rccl, request, ncr_open_backend);
-    if (found.handle)
-        made->library = ncr_library_make(&found);
-    if (!made->library)
+    if (found.handle) {
+        ncr_library_fill(library, &found);
+        made->library = library;
+    } else {
+        free(library);
         set_disabled(made, &found);
+    }
     ncr_text_free(&found.why);
     ncr_log(NCR_DEBUG, "%u file system calls to find it", ncr_file_calls());
     return made;
@@ -204,6 +210,11 @@ bool ncr_bound_at_start(void) {
     return at_start;
 }
 
+/** Bind if it has not been tried: who asks about an error does not try again what may be over. */
+enum ncr_state ncr_state_to_ask(void) {
+    return ncr_state() == NCR_UNBOUND ? ncr_bind(NULL) : ncr_state();
+}
+
 enum ncr_state ncr_state(void) {
     return atomic_load_explicit(&state, memory_order_acquire);
 }
@@ -219,6 +230,12 @@ const struct ncr_config *ncr_settings(void) {
 /** The backend. Valid once ncr_state() is not NCR_UNBOUND. */
 const struct ncr_backend *ncr_backend(void) {
     return &ncr_library_at(0)->backend;
+}
+
+/** Is NCCL disabled by something that may be over at the next call? */
+bool ncr_disabled_for_now(void) {
+    const struct decision *made = atomic_load_explicit(&decision, memory_order_acquire);
+    return made && made->passing;
 }
 
 /** Why there is no backend, as a sentence, and whether an error line has told it. For ncr_state() NCR_DISABLED. */

@@ -31,7 +31,7 @@ static const char *library_error(const struct ncr_library *library, const void *
  * NULL. Any thread, any time; never NULL.
  */
 const char *ncr_last_error_of(struct ncr_library *library, const void *communicator) {
-    enum ncr_state state = ncr_bind(NULL);
+    enum ncr_state state = ncr_state_to_ask();
     const char *own = atomic_load(&own_error),
                *theirs = state == NCR_UNBOUND ? NULL : library_error(library, communicator);
     bool about = atomic_load(&own_library) == library;
@@ -44,7 +44,7 @@ const char *ncr_last_error_of(struct ncr_library *library, const void *communica
 
 /** The same of the library that this thread called last, which is the default one where there is no other. */
 const char *ncr_last_error(const void *communicator) {
-    ncr_bind(NULL);
+    ncr_state_to_ask();
     return ncr_last_error_of(ncr_called_library(), communicator);
 }
 
@@ -58,7 +58,8 @@ void ncr_set_error(const struct ncr_library *library, const char *text) {
 /* The newest error. Owns `text`, which may hold names from outside: programs print what ncclGetLastError tells. */
 static void set_new_error(const struct ncr_library *library, struct ncr_text *text) {
     struct ncr_text visible = {0};
-    ncr_text_add_visible(&visible, ncr_text_get(text), text->length);
+    const char *bytes = ncr_text_get(text);
+    ncr_text_add_visible(&visible, bytes, strlen(bytes));
     ncr_text_free(text);
     ncr_set_error(library, ncr_keep(&visible));
 }

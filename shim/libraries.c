@@ -85,15 +85,16 @@ static void fill_entries(struct ncr_library *library) {
             (*layer)->opened(library);
 }
 
-/** A library that was just opened, with all that is to be known of it. Owns `backend`. NULL on lack of memory. */
-struct ncr_library *ncr_library_make(const struct ncr_backend *backend) {
-    struct ncr_library *library = calloc(1, sizeof *library);
-    if (!library)
-        return NULL;
+/** Room for a library, before it is opened: what was opened is then never lost for lack of memory. Or NULL. */
+struct ncr_library *ncr_library_new(void) {
+    return ncr_allocate(1, sizeof(struct ncr_library));
+}
+
+/** A library that was just opened, with all that is to be known of it. Owns `backend` from now on. */
+void ncr_library_fill(struct ncr_library *library, const struct ncr_backend *backend) {
     library->backend = *backend;
     fill_targets(library);
     fill_entries(library);
-    return library;
 }
 
 /** Hexadecimal, "" if the file has none. */

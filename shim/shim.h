@@ -65,7 +65,8 @@ struct ncr_library {
 unsigned ncr_library_count(void);
 struct ncr_library *ncr_library_at(unsigned index);
 void *ncr_library_function(void *handle, unsigned slot);
-struct ncr_library *ncr_library_make(const struct ncr_backend *backend);
+struct ncr_library *ncr_library_new(void);
+void ncr_library_fill(struct ncr_library *library, const struct ncr_backend *backend);
 void ncr_library_free(struct ncr_library *library);
 void ncr_library_set_default(struct ncr_library *library);
 struct ncr_library *ncr_library_with(const void *handle);
@@ -106,9 +107,11 @@ extern const bool ncr_for_rccl; /* this is librccl_redirect.so, which looks for 
 
 enum ncr_state ncr_bind(const struct ncr_request *request);
 enum ncr_state ncr_state(void);
+enum ncr_state ncr_state_to_ask(void);
 const struct ncr_config *ncr_settings(void);
 const struct ncr_backend *ncr_backend(void);
 const char *ncr_disabled(bool *reported);
+bool ncr_disabled_for_now(void);
 void ncr_bind_at_start(void);
 bool ncr_bound_at_start(void);
 void *ncr_open_backend(const char *file, int mode);

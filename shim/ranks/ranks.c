@@ -63,8 +63,9 @@ static int init_rank_config(ncr_comm *comm, int ranks, struct ncr_id id, int ran
 static int init_rank_scalable(ncr_comm *comm, int ranks, int rank, int id_count, struct ncr_id *ids, void *config) {
     struct ncr_library *library = ncr_called_library();
     ncr_look_for_second();
-    struct ncr_id *taken = ids && id_count > 0 ? calloc((size_t)id_count, sizeof *taken) : NULL;
-    int code = NCR_SUCCESS;
+    bool several = ids && id_count > 0;
+    struct ncr_id *taken = several ? calloc((size_t)id_count, sizeof *taken) : NULL;
+    int code = several && !taken ? ncr_fail(NCR_SYSTEM_ERROR, "ncclCommInitRankScalable: out of memory") : NCR_SUCCESS;
     for (int i = 0; taken && !code && i < id_count; i++) {
         taken[i] = ids[i];
         code = take_id(library, &taken[i]);

@@ -29,7 +29,7 @@ struct question {
 
 static void keep_path(void *arg, const struct ncr_considered *one) {
     if (one->outcome == NCR_OPENED)
-        *(char **)arg = strdup(one->candidate->path);
+        *(char **)arg = ncr_copy(one->candidate->path);
 }
 
 static void look(struct question *question) {
@@ -46,13 +46,18 @@ static void look(struct question *question) {
         free(config.path);
         config.path = ncr_copy(question->backend);
         free(config.decided_by);
-        config.decided_by = strdup("nccl_redirect_available");
+        config.decided_by = ncr_copy("nccl_redirect_available");
         config.additional = true;
         config.fallback = false;
         question->available = ncr_select(&selection);
         ncr_selection_failure(&selection, &why);
     }
-    answer(question->reason, question->size, question->available ? accepted ? accepted : "" : ncr_text_get(&why));
+    if (ncr_lacking()) {
+        question->available = 0;
+        answer(question->reason, question->size, ncr_lacking());
+    } else {
+        answer(question->reason, question->size, question->available ? accepted : ncr_text_get(&why));
+    }
     free(accepted);
     ncr_text_free(&why);
     ncr_selection_free(&selection);

@@ -25,7 +25,7 @@ static int init_rank(ncr_comm *comm, int ranks, struct ncr_id id, int rank) {
         return NCR_SYSTEM_ERROR;
     struct ncr_making making = {.library = library};
     ncr_comm *place = ncr_expect(&making, comm);
-    return ncr_made(&making, NCR_ENTRY(library, ncclCommInitRank)(place, ranks, id, rank));
+    return NCR_MAKE(&making, NCR_ENTRY(library, ncclCommInitRank)(place, ranks, id, rank));
 }
 
 static int init_all(ncr_comm *comms, int devices, const int *list) {
@@ -34,7 +34,7 @@ static int init_all(ncr_comm *comms, int devices, const int *list) {
         return NCR_SYSTEM_ERROR;
     struct ncr_making making = {.library = library};
     ncr_comm *place = ncr_expect_several(&making, comms, devices);
-    return ncr_made(&making, NCR_ENTRY(library, ncclCommInitAll)(place, devices, list));
+    return NCR_MAKE(&making, NCR_ENTRY(library, ncclCommInitAll)(place, devices, list));
 }
 
 static int init_rank_config(ncr_comm *comm, int ranks, struct ncr_id id, int rank, void *config) {
@@ -43,7 +43,7 @@ static int init_rank_config(ncr_comm *comm, int ranks, struct ncr_id id, int ran
         return NCR_SYSTEM_ERROR;
     struct ncr_making making = {.library = library};
     ncr_comm *place = ncr_expect(&making, comm);
-    return ncr_made(&making, NCR_ENTRY(library, ncclCommInitRankConfig)(place, ranks, id, rank, config));
+    return NCR_MAKE(&making, NCR_ENTRY(library, ncclCommInitRankConfig)(place, ranks, id, rank, config));
 }
 
 static int init_rank_scalable(ncr_comm *comm, int ranks, int rank, int id_count, struct ncr_id *ids, void *config) {
@@ -52,7 +52,7 @@ static int init_rank_scalable(ncr_comm *comm, int ranks, int rank, int id_count,
         return NCR_SYSTEM_ERROR;
     struct ncr_making making = {.library = library};
     ncr_comm *place = ncr_expect(&making, comm);
-    return ncr_made(&making, NCR_ENTRY(library, ncclCommInitRankScalable)(place, ranks, rank, id_count, ids, config));
+    return NCR_MAKE(&making, NCR_ENTRY(library, ncclCommInitRankScalable)(place, ranks, rank, id_count, ids, config));
 }
 
 /* Without a color it makes nothing, also where it answers that it is in progress. */
@@ -63,7 +63,7 @@ static int split(ncr_comm comm, int color, int key, ncr_comm *new_comm, void *co
         return ncr_answer_lacking(library, NCR_ROW_ncclCommSplit);
     struct ncr_making making = {.library = library, .parent = comm};
     ncr_comm *place = color < 0 ? new_comm : ncr_expect(&making, new_comm);
-    return ncr_made(&making, NCR_ENTRY(library, ncclCommSplit)(comm, color, key, place, config));
+    return NCR_MAKE(&making, NCR_ENTRY(library, ncclCommSplit)(comm, color, key, place, config));
 }
 
 /* A joining rank has no communicator yet. */
@@ -76,7 +76,7 @@ static int grow(ncr_comm comm, int ranks, const struct ncr_id *id, int rank, ncr
         return ncr_answer_lacking(library, NCR_ROW_ncclCommGrow);
     struct ncr_making making = {.library = library, .parent = comm};
     ncr_comm *place = ncr_expect(&making, new_comm);
-    return ncr_made(&making, NCR_ENTRY(library, ncclCommGrow)(comm, ranks, id, rank, place, config));
+    return NCR_MAKE(&making, NCR_ENTRY(library, ncclCommGrow)(comm, ranks, id, rank, place, config));
 }
 
 /** The address of the function here for a row, or NULL. */

@@ -74,5 +74,5 @@ void *ncr_call_maker(unsigned slot, struct ncr_library *library, const void *par
     copy_stack(words + NCR_ARGUMENT_REGISTERS, stack);
     uintptr_t *place = &words[makes % 16];
     *place = (uintptr_t)ncr_expect(&making, (void **)*place);
-    return ncr_answer_with(ncr_made(&making, call(library->entries[slot], words)));
+    return ncr_answer_with(NCR_MAKE(&making, call(library->entries[slot], words)));
 }

@@ -56,10 +56,14 @@ static struct ncr_library *add(const struct ncr_config *config, const struct ncr
         ncr_text_add(why, "ncclSetEncryption was called before: %s would not know, and not encrypt", backend->path);
         return NULL;
     }
-    struct ncr_library *library = ncr_library_make(backend), *here = library ? ncr_library_add(library) : NULL;
-    if (!library)
+    struct ncr_library *library = ncr_library_new();
+    if (!library) {
         ncr_text_add(why, "out of memory");
-    else if (!here)
+        return NULL;
+    }
+    ncr_library_fill(library, backend);
+    struct ncr_library *here = ncr_library_add(library);
+    if (!here)
         ncr_text_add(why, "%d libraries are open already, no more can be", NCR_MOST_LIBRARIES);
     if (here && here == library)
         ncr_report_backend(config, &here->backend);

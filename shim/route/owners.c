@@ -56,8 +56,8 @@ static struct ncr_owners *with_room(enum ncr_kind kind) {
         return old;
     size_t size = !old ? 256 : 4 * (old->filled - old->gone) < old_size ? old_size : 2 * old_size;
     struct ncr_owners *new = calloc(1, sizeof *new + size * sizeof *new->owners);
-    if (!new)
-        return NULL;
+    if (!new) /* slower to look up, until there is memory */
+        return old && old->filled + 1 < old_size ? old : NULL;
     new->mask = size - 1;
     for (size_t i = 0; i < old_size; i++) {
         const void *handle = atomic_load(&old->owners[i].handle);
@@ -66,6 +66,14 @@ static struct ncr_owners *with_room(enum ncr_kind kind) {
     }
     atomic_store(&ncr_owners[kind], new);
     return new;
+}
+
+/** Is there room for one more handle? */
+bool ncr_owners_reserve(enum ncr_kind kind) {
+    ncr_owners_lock();
+    bool room = with_room(kind);
+    ncr_owners_unlock();
+    return room;
 }
 
 /** Remember who has just made a handle, whoever had one at this address before. Under the lock. */

@@ -59,6 +59,7 @@ void ncr_owners_lock(void);
 void ncr_owners_unlock(void);
 void ncr_own_locked(enum ncr_kind kind, const void *handle, struct ncr_library *library);
 void ncr_disown_locked(enum ncr_kind kind, const void *handle);
+bool ncr_owners_reserve(enum ncr_kind kind);
 bool ncr_is_pending_locked(void);
 
 #endif

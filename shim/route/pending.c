@@ -108,10 +108,14 @@ static void happen(const struct event *event) {
 void **ncr_expect_several(struct ncr_making *making, void **handles, int count) {
     making->pending = NULL;
     making->direct = NULL;
+    making->no_memory = false;
     if (!ncr_routing() || !handles || count < 1 || count > MOST_HANDLES)
         return handles;
+    bool must_be_known = making->library->index > 0;
+    making->no_memory = must_be_known && !ncr_owners_reserve(making->kind);
     struct ncr_pending *p = making->kind == NCR_MEMORIES ? NULL : calloc(1, sizeof *p + 2 * (size_t)count * sizeof p);
     if (!p) { /* memory is complete when the call returns; otherwise we are out of it, and most handles are too */
+        making->no_memory |= must_be_known && making->kind != NCR_MEMORIES;
         making->direct = handles;
         return handles;
     }
@@ -171,6 +175,12 @@ static bool has_returned(struct ncr_pending *p, const struct event *event) {
         return false;
     p->reported = now();
     return !ncr_group_may_be_older();
+}
+
+/** Fail the call for lack of memory. */
+int ncr_refuse_making(const struct ncr_making *making) {
+    ncr_poison_group(making->library);
+    return ncr_fail(NCR_SYSTEM_ERROR, "nccl-redirect: out of memory to route a new communicator, window or buffer");
 }
 
 /** After that call, with its result, which is returned. */

@@ -96,7 +96,7 @@ static const char *get_error_string(int code) {
 
 /* Of the library that made the communicator or, with NULL, that this thread called last. */
 static const char *get_last_error(const void *communicator) {
-    ncr_bind(NULL);
+    ncr_state_to_ask();
     return ncr_last_error_of(communicator ? ncr_library_of(communicator) : ncr_called_library(), communicator);
 }
 
@@ -182,7 +182,7 @@ static int mem_alloc(void **pointer, size_t size) {
         return ncr_answer_lacking(library, NCR_ROW_ncclMemAlloc);
     struct ncr_making making = {.library = library, .kind = NCR_MEMORIES};
     void **place = ncr_expect(&making, pointer);
-    return ncr_made(&making, ((alloc *)entry)(place, size));
+    return NCR_MAKE(&making, ((alloc *)entry)(place, size));
 }
 
 static int mem_free(void *pointer) {

@@ -20,11 +20,19 @@ struct ncr_making {
     const void *parent;          /* the communicator that it is made of, or NULL */
     struct ncr_pending *pending; /* NULL: NCCL writes it to the program's variable */
     void **direct;               /* that variable, if the handle is remembered when the call returns */
+    bool no_memory;              /* to remember it */
 };
+
+/*
+ * A call that makes a handle, after ncr_expect(). Without memory to remember whose the handle is the call is not made:
+ * later the handle would be taken for the default library's.
+ */
+#define NCR_MAKE(making, call) ((making)->no_memory ? ncr_refuse_making(making) : ncr_made((making), (call)))
 
 void **ncr_expect(struct ncr_making *making, void **handle);
 void **ncr_expect_several(struct ncr_making *making, void **handles, int count);
 int ncr_made(struct ncr_making *making, int code);
+int ncr_refuse_making(const struct ncr_making *making);
 void ncr_pending_look(void);
 void ncr_pending_reported(const void *communicator, int state);
 void ncr_pending_destroyed(enum ncr_kind kind, const void *handle);

@@ -66,8 +66,13 @@ static bool find_caller(void *arg, const struct ncr_object *object) {
  */
 bool ncr_rule_for_caller(const void *address, struct ncr_library **library) {
     struct caller caller = {(uintptr_t)address, NULL};
-    if (!has_rules(NCR_RULE_CALLER) || !ncr_objects(find_caller, &caller) || !caller.name)
+    if (!has_rules(NCR_RULE_CALLER) || !ncr_objects(find_caller, &caller))
         return false;
+    if (!caller.name) {
+        *library = NULL;
+        ncr_fail(NCR_SYSTEM_ERROR, "NCCL_REDIRECT_RULES: out of memory");
+        return true;
+    }
     bool matched = match(NCR_RULE_CALLER, caller.name, library);
     free(caller.name);
     return matched;
