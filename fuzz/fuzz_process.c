@@ -1,21 +1,17 @@
 /* What /proc says of a process that another user controls: status, stat, command line, environment, map, auxv. */
 #include "cli/process_read.c"
+#include "cli/worker.c"
 
 #include "support/fuzz.h"
 
 enum { PID = 999999999 }; /* beyond what the kernel allows: nothing is ever read of a real process */
 
-/* worker.c keeps texts in memory that it shares with a child. */
-const char *worker_text(const char *text) {
-    return text ? strdup(text) : NULL;
-}
-
-int nccl_version_of(const char *path) {
-    struct ncr_elf elf;
-    ncr_elf_open(&elf, path);
-    int version = elf.refusal ? 0 : ncr_elf_nccl_version(&elf, NULL);
-    ncr_elf_close(&elf);
-    return version;
+/* Texts are kept in memory that a child would share; here it is used again for each input. */
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+    (void)argc;
+    (void)argv;
+    shared = worker_memory(sizeof *shared);
+    return shared ? 0 : 1;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -34,6 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memory_files_clear();
     for (unsigned i = 0; i < parts.count && i < sizeof names / sizeof *names; i++)
         memory_file_add(names[i], parts.text[i], parts.size[i]);
+    shared->used = 0;
     arena_begin();
     process_read(&process, PID);
     MUST(process.nccl_count <= MOST_MAPPED);
