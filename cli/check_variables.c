@@ -23,7 +23,8 @@ static void check_system_path(struct doctor *doctor) {
     const struct ncr_config *config = &doctor->config;
     if (!config->system_path)
         return;
-    char *path = ncr_system_path(config);
+    struct ncr_search search = {.config = config, .subject = &doctor->command.subject};
+    char *path = ncr_system_path(&search);
     struct ncr_validation validation;
     if (!path) {
         report(doctor, FAILURE, "variables", "correct the value, or unset it",

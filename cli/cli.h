@@ -216,6 +216,7 @@ void shell_text_read(struct shell_text *result, const char *text);
 void losses_of_step(struct command *command, char **words, char **inner);
 void losses_of_program(struct command *command);
 const char *deaf_word(const struct command *command);
+bool loss_of_process(const char *name, struct loss *loss);
 const char *loss_word(const struct command *command);
 
 /* ---- dependencies.c: what an executable will map at its start ---- */
@@ -350,6 +351,12 @@ typedef void worker_item(void *arg, unsigned item);
 void *worker_memory(size_t size);
 const char *worker_text(const char *text);
 unsigned worker_run(unsigned count, worker_item *read, worker_item *stuck, void *arg);
+
+/* ---- imports.c: what a Python script imports ---- */
+
+struct names imports_of(const char *script);
+const char *module_path(const char *name, const char *folder);
+bool distribution_libraries(const char *name, struct names *libraries);
 
 /* ---- process.c: what runs, by /proc; process_read.c: one process ---- */
 

@@ -4,6 +4,7 @@
  */
 #include "cli.h"
 
+#include <errno.h>
 #include <ftw.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 
 struct results {
     struct reached *list;
-    unsigned count, looked;
+    unsigned count, looked, unreadable;
 };
 
 static struct results results; /* nftw passes no argument */
@@ -35,43 +36,119 @@ static int visit(const char *path, const struct stat *status, int kind, struct F
     size_t length = strlen(path);
     bool python = length > 3 && strcmp(path + length - 3, ".py") == 0;
     (void)walk;
-    if (kind != FTW_F || !S_ISREG(status->st_mode) || (!python && !starts_elf(path)))
-        return 0;
-    struct reached reached;
-    reach_of_file(formatted("%s", path), false, &reached);
-    results.looked++;
-    if (reached.reach != REACH_NONE)
-        add(&reached);
+    if (kind == FTW_DNR || (kind == FTW_F && S_ISREG(status->st_mode) && access(path, R_OK) != 0))
+        results.unreadable++;
+    else if (kind == FTW_F && S_ISREG(status->st_mode) && (python || starts_elf(path))) {
+        struct reached reached;
+        reach_of_file(formatted("%s", path), false, &reached);
+        results.looked++;
+        if (reached.reach != REACH_NONE)
+            add(&reached);
+    }
     return 0;
 }
 
-/* A name without a slash that is no file here is one on PATH; a script stands for its interpreter too. */
-static int inspect(const char *name) {
-    struct stat status;
+static int inspect_folder(const char *path) {
+    char *real = realpath(path, NULL); /* a link that was named is followed, one inside is not */
+    unsigned before = results.unreadable;
+    nftw(real ? real : path, visit, 32, FTW_PHYS);
+    free(real);
+    if (results.unreadable > before)
+        complain("%s: %u files or folders in it cannot be read", path, results.unreadable - before);
+    return results.unreadable > before ? EXIT_FINDING : EXIT_FINE;
+}
+
+static bool is_python_script(const char *path, const struct command *command) {
+    size_t length = strlen(path);
+    return (length > 3 && strcmp(path + length - 3, ".py") == 0) ||
+           (!command->status && command->script && command->program && is_python(command->program));
+}
+
+/* What a script imports, and what the modules beside it import; each is looked at once. */
+static void follow_imports(const char *script, struct names *seen, struct names *leading) {
+    char *folder = ncr_parent(script, 1);
+    struct names names = imports_of(script);
+    for (unsigned i = 0; i < names.count; i++) {
+        const char *path = module_path(names.list[i], folder);
+        unsigned before = results.count;
+        if (!path || names_have(seen, path))
+            continue;
+        names_add(seen, path);
+        size_t length = strlen(path);
+        bool module = strcmp(path + length - 3, ".py") == 0;
+        bool beside = folder && strncmp(path, folder, strlen(folder)) == 0 && !strchr(path + strlen(folder) + 1, '/');
+        if (module || !starts_elf(path)) {
+            if (module && beside)
+                follow_imports(path, seen, leading);
+            nftw(path, visit, 32, FTW_PHYS);
+        } else {
+            visit(path, &(struct stat){.st_mode = S_IFREG}, FTW_F, NULL);
+        }
+        if (results.count > before)
+            names_add(leading, names.list[i]);
+    }
+}
+
+static void inspect_imports(const char *script) {
+    struct names seen = {NULL, 0}, leading = {NULL, 0};
+    struct ncr_text list = {0};
+    char *real = realpath(script, NULL);
+    unsigned place = results.count - 1; /* of the script itself; the list may move */
+    follow_imports(real ? real : script, &seen, &leading);
+    for (unsigned i = 0; i < leading.count; i++)
+        ncr_text_add(&list, "%s%s", i ? ", " : "", leading.list[i]);
+    struct reached *own = &results.list[place];
+    own->how = leading.count ? formatted("imports %s, through which it reaches NCCL (below)", ncr_text_get(&list))
+               : seen.count  ? formatted("%s; nothing that it imports reaches NCCL", own->how)
+                             : own->how;
+    if (leading.count && own->reach == REACH_NONE)
+        own->reach = REACH_SCRIPT;
+    free(real);
+}
+
+static int inspect_file(const char *path, const struct stat *status) {
     struct command command;
-    const char *path = name;
-    if (!ncr_file_status(path, &status) && !strchr(name, '/'))
-        path = find_on_path(name);
-    if (!path || !ncr_file_status(path, &status)) {
-        complain("%s: there is no such file, and no such command on PATH", name);
-        return EXIT_USAGE;
-    }
-    if (S_ISDIR(status.st_mode)) {
-        nftw(path, visit, 32, FTW_PHYS);
-        return EXIT_FINE;
-    }
     struct reached reached;
+    if (!S_ISREG(status->st_mode) || access(path, R_OK) != 0) {
+        complain("%s cannot be read: %s", path,
+                 S_ISREG(status->st_mode) ? strerror(errno) : "it is not a regular file");
+        return EXIT_FINDING;
+    }
     results.looked++;
     reach_of_file(path, true, &reached);
     add(&reached);
     char *argv[] = {(char *)formatted("%s%s", strchr(path, '/') ? "" : "./", path), NULL};
     command_resolve(&command, argv);
+    if (is_python_script(path, &command))
+        inspect_imports(path);
     if (!command.status && command.script && command.program) {
         reach_of_file(command.program, true, &reached);
         reached.how = formatted("(its interpreter) %s", reached.how);
         add(&reached);
     }
     return EXIT_FINE;
+}
+
+/* Which file does a name mean? One here, a command on PATH, a module of Python, a distribution. */
+static int inspect(const char *name) {
+    struct stat status;
+    struct names libraries;
+    const char *path = name;
+    bool plain = !strchr(name, '/');
+    if (!ncr_file_status(path, &status))
+        path = plain ? find_on_path(name) : NULL;
+    if (!path && plain)
+        path = module_path(name, NULL);
+    if (path && ncr_file_status(path, &status))
+        return S_ISDIR(status.st_mode) ? inspect_folder(path) : inspect_file(path, &status);
+    if (plain && distribution_libraries(name, &libraries)) {
+        for (unsigned i = 0; i < libraries.count; i++)
+            visit(libraries.list[i], &(struct stat){.st_mode = S_IFREG}, FTW_F, NULL);
+        return EXIT_FINE;
+    }
+    complain("%s: there is no such file%s", name,
+             plain ? ", no such command on PATH, and no such package of Python" : "");
+    return EXIT_USAGE;
 }
 
 /* ---- what the NCCLs lack ---- */
@@ -137,16 +214,19 @@ int subcommand_inspect(struct request *request) {
     struct json *files = json_list(), *libraries = json_list();
     int status = EXIT_FINE;
     if (!request->rest_count) {
-        complain("inspect: which file or folder? As in: nccl-redirect inspect ./all_reduce_perf");
+        complain("inspect: which file, folder or package? As in: nccl-redirect inspect ./all_reduce_perf");
         return EXIT_USAGE;
     }
-    for (int i = 0; i < request->rest_count; i++)
-        if (inspect(request->rest[i]))
-            return EXIT_USAGE;
+    for (int i = 0; i < request->rest_count; i++) {
+        int one = inspect(request->rest[i]);
+        status = one > status ? one : status;
+    }
+    if (status == EXIT_USAGE && !results.count)
+        return status;
     ncr_config_read(&config);
     catalogue_read(&catalogue, &config, NULL);
     for (unsigned i = 0; i < results.count; i++) {
-        if (results.list[i].reach == REACH_STATIC)
+        if (results.list[i].reach == REACH_STATIC && status == EXIT_FINE)
             status = EXIT_FINDING;
         if (request->json)
             json_add(files, NULL, file_json(&results.list[i]));

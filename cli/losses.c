@@ -193,6 +193,27 @@ void losses_of_step(struct command *command, char **words, char **inner) {
             add(command, rows[i].certain, rows[i].text, rows[i].fix);
 }
 
+/* Processes that stand for a starter which has gone, or is on another host. */
+static const char *starter_behind(const char *process) {
+    static const char *const names[][2] = {
+        {"slurmstepd", "srun"}, {"sshd", "ssh"}, {"containerd-shim", "docker"}, {"conmon", "podman"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strncmp(process, names[i][0], strlen(names[i][0])) == 0)
+            return names[i][1];
+    return process;
+}
+
+/** What a running process of this name does to LD_PRELOAD, where that is known. */
+bool loss_of_process(const char *name, struct loss *loss) {
+    const char *starter = starter_behind(name);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (strcmp(rows[i].starter, starter) == 0 && strcmp(starter, "env") != 0) {
+            *loss = (struct loss){rows[i].certain, rows[i].text, rows[i].fix};
+            return true;
+        }
+    return false;
+}
+
 /** Why the program itself does not see a preload, or NULL. */
 const char *deaf_word(const struct command *command) {
     return command->elsewhere   ? NULL /* what starts it there is none of its affair */

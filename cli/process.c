@@ -68,12 +68,29 @@ static void explain_listed(struct process *process, const char *what) {
     }
 }
 
-static void explain_lost(struct process *process, const struct process *above, const char *what) {
-    process->finding =
-        formatted("%s, which process %d above it has; LD_PRELOAD is not in its environment", what, above->pid);
+/* The process between it and the one above whose program is known to drop LD_PRELOAD, or NULL. */
+static const struct process *dropper(const struct processes *processes, const struct process *process,
+                                     const struct process *above, struct loss *loss) {
+    for (const struct process *at = process; at; at = process_of(processes, at->parent)) {
+        const char *name = ncr_basename(formatted("%.*s", (int)strcspn(at->command, " :"), at->command));
+        if (loss_of_process(name, loss))
+            return at;
+        if (at == above)
+            break;
+    }
+    return NULL;
+}
+
+static void explain_lost(const struct processes *processes, struct process *process, const struct process *above,
+                         const char *what) {
+    struct loss loss;
+    const struct process *by = dropper(processes, process, above, &loss);
+    process->finding = formatted("%s, which process %d above it has; LD_PRELOAD is not in its environment%s", what,
+                                 above->pid, by ? formatted(": %s (process %d)", loss.text, by->pid) : "");
     process->fix =
-        "pass LD_PRELOAD on (srun --export=ALL, mpirun -x LD_PRELOAD, no env -i), or put nccl-redirect run behind "
-        "what drops it (sudo nccl-redirect run -- CMD)";
+        by ? loss.fix
+           : "pass LD_PRELOAD on (srun --export=ALL, mpirun -x LD_PRELOAD, no env -i), or put nccl-redirect run "
+             "behind what drops it (sudo nccl-redirect run -- CMD)";
 }
 
 static void judge_process(const struct processes *processes, struct process *process) {
@@ -87,7 +104,7 @@ static void judge_process(const struct processes *processes, struct process *pro
     else if (process->listed && (process->nccl_count || above))
         explain_listed(process, what);
     else if (above && process->readable)
-        explain_lost(process, above, what);
+        explain_lost(processes, process, above, what);
 }
 
 static bool same_nccl(const struct mapped_nccl *a, const struct mapped_nccl *b) {

@@ -30,14 +30,42 @@ static const char *linked_name(const struct elf_info *info) {
     return NULL;
 }
 
-static bool is_nccl(const char *path, enum reach *reach) {
+/* Is NCCL all that it exports? An extension that has one inside exports its own functions too. */
+static bool exports_more(const char *path) {
+    struct ncr_elf elf;
+    bool more = false;
+    size_t at = 0;
+    ncr_elf_open(&elf, path);
+    if (ncr_elf_load_symbols(&elf))
+        for (const char *name; !more && (name = ncr_elf_next_export(&elf, &at));)
+            more = strncmp(name, "nccl", 4) != 0 && strncmp(name, "pnccl", 5) != 0 &&
+                   strncmp(name, "mscclpp", 7) != 0 && *name != '_';
+    ncr_elf_close(&elf);
+    return more;
+}
+
+static bool is_nccl(const char *path, const struct elf_info *info, enum reach *reach) {
     struct ncr_config any = {.choice = NCR_CHOOSE_AUTO};
     struct ncr_validation validation;
     ncr_validate(path, &any, &validation);
-    bool yes = !validation.refusal && strncmp(ncr_basename(path), "libtorch", 8) != 0;
+    bool named = ncr_is_nccl_name(path) || (info->soname && ncr_is_nccl_name(info->soname));
+    bool torch = strncmp(ncr_basename(path), "libtorch", 8) == 0;
+    bool yes = !validation.refusal && !torch && (named || !exports_more(path));
     ncr_validation_free(&validation);
     *reach = yes ? REACH_NCCL : is_shim(path) ? REACH_SHIM : REACH_NONE;
     return *reach != REACH_NONE;
+}
+
+/* The rule that leaves such a library its own NCCL, or "". */
+static const char *own_rule(const char *path) {
+    char *real = realpath(path, NULL);
+    const char *name = ncr_basename(path);
+    bool torch = strncmp(name, "libtorch", 8) == 0; /* what torch has inside is torch's NCCL */
+    const char *rule = real && !torch ? formatted(". To leave it its own NCCL: NCCL_REDIRECT_RULES=%s",
+                                                  shell_word(formatted("%s=%s", name, real)))
+                                      : "";
+    free(real);
+    return rule;
 }
 
 /* An NCCL inside: reachable only where the file exports its functions and calls them through a table of the loader. */
@@ -50,8 +78,9 @@ static void judge_inside(struct reached *reached, const struct elf_info *info) {
     if (names_have(&info->exported, "ncclAllReduce")) {
         reached->reach = REACH_EXPORTED;
         reached->how =
-            formatted("an NCCL%s is linked into it and exported, so it can serve. %s", version,
-                      open ? formatted("Its own calls of %u functions go through the loader's table: redirected", open)
+            formatted("an NCCL%s is linked into it and exported, so it can be used. %s", version,
+                      open ? formatted("Its own calls of %u functions go through the loader's table: redirected%s",
+                                       open, own_rule(reached->path))
                            : "Its own calls stay inside: not redirected");
     } else {
         reached->reach = REACH_STATIC;
@@ -149,7 +178,7 @@ void reach_of_file(const char *path, bool with_dependencies, struct reached *rea
         judge_text(reached);
         return;
     }
-    if (is_nccl(path, &reached->reach)) {
+    if (is_nccl(path, &info, &reached->reach)) {
         reached->version = info.version_text;
         reached->how = reached->reach == REACH_SHIM
                            ? "is nccl-redirect's preload library"

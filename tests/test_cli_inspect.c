@@ -28,9 +28,9 @@ static void each_way_is_told_apart(void **state) {
     assert_contains(inspected(0, "lib/nccl-redirect/libnccl_redirect.so"), "is nccl-redirect's preload library");
     assert_contains(inspected(0, "/bin/sh"), "does not reach NCCL");
     assert_contains(inspected(0, "sh"), "does not reach NCCL");
-    assert_contains(inspected(0, built("hostmem/torch/libtorch_cuda.so")), "exported, so it can serve");
+    assert_contains(inspected(0, built("hostmem/torch/libtorch_cuda.so")), "exported, so it can be used");
     assert_contains(inspected(2, "nothere"), "there is no such file");
-    assert_contains(scene_says(&scene, 2, "nccl-redirect inspect"), "which file or folder?");
+    assert_contains(scene_says(&scene, 2, "nccl-redirect inspect"), "which file, folder or package?");
 }
 
 /* The version text alone gives a stripped one away. */
@@ -164,6 +164,83 @@ static void broken_files_are_listed_with_the_reason(void **state) {
     assert_contains(said, "NCCL 2.32.3");
 }
 
+/* A name is a file here, a command, a module, or a distribution of the Python of this environment. */
+static void packages_are_found_by_name(void **state) {
+    (void)state;
+    const char *said = inspected(0, "torch");
+    assert_contains(said, "linked    " SCENE_NAME "/" SITE "/torch/lib/libtorch_cuda.so");
+    assert_contains(inspected(0, "nvidia-nccl-cu12"), "nccl      " SCENE_NAME "/" SITE "/nvidia/nccl/lib/libnccl.so.2");
+    assert_contains(inspected(0, "nvidia"), "is an NCCL (2.21.5+cuda12.4)");
+    assert_contains(inspected(2, "no-such-package"), "no such package of Python");
+    assert_contains(inspected(2, "nothere torch"), "there is no such file");
+    assert_contains(inspected(2, "nothere torch"), "libtorch_cuda.so");
+}
+
+static void a_script_leads_to_what_it_imports(void **state) {
+    (void)state;
+    write_file(text("%s/job/train.py", scene.root),
+               "import os, sys\nfrom utils.data import x\nif 1:\n    import helper as h; pass\n"
+               "from . import nothing\n# import torch\n");
+    write_file(text("%s/job/helper.py", scene.root), "import torch.nn as nn, json\n");
+    write_file(text("%s/job/utils/data.py", scene.root), "x = 1\n");
+    write_file(text("%s/job/plain.py", scene.root), "import os\nfrom utils import data\n");
+    const char *said = unwrapped(inspected(0, "job/train.py"));
+    assert_contains(said, "script job/train.py imports torch, helper, through which it reaches NCCL (below)");
+    assert_contains(said, "linked " SCENE_NAME "/" SITE "/torch/lib/libtorch_cuda.so");
+    assert_contains(unwrapped(inspected(0, "job/plain.py")), "nothing that it imports reaches NCCL");
+    write_file(text("%s/job/run", scene.root), text("#!%s/venv/bin/python\nimport torch\n", scene.root));
+    scene_says(&scene, 0, "/bin/chmod +x job/run");
+    assert_contains(unwrapped(inspected(0, "job/run")), "imports torch, through which it reaches NCCL");
+}
+
+static void a_named_link_is_followed(void **state) {
+    (void)state;
+    make_link(text("%s/" SITE "/torch", scene.root), text("%s/link", scene.root));
+    assert_contains(inspected(0, "link"), "/torch/lib/libtorch_cuda.so");
+    make_link("train.py", text("%s/file-link", scene.root));
+    assert_contains(inspected(0, "file-link"), "file-link");
+    /* One inside a folder is not: it may lead anywhere. */
+    make_link(text("%s/" SITE "/torch", scene.root), text("%s/outer/link", scene.root));
+    assert_contains(inspected(0, "outer"), "nothing in it reaches NCCL");
+}
+
+static void what_cannot_be_read_is_an_error(void **state) {
+    (void)state;
+    const char *other = geteuid() == 0 ? "/usr/bin/setpriv --reuid 65534 --clear-groups" : "";
+    scene_says(&scene, 0,
+               "/bin/chmod -R a+rX . && /bin/cp train.py secret.py && /bin/chmod 0 secret.py && "
+               "/bin/mkdir -p closed && /bin/cp train.py closed && /bin/chmod 0 closed/train.py");
+    const char *tool = text("%s $PWD/bin/nccl-redirect inspect", other);
+    assert_contains(scene_says(&scene, 1, text("%s secret.py", tool)), "secret.py cannot be read: Permission denied");
+    assert_contains(scene_says(&scene, 1, text("%s closed", tool)), "1 files or folders in it cannot be read");
+    assert_contains(inspected(1, "/dev/null"), "/dev/null cannot be read: it is not a regular file");
+}
+
+/* An extension that exports the NCCL inside it and calls it through the loader's table is redirected, unless a rule says no. */
+static void the_rule_for_an_exported_nccl_is_printed(void **state) {
+    (void)state;
+    static const char *const names[] = {
+#define XX(name, since, ...) since <= 20400 ? #name : NULL,
+#define XX_SOLO(name, ...)
+#define RCCL_XX(name, ...)
+#include "../abi/nccl_api.def"
+    };
+    const char *source = "const char *version(void) { return \"NCCL version 2.21.5+cuda12.4\"; }\n";
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i])
+            source = text("%sint %s(void) { return 0; }\n", source, names[i]);
+    write_file(text("%s/pace.c", scene.root), text("%sint pace_run(void) { return ncclAllReduce(); }\n", source));
+    struct result result = run(WITHOUT_SHIM, NO_ENV,
+                               CMD("/usr/bin/gcc", "-shared", "-fPIC", text("%s/pace.c", scene.root), "-o",
+                                   text("%s/pace_cpp.so", scene.root)));
+    assert_int_equal(result.status, 0);
+    const char *said = unwrapped(inspected(0, "pace_cpp.so"));
+    assert_contains(said, "an NCCL (2.21.5+cuda12.4) is linked into it and exported, so it can be used");
+    assert_contains(said,
+                    "redirected. To leave it its own NCCL: NCCL_REDIRECT_RULES=pace_cpp.so=" SCENE_NAME "/pace_cpp.so");
+    result_free(&result);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_way_is_told_apart),
@@ -177,6 +254,11 @@ int main(void) {
         cmocka_unit_test(a_wheel_without_torch_is_listed),
         cmocka_unit_test(a_conda_package_is_the_owner),
         cmocka_unit_test(broken_files_are_listed_with_the_reason),
+        cmocka_unit_test(packages_are_found_by_name),
+        cmocka_unit_test(a_script_leads_to_what_it_imports),
+        cmocka_unit_test(a_named_link_is_followed),
+        cmocka_unit_test(what_cannot_be_read_is_an_error),
+        cmocka_unit_test(the_rule_for_an_exported_nccl_is_printed),
     };
     return cmocka_run_group_tests(tests, make_scenes, NULL);
 }

@@ -71,6 +71,42 @@ static void a_child_that_lost_the_preload_is_found(void **state) {
         "has lost the preload library, which process");
 }
 
+/* Who dropped it stands between the two: a program of that name is enough. */
+static void the_one_who_dropped_it_is_named(void **state) {
+    (void)state;
+    const char *source = text("%s/sudo.c", scene.root), *sudo = text("%s/bin/sudo", scene.root);
+    write_file(source,
+               "#include <stdlib.h>\n#include <sys/wait.h>\n#include <unistd.h>\n"
+               "int main(int c, char **v) { if (fork() == 0) { unsetenv(\"LD_PRELOAD\"); execvp(v[1], v + 1); }\n"
+               "(void)c; wait(0); return 0; }\n");
+    struct result result = run(WITHOUT_SHIM, NO_ENV, CMD("/usr/bin/gcc", source, "-o", sudo));
+    assert_int_equal(result.status, 0);
+    const char *said = unwrapped(
+        asked(1, "nccl-redirect run -- sudo python lost 2>/dev/null & PIDS=$!; WANTED=1", "nccl-redirect ps"));
+    assert_contains(said, "LD_PRELOAD is not in its environment: sudo drops LD_PRELOAD, with -E too (process ");
+    assert_contains(said, "Fix: put nccl-redirect run behind it: sudo nccl-redirect run -- CMD");
+    result_free(&result);
+}
+
+/* The library is where LD_PRELOAD says, but not in the root folder of the process. */
+static void a_folder_that_is_not_mounted_is_told(void **state) {
+    (void)state;
+    if (geteuid() != 0 || access("/usr/bin/unshare", X_OK) != 0) {
+        print_message("skipped: needs root and unshare(1)\n");
+        skip();
+    }
+    const char *job =
+        text("(nccl-redirect run -- sleep 3 & exec /usr/bin/unshare -m /bin/sh -c '/bin/mount -t tmpfs none %s/lib && "
+             "cd /tmp && LD_PRELOAD=%s/lib/nccl-redirect/libnccl_redirect.so exec %s/venv/bin/python a' 2>/dev/null) "
+             "& PIDS=$!; WANTED=0; sleep 1",
+             scene.root, scene.root, scene.root);
+    scene_says(&scene, 0, "/bin/rm -f /tmp/ready");
+    const char *said = unwrapped(asked(ANY, job, "nccl-redirect ps --all; /bin/rm -f /tmp/ready"));
+    assert_contains(said, "its LD_PRELOAD names " SCENE_NAME
+                          "/lib/nccl-redirect/libnccl_redirect.so, which does not exist in its "
+                          "root folder");
+}
+
 static void a_second_nccl_is_found(void **state) {
     (void)state;
     const char *job = "nccl-redirect run -- python both $PWD/nccl/lib & PIDS=$!; WANTED=1";
@@ -134,6 +170,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_serves_is_read_from_the_maps),
         cmocka_unit_test(a_child_that_lost_the_preload_is_found),
+        cmocka_unit_test(the_one_who_dropped_it_is_named),
+        cmocka_unit_test(a_folder_that_is_not_mounted_is_told),
         cmocka_unit_test(a_second_nccl_is_found),
         cmocka_unit_test(ranks_with_different_nccls_are_a_finding),
         cmocka_unit_test(a_process_is_explained),
