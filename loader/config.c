@@ -127,63 +127,20 @@ static void read_system_path(struct ncr_config *config) {
     }
 }
 
-static const struct {
-    const char *text;
-    bool from, from_behind; /* bounds below: by the version, or by the first one behind it */
-    bool to, to_behind;     /* bounds above, likewise */
-} operators[] = {
-    {">=", true, false, false, false}, {"<=", false, false, true, true}, {"==", true, false, true, true},
-    {">", true, true, false, false},   {"<", false, false, true, false},
-};
-
-/* One bound: ">=2.27" and so on. "2.27" stands for the whole series 2.27.x, "2.27.3" for itself. */
-static bool read_bound(struct ncr_range *range, const char **text) {
-    const char *at = *text + strspn(*text, " ");
-    size_t op = 0;
-    while (op < sizeof operators / sizeof *operators &&
-           strncmp(at, operators[op].text, strlen(operators[op].text)) != 0)
-        op++;
-    if (op == sizeof operators / sizeof *operators)
-        return false;
-    at += strlen(operators[op].text);
-    at += strspn(at, " ");
-    const char *start = at;
-    int version;
-    if (!ncr_version_parse(at, &version, &at))
-        return false;
-    unsigned dots = 0;
-    for (const char *c = start; c < at; c++)
-        dots += *c == '.';
-    int behind = version + (dots == 2 ? 1 : dots == 1 ? 100 : 10000);
-    int lowest = operators[op].from_behind ? behind : version, highest = operators[op].to_behind ? behind : version;
-    if (operators[op].from && lowest > range->at_least)
-        range->at_least = lowest;
-    if (operators[op].to && highest < range->below)
-        range->below = highest;
-    *text = at + strspn(at, " ");
-    return true;
-}
-
 static void read_range(struct ncr_config *config) {
     const char *value = ncr_variable(&config->variables, "NCCL_REDIRECT_REQUIRE");
     config->require = (struct ncr_range){0, INT_MAX};
     if (!value)
         return;
     config->require_text = ncr_copy(value);
-    const char *at = value;
-    bool good = read_bound(&config->require, &at);
-    while (good && *at == ',') {
-        at++;
-        good = read_bound(&config->require, &at);
-    }
-    if (good && !*at && config->require.at_least < config->require.below)
+    const char *problem = ncr_range_read(&config->require, value);
+    if (!problem)
         return;
     config->choice = NCR_CHOOSE_NOTHING;
     ncr_text_add(&config->problem,
                  "%sNCCL_REDIRECT_REQUIRE=\"%s\" %s; use bounds such as >=2.27,<2.31 or ==2.28.9 "
                  "(operators >= > == < <=)",
-                 config->problem.length ? "; " : "", value,
-                 good && !*at ? "allows no version" : "is not a version range");
+                 config->problem.length ? "; " : "", value, problem);
 }
 
 /* The index of the value among `values`, or `standard` with a warning. */

@@ -176,6 +176,8 @@ char *ncr_file_text(const char *path, size_t most) {
         if (got <= 0)
             break;
         length += (size_t)got;
+        if (status.st_size > 0 && length >= (size_t)status.st_size) /* the end: nothing to ask for */
+            break;
     }
     if (text)
         text[length] = '\0';
@@ -239,21 +241,53 @@ char *ncr_file_absolute(const char *path, const char *folder) {
     return absolute;
 }
 
-/** The newest entry of a folder that begins with `prefix`, by the numbers in the names, as a fresh string; or NULL. */
-char *ncr_file_newest(const char *path, const char *prefix) {
-    char *newest = NULL;
+/** Visit the names in a folder, in no order, until the visitor returns true. */
+void ncr_file_names(const char *path, bool (*visit)(void *arg, const char *name), void *arg) {
     DIR *folder = open_folder(path);
     if (!folder)
-        return NULL;
+        return;
     calls += 3; /* fstat, and getdents until it returns nothing */
-    for (struct dirent *entry; (entry = next_entry(folder));) {
-        if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0 || (newest && strverscmp(entry->d_name, newest) <= 0))
-            continue;
-        free(newest);
-        newest = ncr_copy(entry->d_name);
-    }
+    for (struct dirent *entry; (entry = next_entry(folder));)
+        if (visit(arg, entry->d_name))
+            break;
     closedir(folder);
-    return newest;
+}
+
+struct newest {
+    const char *prefix;
+    char *name;
+};
+
+static bool compare_newest(void *arg, const char *name) {
+    struct newest *newest = arg;
+    if (strncmp(name, newest->prefix, strlen(newest->prefix)) == 0 &&
+        (!newest->name || strverscmp(name, newest->name) > 0)) {
+        free(newest->name);
+        newest->name = ncr_copy(name);
+    }
+    return false;
+}
+
+/** The newest entry of a folder that begins with `prefix`, by the numbers in the names, as a fresh string; or NULL. */
+char *ncr_file_newest(const char *path, const char *prefix) {
+    struct newest newest = {prefix, NULL};
+    ncr_file_names(path, compare_newest, &newest);
+    return newest.name;
+}
+
+struct among {
+    const char *folder, *part, *inside;
+    char *found;
+};
+
+static bool look_inside(void *arg, const char *name) {
+    struct among *among = arg;
+    char *path = strstr(name, among->part) ? ncr_path("%s/%s%s", among->folder, name, among->inside) : NULL;
+    if (path && ncr_file_exists(path))
+        among->found = path;
+    else
+        free(path);
+    return among->found;
 }
 
 /**
@@ -261,20 +295,9 @@ char *ncr_file_newest(const char *path, const char *prefix) {
  * NULL.
  */
 char *ncr_file_among(const char *path, const char *part, const char *inside) {
-    char *found = NULL;
-    DIR *folder = open_folder(path);
-    if (!folder)
-        return NULL;
-    calls += 3; /* fstat, and getdents until it returns nothing */
-    for (struct dirent *entry; !found && (entry = next_entry(folder));) {
-        char *candidate = strstr(entry->d_name, part) ? ncr_path("%s/%s%s", path, entry->d_name, inside) : NULL;
-        if (candidate && ncr_file_exists(candidate))
-            found = candidate;
-        else
-            free(candidate);
-    }
-    closedir(folder);
-    return found;
+    struct among among = {path, part, inside, NULL};
+    ncr_file_names(path, look_inside, &among);
+    return among.found;
 }
 
 /** printf into a fresh string for free(); NULL on lack of memory. */

@@ -92,6 +92,8 @@ struct ncr_range {
     int below;    /* exclusive, INT_MAX = no bound */
 };
 
+const char *ncr_range_read(struct ncr_range *range, const char *text); /* range.c */
+
 /* NCCL_REDIRECT_RULES, one rule. */
 enum ncr_rule_kind { NCR_RULE_CALLER, NCR_RULE_NAME, NCR_RULE_OPEN };
 
@@ -163,6 +165,7 @@ bool ncr_file_is_executable(const char *path);
 char *ncr_file_link(const char *path);
 char *ncr_file_real(const char *path);
 char *ncr_file_absolute(const char *path, const char *folder);
+void ncr_file_names(const char *path, bool (*visit)(void *arg, const char *name), void *arg);
 char *ncr_file_newest(const char *path, const char *prefix);
 char *ncr_file_among(const char *path, const char *part, const char *inside);
 char *ncr_path(const char *format, ...) NCR_PRINTF(1, 2);
@@ -346,10 +349,11 @@ char *ncr_system_path(struct ncr_search *search);
 bool ncr_program(struct ncr_search *search);
 char *ncr_program_own(struct ncr_search *search);
 
-/* ---- python.c, folders.c: lists of folders ---- */
+/* ---- python.c, pth.c, folders.c: lists of folders ---- */
 
 typedef bool ncr_folder_visitor(void *arg, const char *origin, const char *folder);
 bool ncr_python_folders(const struct ncr_subject *subject, ncr_folder_visitor *visit, void *arg);
+bool ncr_pth_folders(const char *site, const char *origin, ncr_folder_visitor *visit, void *arg);
 bool ncr_environment_folders(const char *prefix, ncr_folder_visitor *visit, void *arg);
 bool ncr_split_path(const char *list, const char *origin, ncr_folder_visitor *visit, void *arg);
 bool ncr_split_library_path(const char *list, const char *origin, ncr_folder_visitor *visit, void *arg);

@@ -126,13 +126,20 @@ static bool visit_format(ncr_folder_visitor *visit, void *arg, const char *origi
     return stop;
 }
 
+/* A package folder, and what its .pth files add. */
+static bool visit_site(ncr_folder_visitor *visit, void *arg, const char *origin, char *folder) {
+    bool stop = folder && *folder == '/' && (visit(arg, origin, folder) || ncr_pth_folders(folder, origin, visit, arg));
+    free(folder);
+    return stop;
+}
+
 static bool visit_user_site(const struct python *python, ncr_folder_visitor *visit, void *arg) {
     const char *base = ncr_environment("PYTHONUSERBASE"), *home = ncr_environment("HOME");
     if (ncr_environment("PYTHONNOUSERSITE") || (!base && !home))
         return false;
     char *folder = base ? ncr_path("%s/lib/%s/site-packages", base, python->version)
                         : ncr_path("%s/.local/lib/%s/site-packages", home, python->version);
-    return visit_format(visit, arg, "the user's site-packages", folder);
+    return visit_site(visit, arg, "the user's site-packages", folder);
 }
 
 static bool visit_prefix(const struct python *python, const char *prefix, ncr_folder_visitor *visit, void *arg) {
@@ -144,7 +151,7 @@ static bool visit_prefix(const struct python *python, const char *prefix, ncr_fo
          visit_format(visit, arg, origin, ncr_path("/usr/local/lib64/%s/site-packages", version)) ||
          visit_format(visit, arg, origin, ncr_path("/usr/local/lib/%s/site-packages", version))))
         return true;
-    return visit_format(visit, arg, origin, ncr_path("%s/lib/%s/site-packages", prefix, version)) ||
+    return visit_site(visit, arg, origin, ncr_path("%s/lib/%s/site-packages", prefix, version)) ||
            visit_format(visit, arg, origin, ncr_path("%s/lib64/%s/site-packages", prefix, version));
 }
 

@@ -79,6 +79,25 @@ static void as_the_interpreter_says(void **state) {
     }
 }
 
+/* As Python's site module reads them: sorted, lines that are folders, right behind the folder that they lie in. */
+static void pth_files(void **state) {
+    (void)state;
+    const char *venv = make_venv(false), *site = site_of(venv);
+    const struct ncr_subject subject = {.executable = "/usr/bin/python3.11",
+                                        .started_as = text("%s/bin/python3", venv)};
+    write_file(text("%s/b.pth", site), "/from/b  \r\n# /comment\n\nimport sys; sys.path.append('/code')\nimport\tos\n");
+    write_file(text("%s/a.pth", site), "/from/a\nrelative/folder");
+    write_file(text("%s/.hidden.pth", site), "/hidden\n");
+    write_file(text("%s/c.pth.txt", site), "/other\n");
+    clearenv();
+    const char *folders = folders_of(&subject);
+    assert_contains(folders, text("%s\n/from/a\n%s/relative/folder\n/from/b\n", site, site));
+    assert_lacks(folders, "/code");
+    assert_lacks(folders, "/comment");
+    assert_lacks(folders, "/hidden");
+    assert_lacks(folders, "/other");
+}
+
 static void no_python(void **state) {
     (void)state;
     const struct ncr_subject subject = {.executable = "/usr/bin/program", .started_as = "/usr/bin/program"};
@@ -104,6 +123,7 @@ int main(void) {
         cmocka_unit_test(debians_python),
         cmocka_unit_test(a_python_of_its_own_prefix),
         cmocka_unit_test(as_the_interpreter_says),
+        cmocka_unit_test(pth_files),
         cmocka_unit_test(no_python),
     };
     built(""); /* before the environment goes */
