@@ -149,7 +149,7 @@ TO_INSTALL = $(foreach l,$(BOTH),644:$(BUILD)/$l:$(OWN)/$l link:$l:$(OWN)/lib$l)
              755:scripts/container-entrypoint:$(OWN)/container-entrypoint \
              $(foreach f,python_setup.py python_startup.py,644:packaging/startup/$f:$(OWN)/$f) \
              755:$(BUILD)/nccl-redirect:$(OWN)/nccl-redirect link:../$(OWN)/nccl-redirect:bin/nccl-redirect \
-             $(foreach d,$(wildcard docs/*.md),644:$d:share/doc/nccl-redirect/$(notdir $d)) \
+             $(foreach d,README.md CHANGELOG.md SECURITY.md LICENSE $(wildcard docs/*.md),644:$d:share/doc/nccl-redirect/$d) \
              $(foreach h,$(wildcard include/*.h),644:$h:include/$(notdir $h)) \
              $(foreach m,$(wildcard docs/man/*.1 docs/man/*.7),644:$m:share/man/man$(patsubst .%,%,$(suffix $m))/$(notdir $m)) \
              644:cli/completion/nccl-redirect.bash:share/bash-completion/completions/nccl-redirect \

@@ -66,6 +66,8 @@ static void show_result(const struct doctor *doctor) {
     line_add(PLAIN, " (%s)", counts);
     if (first)
         line_add(PLAIN, ". %s: %s", failures ? "Begin with" : "Look at", first->name);
+    if (failures)
+        line_add(PLAIN, ". By error message: docs/troubleshooting.md");
     line_end(0, 0);
 }
 

@@ -12,7 +12,9 @@ void overview_print(void) {
     for (size_t i = 0; i < SUBCOMMAND_COUNT; i++)
         pair_print(13, PLAIN, subcommands[i].name, "%s", subcommands[i].summary);
     line_print(0, "%s", "");
-    line_print(0, "nccl-redirect help COMMAND explains one. Is something wrong? nccl-redirect doctor");
+    line_print(0,
+               "nccl-redirect help COMMAND explains one. Is something wrong? nccl-redirect doctor; by error message: "
+               "docs/troubleshooting.md (in share/doc/nccl-redirect)");
     line_print(0,
                "Exit codes: 0 fine, 1 a finding or a difference, 2 usage, 74 the output could not be written, 78 the "
                "choice cannot be met, 126 and 127 the command cannot be executed or is not found.");
