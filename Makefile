@@ -23,9 +23,12 @@ OTHER_CPU := $(if $(filter x86_64 aarch64,$(CPU)),%_$(filter-out $(CPU),x86_64 a
 # $(call known,OPTION...): those of them that this compiler has.
 known = $(foreach o,$(1),$(shell $(CC) -Werror $o -S -x c /dev/null -o /dev/null 2>/dev/null && echo $o))
 
+# Two warnings are errors: a pointer to another struct than the callee's compiles, and crashes.
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror=incompatible-pointer-types \
+            -Werror=implicit-function-declaration
 # initial-exec: a preloaded library has its thread-local storage from the start, and need not ask the loader for it.
-OUR_CFLAGS := -std=gnu11 -fPIC -fvisibility=hidden -ftls-model=initial-exec -Wall -Wextra -Wshadow -Wstrict-prototypes \
-              -Wmissing-prototypes -D_GNU_SOURCE -DNCR_VERSION='"$(VERSION)"' -I. $(addprefix -I,$(LOADER) $(SHIM) $(TOOL) include) -MMD -MP
+OUR_CFLAGS := -std=gnu11 -fPIC -fvisibility=hidden -ftls-model=initial-exec $(WARNINGS) -D_GNU_SOURCE -MMD -MP \
+              -DNCR_VERSION='"$(VERSION)"' -I. $(addprefix -I,$(LOADER) $(SHIM) $(TOOL) include)
 
 # The same sources give the same bytes in every folder.
 OUR_CFLAGS += $(if $(word 2,$(CURDIR)),,$(call known,-ffile-prefix-map=$(CURDIR)=.))
