@@ -44,11 +44,9 @@ struct section {
     long long count; /* of the ranks that are named below, -1 in other sections */
 };
 
-static void take_line(struct ras_answer *answer, struct section *section, const char *line) {
-    long long count;
-    int rank;
-    unsigned many;
-    char *end;
+/* Lines that begin a part: "#0-0 (hash) MISMATCH", "DEAD", "Communicator ranks have different AllReduce operation counts". */
+static void take_heading(struct section *section, const char *line) {
+    const char *what = strstr(line, "ranks have different ");
     if (line[0] == '#' && strchr(line, '(')) {
         take_word(section->communicator, sizeof section->communicator, strchr(line, '(') + 1, ")");
         section->silent = strstr(line, "INCOMPLETE") != NULL;
@@ -57,58 +55,78 @@ static void take_line(struct ras_answer *answer, struct section *section, const 
         section->silent = true;
         section->dead = *line == 'D';
         section->counting = false;
-        strcpy(section->communicator, "");
-    } else if (strstr(line, "ranks have different ") && strstr(line, "operation counts")) {
-        const char *what = strstr(line, "different ") + 10;
-        section->counting = true;
+        section->communicator[0] = '\0';
+    } else if (what) { /* of counts; or of status, which differs while communicators come and go */
+        what += strlen("ranks have different ");
+        section->counting = strstr(line, "operation counts") != NULL;
         section->silent = false;
         take_word(section->function, sizeof section->function, strncmp(what, "collective", 10) == 0 ? "" : what, " ");
-    } else if (strstr(line, "ranks have different ")) {
-        section->counting = section->silent = false; /* of status: seen while communicators come and go */
-    } else if (section->counting &&
-               sscanf(line, " %u rank%*[s] ha%*s launched up to operation %lld", &many, &count) == 2) {
-        struct ras_rank *some = add(answer, section->communicator);
-        strcpy(some->function, section->function);
-        some->count = section->count = count;
-        some->many = many;
-    } else if (section->counting && sscanf(line, " Rank %d has launched up to operation %lld", &rank, &count) == 2) {
-        struct ras_rank *one = add(answer, section->communicator);
-        strcpy(one->function, section->function);
-        one->rank = rank;
-        one->count = count;
-        take_place(one, line);
-    } else if (section->counting && sscanf(line, " Rank %d -- ", &rank) == 1) {
-        /* one of the ranks that the line before counted: it takes the place of one without a name */
-        struct ras_rank *one = add(answer, section->communicator), *some = NULL;
-        for (unsigned i = 0; i + 1 < answer->count; i++)
-            if (answer->list[i].rank < 0 && answer->list[i].count == section->count &&
-                strcmp(answer->list[i].communicator, section->communicator) == 0)
-                some = &answer->list[i];
-        if (some && some->many)
-            some->many--;
-        strcpy(one->function, section->function);
-        one->rank = rank;
-        one->count = section->count;
-        take_place(one, line);
-    } else if (section->silent && sscanf(line, " Rank %d -- ", &rank) == 1) {
-        struct ras_rank *one = add(answer, section->communicator);
-        one->rank = rank;
-        one->silent = true;
-        one->dead = section->dead;
-        take_place(one, line);
-    } else if (section->silent && strstr(line, "missing rank")) {
-        for (const char *at = strchr(line, ':'); at && (rank = (int)strtol(at + 1, &end, 10), end != at + 1);
-             at = strchr(end, ',')) {
-            struct ras_rank *one = add(answer, section->communicator);
-            one->rank = rank;
-            one->silent = true;
-        }
-    } else if (section->silent && strncmp(line, "  Process ", 10) == 0) {
-        struct ras_rank *one = add(answer, "");
-        one->silent = true;
-        one->dead = section->dead;
-        take_place(one, line);
     }
+}
+
+static struct ras_rank *add_count(struct ras_answer *answer, const struct section *section, int rank, long long count) {
+    struct ras_rank *one = add(answer, section->communicator);
+    memcpy(one->function, section->function, sizeof one->function);
+    one->rank = rank;
+    one->count = count;
+    return one;
+}
+
+/* A rank of those that the line before has counted takes the place of one without a name. */
+static void name_one_of(struct ras_answer *answer, const struct section *section) {
+    for (unsigned i = answer->count; i-- > 0;) {
+        struct ras_rank *some = &answer->list[i];
+        if (some->rank < 0 && some->count == section->count && strcmp(some->communicator, section->communicator) == 0) {
+            some->many -= some->many > 0;
+            return;
+        }
+    }
+}
+
+/* "26 ranks have launched up to operation 6650", then "Rank 0 -- GPU 0 managed by …"; or one line for a rank alone. */
+static void take_count(struct ras_answer *answer, struct section *section, const char *line) {
+    long long count;
+    unsigned many;
+    int rank;
+    if (sscanf(line, " %u rank%*[s] ha%*s launched up to operation %lld", &many, &count) == 2) {
+        add_count(answer, section, -1, count)->many = many;
+        section->count = count;
+    } else if (sscanf(line, " Rank %d has launched up to operation %lld", &rank, &count) == 2) {
+        take_place(add_count(answer, section, rank, count), line);
+    } else if (sscanf(line, " Rank %d -- ", &rank) == 1) {
+        name_one_of(answer, section);
+        take_place(add_count(answer, section, rank, section->count), line);
+    }
+}
+
+static struct ras_rank *add_silent(struct ras_answer *answer, const struct section *section, int rank) {
+    struct ras_rank *one = add(answer, section->communicator);
+    one->rank = rank;
+    one->silent = true;
+    one->dead = section->dead;
+    return one;
+}
+
+/* "Rank 1 -- GPU 1 managed by …", "The missing rank: 21", "Process 798 on node …". */
+static void take_silent(struct ras_answer *answer, const struct section *section, const char *line) {
+    int rank;
+    char *end;
+    if (sscanf(line, " Rank %d -- ", &rank) == 1)
+        take_place(add_silent(answer, section, rank), line);
+    else if (strstr(line, "missing rank"))
+        for (const char *at = strchr(line, ':'); at && (rank = (int)strtol(at + 1, &end, 10), end != at + 1);
+             at = strchr(end, ','))
+            add_silent(answer, section, rank);
+    else if (strncmp(line, "  Process ", 10) == 0)
+        take_place(add_silent(answer, section, -1), line);
+}
+
+static void take_line(struct ras_answer *answer, struct section *section, const char *line) {
+    take_heading(section, line);
+    if (section->counting)
+        take_count(answer, section, line);
+    else if (section->silent)
+        take_silent(answer, section, line);
 }
 
 static void read_text(struct ras_answer *answer, const char *text) {
