@@ -54,7 +54,7 @@ objects = $(patsubst %,$(BUILD)/%.o,$(filter-out $(OTHER_CPU),$(basename $(wildc
 run = $(if $(filter 0,$(V)),@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,printf '  %-8s %s\n' $(1) '$(@:$(BUILD)/%=%)' && ))mkdir -p $(@D) &&
 
 .DEFAULT_GOAL := all
-.PHONY: all docs demo wheel bench install uninstall lint format clean help
+.PHONY: all docs demo wheel deb bench install uninstall lint format clean help
 
 all: $(BUILD)/libnccl_redirect.so $(BUILD)/librccl_redirect.so $(BUILD)/nccl-redirect ## Build the preload libraries and the tool (needs a C compiler and make)
 
@@ -108,6 +108,8 @@ demo: all $(BUILD)/demo/all_reduce $(BUILD)/hostmem/plain/libnccl.so.2 $(DEMO_WH
 	@scripts/demo $(BUILD) $(DEMO_WHEEL)
 
 wheel: ## Build wheels for x86-64 and aarch64 into build/packaging/dist
+deb: ## Build the Debian package into build/packaging/dist
+wheel deb:
 	@$(MAKE) --no-print-directory -C packaging $@
 
 include tests/Makefile

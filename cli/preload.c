@@ -80,8 +80,11 @@ const char *shim_path(bool rccl, const char **problem) {
                 formatted("%s is not the preload library (an interrupted copy?); install nccl-redirect again", path);
         return *problem ? NULL : path;
     }
-    *problem = formatted("lib%s is not beside %s and not in ../lib/nccl-redirect; install nccl-redirect again",
-                         file_name(rccl), self ? self : "this program");
+    if (!self)
+        *problem = "/proc/self/exe cannot be read, by which the preload is found; is /proc mounted here?";
+    else
+        *problem = formatted("lib%s is not beside %s and not in ../lib/nccl-redirect; install nccl-redirect again",
+                             file_name(rccl), self);
     return NULL;
 }
 
