@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { MOST_FILES = 24, FIRST_DESCRIPTOR = 1 << 20 };
@@ -38,6 +39,8 @@ ssize_t __wrap_read(int file, void *into, size_t size);
 ssize_t __wrap_pread(int file, void *into, size_t size, off_t offset);
 int __wrap_fstat(int file, struct stat *status);
 int __wrap_close(int file);
+long __wrap_syscall(long number, ...);
+long __real_syscall(long number, ...);
 int __real_open(const char *path, int flags, ...);
 ssize_t __real_read(int file, void *into, size_t size);
 ssize_t __real_pread(int file, void *into, size_t size, off_t offset);
@@ -183,6 +186,24 @@ int __wrap_fstat(int file, struct stat *status) {
         return __real_fstat(file, status);
     set_status(file - FIRST_DESCRIPTOR, status);
     return 0;
+}
+
+/*
+ * The product calls fstat and stat so, for the sake of old C libraries. Six arguments are read, however many there are, as
+ * the C library does.
+ */
+__attribute__((no_sanitize("address"))) long __wrap_syscall(long number, ...) {
+    long arguments[6];
+    va_list list;
+    va_start(list, number);
+    for (int i = 0; i < 6; i++)
+        arguments[i] = va_arg(list, long);
+    va_end(list);
+    if (number == SYS_fstat && is_ours((int)arguments[0])) {
+        set_status((int)arguments[0] - FIRST_DESCRIPTOR, (struct stat *)arguments[1]);
+        return 0;
+    }
+    return __real_syscall(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]);
 }
 
 int __wrap_close(int file) {
