@@ -19,7 +19,8 @@ int header_version(const char *folder) {
     int major = text ? number_of(text, "NCCL_MAJOR") : -1, minor = text ? number_of(text, "NCCL_MINOR") : -1;
     int patch = text ? number_of(text, "NCCL_PATCH") : -1;
     free(text);
-    return major < 0 || minor < 0 || patch < 0 ? 0 : major * 10000 + minor * 100 + patch;
+    bool good = major >= 0 && minor >= 0 && patch >= 0 && major < 1000 && minor < 100 && patch < 100;
+    return good ? major * 10000 + minor * 100 + patch : 0;
 }
 
 /* Beside lib or lib64, and above lib/x86_64-linux-gnu. */

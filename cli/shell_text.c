@@ -68,7 +68,7 @@ static void end_command(struct reading *reading) {
     }
     const char *name = first < words->count ? words->list[first] : NULL;
     size_t length = name ? strlen(name) : 0;
-    if (!name || name[length - 1] == ')') { /* nothing, name() or a pattern of case */
+    if (!length || name[length - 1] == ')') { /* nothing, "", name() or a pattern of case */
     } else if (is_among(name, " export declare typeset readonly ")) {
         take_export(reading);
     } else if (is_among(name, " . source eval module ml spack activate ")) {

@@ -27,22 +27,13 @@ static bool read_fully(int descriptor, void *into, size_t size, uint64_t offset)
     return true;
 }
 
-/* Control characters, C1 ones in UTF-8 included, would act on a terminal or break a line of a log. */
+/* What is not printable would act on a terminal or break a line of a log, and what is not UTF-8 no reader of JSON takes. */
 void trace_clean_text(char *text) {
-    for (unsigned char *at = (unsigned char *)text; *at; at++) {
-        if (*at < ' ' || *at == 0x7f)
-            *at = '?';
-        else if (*at == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0)
-            at[0] = at[1] = '?';
-        else if (*at >= 0x80) { /* a sequence of UTF-8 stays, anything else would be no text for a reader of JSON */
-            unsigned more = *at >= 0xf0 && *at < 0xf5 ? 3 : *at >= 0xe0 && *at < 0xf0 ? 2 : *at >= 0xc2 && *at < 0xe0;
-            unsigned good = 0;
-            while (good < more && (at[good + 1] & 0xc0) == 0x80)
-                good++;
-            if (more && good == more)
-                at += more;
-            else
-                *at = '?';
+    for (size_t length; *text; text += length) {
+        length = ncr_text_printable(text, strnlen(text, 4));
+        if (!length) {
+            *text = '?';
+            length = 1;
         }
     }
 }
@@ -55,8 +46,11 @@ static void end_text(char *text, size_t size) {
 /* Texts one after the other, each ended by NUL. */
 static void end_texts(char *texts, size_t size) {
     texts[size - 1] = texts[size - 2] = '\0';
-    for (char *text = texts; text < texts + size; text += strlen(text) + 1)
-        trace_clean_text(text);
+    for (char *text = texts; text < texts + size; text++)
+        if (*text) {
+            trace_clean_text(text);
+            text += strlen(text);
+        }
 }
 
 static char *refuse(const char *format, ...) NCR_PRINTF(1, 2);

@@ -203,7 +203,7 @@ static void read_json(struct ras_answer *answer, const char *text) {
             *rank = one;
             memcpy(rank->communicator, keep, sizeof keep);
             rank->count = atoll(value);
-            snprintf(rank->function, sizeof rank->function, "%.31s", key);
+            take_word(rank->function, sizeof rank->function, key, "");
         } else if (strcmp(key, "ras") == 0) {
             break;
         }
