@@ -19,9 +19,9 @@ static struct nccl *known_file(struct catalogue *catalogue, const struct ncr_val
     return NULL;
 }
 
-static void remark(struct nccl *nccl, const char *text, const char *cure) {
+static void remark(struct nccl *nccl, const char *text, const char *fix) {
     names_add(&nccl->remarks, text);
-    names_add(&nccl->cures, cure);
+    names_add(&nccl->fixes, fix);
 }
 
 static void read_file(struct nccl *nccl) {

@@ -165,10 +165,10 @@ void check_choice(struct doctor *doctor) {
     if (doctor->config.choice == NCR_CHOOSE_NOTHING)
         return; /* the variables have failed already */
     if (!chosen && doctor->config.choice == NCR_CHOOSE_AUTO)
-        report(doctor, FAILURE, "choice", decision_cure(&doctor->decision),
+        report(doctor, FAILURE, "choice", decision_fix(&doctor->decision),
                "auto finds no NCCL here; only one that the program brings itself can be used");
     else if (!chosen)
-        report(doctor, FAILURE, "choice", decision_cure(&doctor->decision), "%s", decision_failure(&doctor->decision));
+        report(doctor, FAILURE, "choice", decision_fix(&doctor->decision), "%s", decision_failure(&doctor->decision));
     else
         report(doctor, FINE, "choice", NULL, "%s %s is active: %s (%s, from %s)", chosen->rccl ? "RCCL" : "NCCL",
                version_text(chosen->version), chosen->candidate.path, ncr_method_name(chosen->candidate.method),
@@ -260,7 +260,7 @@ void check_second(struct doctor *doctor) {
     for (unsigned i = 0; i < doctor->catalogue.count; i++) {
         const struct nccl *nccl = &doctor->catalogue.list[i];
         for (unsigned j = 0; strcmp(nccl->method, "none") != 0 && j < nccl->remarks.count; j++)
-            report(doctor, WARNING, "packages", nccl->cures.list[j], "%s (%s): %s", nccl->path,
+            report(doctor, WARNING, "packages", nccl->fixes.list[j], "%s (%s): %s", nccl->path,
                    owner_text(&nccl->owners), nccl->remarks.list[j]);
     }
     if (chosen && other && strcmp(chosen->real_path, other->real_path) != 0 &&

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *cure_of(const char *fault) {
+static const char *fix_of_fault(const char *fault) {
     if (strstr(fault, "failed to map segment"))
         return "its file system is mounted noexec: copy nccl-redirect to another one";
     if (strstr(fault, "GLIBC_"))
@@ -20,7 +20,7 @@ void check_preload(struct doctor *doctor) {
     if (!shim)
         report(doctor, FAILURE, "preload", "install nccl-redirect again", "%s", problem);
     else if (fault)
-        report(doctor, FAILURE, "preload", cure_of(fault), "%s does not load here: %s", shim, fault);
+        report(doctor, FAILURE, "preload", fix_of_fault(fault), "%s does not load here: %s", shim, fault);
     else
         report(doctor, FINE, "preload", NULL, "%s loads here (glibc %s)", shim, gnu_get_libc_version());
     if (shim && !fault && narrow_programs_run())

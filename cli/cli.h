@@ -215,7 +215,7 @@ void shell_text_read(struct shell_text *result, const char *text);
 
 void losses_of_step(struct command *command, char **words, char **inner);
 void losses_of_program(struct command *command);
-const char *deaf_word(const struct command *command);
+const char *ignores_preload_word(const struct command *command);
 bool loss_of_process(const char *name, struct loss *loss);
 const char *loss_word(const struct command *command);
 
@@ -233,7 +233,7 @@ struct trial {
 
 void try_open(const char *path, const char *version_function, struct trial *trial);
 
-/* ---- decision.c: every candidate, as the shim would meet them ---- */
+/* ---- decision.c: every candidate, as the preload library would meet them ---- */
 
 struct considered {
     struct ncr_candidate candidate;
@@ -260,7 +260,7 @@ void decide(struct decision *decision, const struct ncr_config *config, const st
 void decide_untried(struct decision *decision, const struct ncr_config *config, const struct ncr_subject *subject);
 int decision_status(const struct decision *decision);
 const char *decision_failure(const struct decision *decision); /* what and why */
-const char *decision_cure(const struct decision *decision);
+const char *decision_fix(const struct decision *decision);
 struct json *considered_json(const struct considered *one);
 const char *outcome_word(const struct considered *one);
 
@@ -301,7 +301,7 @@ struct nccl {
     struct owners owners;
     struct names also;    /* other paths of the same file */
     struct names remarks; /* what a user should know about it, and */
-    struct names cures;   /* what to do about each; "" is nothing */
+    struct names fixes;   /* what to do about each; "" is nothing */
 };
 
 struct catalogue {
@@ -387,7 +387,7 @@ struct process {
     const char *redirect; /* its NCCL_REDIRECT, or NULL */
     bool rules;           /* it has NCCL_REDIRECT_RULES, or calls nccl_redirect_use(): several NCCLs are meant */
     bool rank;            /* its environment says that it is one of a job */
-    bool deaf;            /* statically linked, 32-bit or set-uid: a preload has no effect */
+    bool ignores_preload; /* statically linked, 32-bit or set-uid: a preload has no effect */
     bool lost;            /* a process above it has the preload library, and it has not */
     const char *finding;  /* what is wrong with it, or NULL */
     const char *fix;
@@ -486,12 +486,12 @@ struct doctor {
     struct names torch_needs;   /* functions that torch is linked with */
     struct check {
         enum level level;
-        const char *name, *text, *cure;
+        const char *name, *text, *fix;
     } * checks;
     unsigned count;
 };
 
-void report(struct doctor *doctor, enum level level, const char *name, const char *cure, const char *format, ...)
+void report(struct doctor *doctor, enum level level, const char *name, const char *fix, const char *format, ...)
     NCR_PRINTF(5, 6);
 
 void check_preload(struct doctor *doctor);

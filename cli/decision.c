@@ -121,7 +121,7 @@ const char *decision_failure(const struct decision *decision) {
 }
 
 /* What can be done about a file that is there and was refused, or NULL. */
-static const char *cure_of_refusal(const struct decision *decision) {
+static const char *fix_of_refusal(const struct decision *decision) {
     for (unsigned i = 0; i < decision->count; i++) {
         const struct considered *one = &decision->list[i];
         if (one->outcome != NCR_REFUSED || strncmp(ncr_basename(one->candidate.path), "libtorch", 8) == 0)
@@ -139,11 +139,11 @@ static const char *cure_of_refusal(const struct decision *decision) {
 }
 
 /** What to do about it. */
-const char *decision_cure(const struct decision *decision) {
+const char *decision_fix(const struct decision *decision) {
     const struct ncr_config *config = &decision->config;
-    const char *cure = cure_of_refusal(decision);
-    if (cure)
-        return cure;
+    const char *fix = fix_of_refusal(decision);
+    if (fix)
+        return fix;
     switch (config->choice) {
     case NCR_CHOOSE_TORCH:
         if (config->torch)

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-/** One answer; `cure` is NULL where nothing is to be done. */
-void report(struct doctor *doctor, enum level level, const char *name, const char *cure, const char *format, ...) {
+/** One answer; `fix` is NULL where nothing is to be done. */
+void report(struct doctor *doctor, enum level level, const char *name, const char *fix, const char *format, ...) {
     char *text;
     va_list list;
     va_start(list, format);
@@ -17,7 +17,7 @@ void report(struct doctor *doctor, enum level level, const char *name, const cha
         text = (char *)format;
     va_end(list);
     doctor->checks = list_grow(doctor->checks, doctor->count, sizeof *doctor->checks);
-    doctor->checks[doctor->count++] = (struct check){level, name, text, cure};
+    doctor->checks[doctor->count++] = (struct check){level, name, text, fix};
 }
 
 static unsigned count_of(const struct doctor *doctor, enum level level) {
@@ -36,9 +36,9 @@ static void show(const struct check *check) {
     line_add(tones[check->level], "%-9s", word);
     line_add(PLAIN, "%-12s %s", check->name, check->text);
     line_end(2, 24);
-    if (check->cure) {
+    if (check->fix) {
         line_add(STRONG, "%-13s", "fix");
-        line_add(PLAIN, "%s", check->cure);
+        line_add(PLAIN, "%s", check->fix);
         line_end(11, 24);
     }
     record_end();
@@ -82,7 +82,7 @@ static void show_json(const struct doctor *doctor, const char *host) {
         json_add_text(check, "level", words[doctor->checks[i].level]);
         json_add_text(check, "check", doctor->checks[i].name);
         json_add_text(check, "text", doctor->checks[i].text);
-        json_add_text(check, "cure", doctor->checks[i].cure);
+        json_add_text(check, "cure", doctor->checks[i].fix);
         json_add(list, NULL, check);
     }
     json_add(object, "checks", list);

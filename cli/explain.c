@@ -67,7 +67,7 @@ static void show_choice(const struct command *command, const struct decision *de
                  own ? "no NCCL but one that it brings itself" : "no NCCL: its calls return ncclSystemError");
         line_end(0, 0);
         pair_print(13, PLAIN, "because", "%s", decision_failure(decision));
-        pair_print(13, PLAIN, "fix", "%s", decision_cure(decision));
+        pair_print(13, PLAIN, "fix", "%s", decision_fix(decision));
     }
     if (command->program)
         pair_print(13, PLAIN, "program", "%s%s", command->program,
@@ -167,10 +167,10 @@ static void show_json(const struct command *command, const struct decision *deci
     json_add(object, "chosen", decision->chosen ? considered_json(decision->chosen) : NULL);
     json_add_text(object, "include", include_of(decision->chosen));
     json_add_text(object, "failure", decision->chosen ? NULL : decision_failure(decision));
-    json_add_text(object, "cure", decision->chosen ? NULL : decision_cure(decision));
+    json_add_text(object, "cure", decision->chosen ? NULL : decision_fix(decision));
     json_add_text(object, "note", *decision->notes ? decision->notes : NULL);
     json_add_bool(object, "linked_with_nccl", linked_with_nccl(command));
-    json_add_bool(object, "preload_has_effect", !deaf_word(command));
+    json_add_bool(object, "preload_has_effect", !ignores_preload_word(command));
     json_add_text(object, "preload", loss_word(command));
     json_add(object, "losses", losses_json(command));
     json_add_text(object, "unknown", command->opaque);

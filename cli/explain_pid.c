@@ -135,10 +135,10 @@ static void show(const struct process *process, const struct restart *restart) {
                    process->nccls[i].build_id ? ", build " : "",
                    process->nccls[i].build_id ? formatted("%.8s", process->nccls[i].build_id) : "");
     pair_print(14, PLAIN, "preload", "%s",
-               process->shim     ? process->shim
-               : process->listed ? formatted("not loaded, though LD_PRELOAD lists %s", process->listed)
-               : process->deaf   ? "has no effect on this program"
-                                 : "no");
+               process->shim              ? process->shim
+               : process->listed          ? formatted("not loaded, though LD_PRELOAD lists %s", process->listed)
+               : process->ignores_preload ? "has no effect on this program"
+                                          : "no");
     if (restart->config.decided_by)
         pair_print(14, PLAIN, "decided by", "%s%s",
                    process->shim ? "" : "the dynamic loader; with the preload: ", restart->config.decided_by);

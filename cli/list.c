@@ -23,7 +23,7 @@ static void show(const struct nccl *nccl) {
     if (nccl->refusal)
         pair_print(10, BAD, "refused", "it %s", nccl->refusal);
     for (unsigned i = 0; i < nccl->remarks.count; i++)
-        pair_print(10, DOUBTFUL, "note", "%s. Fix: %s", nccl->remarks.list[i], nccl->cures.list[i]);
+        pair_print(10, DOUBTFUL, "note", "%s. Fix: %s", nccl->remarks.list[i], nccl->fixes.list[i]);
     record_end();
 }
 

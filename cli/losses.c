@@ -215,7 +215,7 @@ bool loss_of_process(const char *name, struct loss *loss) {
 }
 
 /** Why the program itself does not see a preload, or NULL. */
-const char *deaf_word(const struct command *command) {
+const char *ignores_preload_word(const struct command *command) {
     return command->elsewhere   ? NULL /* what starts it there is none of its affair */
            : command->is_static ? "linked statically"
            : command->set_uid   ? "a set-uid program"
@@ -225,7 +225,7 @@ const char *deaf_word(const struct command *command) {
 }
 
 void losses_of_program(struct command *command) {
-    const char *word = deaf_word(command);
+    const char *word = ignores_preload_word(command);
     if (word)
         add(command, true, formatted("%s is %s: a preload has no effect on it", command->program, word),
             "if it uses NCCL itself, it needs another build");

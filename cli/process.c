@@ -93,13 +93,13 @@ static void explain_lost(const struct processes *processes, struct process *proc
              "behind what drops it (sudo nccl-redirect run -- CMD)";
 }
 
-static void judge_process(const struct processes *processes, struct process *process) {
+static void diagnose_process(const struct processes *processes, struct process *process) {
     const struct process *above = process->shim ? NULL : redirected_ancestor(processes, process);
     const char *what = process->nccl_count ? "uses NCCL without the preload library" : "has lost the preload library";
-    process->lost = above && !process->deaf;
+    process->lost = above && !process->ignores_preload;
     if (process->nccl_count > 1 && !process->rules)
         find_several(process);
-    else if (process->shim || process->deaf)
+    else if (process->shim || process->ignores_preload)
         return;
     else if (process->listed && (process->nccl_count || above))
         explain_listed(process, what);
@@ -201,7 +201,7 @@ void processes_read(struct processes *processes) {
         processes->hidden += !reading.list[i].readable;
     }
     for (unsigned i = 0; i < processes->count; i++) {
-        judge_process(processes, &processes->list[i]);
+        diagnose_process(processes, &processes->list[i]);
         compare_ranks(processes, &processes->list[i]);
         add_notes(&processes->list[i]);
     }

@@ -255,7 +255,7 @@ static bool uses_our_calls(int pid) {
 static void read_program(struct process *process) {
     struct elf_info info;
     elf_info_read(formatted("/proc/%d/exe", process->pid), ELF_BASICS, &info);
-    process->deaf = info.is_elf && (!info.dynamic || !info.wide || is_secure(process->pid));
+    process->ignores_preload = info.is_elf && (!info.dynamic || !info.wide || is_secure(process->pid));
 }
 
 /** Read one process, in a child of worker_run(). What cannot be read stays empty. */

@@ -8,12 +8,12 @@
 #include <unistd.h>
 
 static const char *preload_word(const struct process *process) {
-    return process->unresponsive ? "no answer"
-           : !process->readable  ? "unreadable"
-           : process->shim       ? "yes"
-           : process->lost       ? "lost"
-           : process->deaf       ? "no effect"
-                                 : "no";
+    return process->unresponsive      ? "no answer"
+           : !process->readable       ? "unreadable"
+           : process->shim            ? "yes"
+           : process->lost            ? "lost"
+           : process->ignores_preload ? "no effect"
+                                      : "no";
 }
 
 static const char *nccl_word(const struct process *process) {

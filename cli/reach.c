@@ -69,7 +69,7 @@ static const char *own_rule(const char *path) {
 }
 
 /* An NCCL inside: reachable only where the file exports its functions and calls them through a table of the loader. */
-static void judge_inside(struct reached *reached, const struct elf_info *info) {
+static void describe_inside(struct reached *reached, const struct elf_info *info) {
     unsigned open = 0;
     for (unsigned i = 0; i < info->exported.count; i++)
         open += names_have(&info->bound, info->exported.list[i]);
@@ -113,7 +113,7 @@ static void look_through(struct reached *reached) {
  * Functions of these names without an NCCL behind them look the real ones up at run time, as those of XLA do, or wrap
  * them.
  */
-static void judge_opened(struct reached *reached, const struct elf_info *info) {
+static void describe_opened(struct reached *reached, const struct elf_info *info) {
     reached->reach = REACH_OPENED;
     add_all(&reached->needs, &info->asked);
     if (info->opened.count)
@@ -130,7 +130,7 @@ static void judge_opened(struct reached *reached, const struct elf_info *info) {
                                  info->defined.count);
 }
 
-static void judge_elf(struct reached *reached, const struct elf_info *info, bool with_dependencies) {
+static void describe_elf(struct reached *reached, const struct elf_info *info, bool with_dependencies) {
     const char *linked = linked_name(info);
     /* Every NCCL carries its version as text. */
     bool inside =
@@ -141,9 +141,9 @@ static void judge_elf(struct reached *reached, const struct elf_info *info, bool
         reached->how = formatted("linked with %s: redirected from its start%s", linked,
                                  info->dynamic ? "" : " (but it is static, so it is not)");
     } else if (inside) {
-        judge_inside(reached, info);
+        describe_inside(reached, info);
     } else if (info->opened.count || info->wanted.count || info->defined.count) {
-        judge_opened(reached, info);
+        describe_opened(reached, info);
     }
     if (with_dependencies)
         look_through(reached);
@@ -156,7 +156,7 @@ static void judge_elf(struct reached *reached, const struct elf_info *info, bool
                                  (unsigned long long)NCR_ELF_MOST_TEXT >> 20);
 }
 
-static void judge_text(struct reached *reached) {
+static void describe_text(struct reached *reached) {
     char *text = ncr_file_text(reached->path, 4 << 20);
     bool names = text && (strstr(text, "libnccl.so") || strstr(text, "librccl.so"));
     reached->reach = names ? REACH_SCRIPT : REACH_NONE;
@@ -175,7 +175,7 @@ void reach_of_file(const char *path, bool with_dependencies, struct reached *rea
     *reached = (struct reached){.path = path};
     elf_info_read(path, ELF_TEXTS, &info);
     if (!info.is_elf) {
-        judge_text(reached);
+        describe_text(reached);
         return;
     }
     if (is_nccl(path, &info, &reached->reach)) {
@@ -185,7 +185,7 @@ void reach_of_file(const char *path, bool with_dependencies, struct reached *rea
                            : formatted("is an NCCL (%s)", info.version_text ? info.version_text : "version unknown");
         return;
     }
-    judge_elf(reached, &info, with_dependencies);
+    describe_elf(reached, &info, with_dependencies);
     if (reached->needs.count > 0)
         qsort(reached->needs.list, reached->needs.count, sizeof *reached->needs.list, by_name);
 }

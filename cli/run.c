@@ -58,7 +58,7 @@ static int validate_choice(const struct command *command, const struct request *
                  ncr_basename(command->argv[0]), command->opaque);
         return 0;
     }
-    return refuse(command, decision_failure(&decision), decision_cure(&decision));
+    return refuse(command, decision_failure(&decision), decision_fix(&decision));
 }
 
 static int preload(const struct command *command, bool rccl) {
