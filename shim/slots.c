@@ -7,8 +7,25 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static void set(unsigned slot, void *address) {
-    atomic_store_explicit(&ncr_slots[slot], address, memory_order_release);
+/* What stands in a slot as the layers see it now; NULL: nothing. */
+static void *address_for(unsigned slot) {
+    void *address = ncr_functions[slot / 2].route == NCR_WHY ? NULL : ncr_library_at(0)->entries[slot];
+    for (const struct ncr_layer *const *layer = ncr_layers; *layer; layer++)
+        if ((*layer)->slot)
+            address = (*layer)->slot(slot, address);
+    return address;
+}
+
+/*
+ * The slot is read before the layers are asked: a thread that was stopped in between, while a layer changed its mind and
+ * another thread filled the slots anew, does not write over that what it had found out before.
+ */
+static void fill(unsigned slot) {
+    void *known = atomic_load_explicit(&ncr_slots[slot], memory_order_acquire), *address;
+    do
+        address = address_for(slot);
+    while (address && !atomic_compare_exchange_weak_explicit(&ncr_slots[slot], &known, address, memory_order_acq_rel,
+                                                             memory_order_acquire));
 }
 
 /*
@@ -26,19 +43,13 @@ static void make_others_see(void) {
 }
 
 /**
- * Fill the slots with what the layers put in front of the default library. Several threads may do so at once, and write
- * the same. A slot for which there is nothing stays as it is, and its call is answered (answers.c).
+ * Fill the slots with what the layers put in front of the default library. Several threads may do so at once. A slot for
+ * which there is nothing stays as it is, and its call is answered (answers.c).
  */
 void ncr_publish_slots(void) {
     make_others_see();
-    for (unsigned slot = 0; slot < 2 * NCR_ROWS; slot++) {
-        void *address = ncr_functions[slot / 2].route == NCR_WHY ? NULL : ncr_library_at(0)->entries[slot];
-        for (const struct ncr_layer *const *layer = ncr_layers; *layer; layer++)
-            if ((*layer)->slot)
-                address = (*layer)->slot(slot, address);
-        if (address)
-            set(slot, address);
-    }
+    for (unsigned slot = 0; slot < 2 * NCR_ROWS; slot++)
+        fill(slot);
 }
 
 /** Where a slot leads, or NULL while it has no address yet. */

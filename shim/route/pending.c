@@ -36,6 +36,7 @@ struct ncr_pending {
     void **program;    /* the program's variable; NULL: it gets nothing any more */
     const void *group; /* the group that it is made in, by its thread, or NULL */
     bool calling;      /* the call that makes it has not returned */
+    const void *ender; /* names the thread that is destroying one of its communicators, or NULL */
     time_t reported;   /* when NCCL said that the communicator it is made of has nothing in progress; 0: it did not */
     int count;
     void **seen;  /* what was there when we looked last */
@@ -227,8 +228,29 @@ void ncr_pending_reported(const void *communicator, int state) {
         happen(&(struct event){.ends = is_over, .handle = communicator, .code = state});
 }
 
+/* Names a thread. */
+static __thread char this_thread;
+
+static bool is_being_destroyed(struct ncr_pending *p, const struct event *event) {
+    if (is_about(p, event->kind, event->handle))
+        p->ender = &this_thread;
+    return false;
+}
+
+/**
+ * Before a communicator or window is destroyed: what ends with it is noted, since when it is gone another thread may be
+ * making one at the same address.
+ */
+void ncr_pending_destroying(enum ncr_kind kind, const void *handle) {
+    if (handle)
+        happen(&(struct event){.ends = is_being_destroyed, .kind = kind, .handle = handle});
+}
+
 static bool is_destroyed(struct ncr_pending *p, const struct event *event) {
-    if (!is_about(p, event->kind, event->handle))
+    if (p->ender != &this_thread)
+        return false;
+    p->ender = NULL;
+    if (event->code != NCR_SUCCESS)
         return false;
     p->program = NULL;
     if (event->group)
@@ -236,10 +258,9 @@ static bool is_destroyed(struct ncr_pending *p, const struct event *event) {
     return !p->group;
 }
 
-/** A communicator or window has been destroyed; NCCL has waited for what was in progress on it. */
-void ncr_pending_destroyed(enum ncr_kind kind, const void *handle) {
-    if (handle)
-        happen(&(struct event){.ends = is_destroyed, .kind = kind, .handle = handle, .group = ncr_group_of_thread()});
+/** It has been destroyed, if `code` says so; then NCCL has waited for what was in progress on it. */
+void ncr_pending_destroyed(int code) {
+    happen(&(struct event){.ends = is_destroyed, .group = ncr_group_of_thread(), .code = code});
 }
 
 static bool ends_with_group(struct ncr_pending *p, const struct event *event) {

@@ -132,12 +132,16 @@ static int get_async_error(void *communicator, int *state) {
 
 /* ---- what destroys: the handle is forgotten first, because its address may be used again at once ---- */
 
+static void forget(enum ncr_kind kind, const void *handle) {
+    ncr_pending_destroying(kind, handle);
+    ncr_disown(kind, handle);
+}
+
 /* A call that has failed has destroyed nothing. */
 static int destroyed(enum ncr_kind kind, const void *handle, struct ncr_library *library, int code) {
     if (code != NCR_SUCCESS && code != NCR_IN_PROGRESS)
         ncr_own_again(kind, handle, library);
-    else if (code == NCR_SUCCESS)
-        ncr_pending_destroyed(kind, handle);
+    ncr_pending_destroyed(code);
     return code;
 }
 
@@ -148,7 +152,7 @@ static int end_communicator(void *communicator, unsigned row) {
     ncr_enter(library);
     if (!entry)
         return ncr_answer_lacking(library, row);
-    ncr_disown(NCR_COMMUNICATORS, communicator);
+    forget(NCR_COMMUNICATORS, communicator);
     return destroyed(NCR_COMMUNICATORS, communicator, library, ((end *)entry)(communicator));
 }
 
@@ -167,7 +171,7 @@ static int deregister_window(void *communicator, void *window) {
     ncr_enter(library);
     if (!entry)
         return ncr_answer_lacking(library, NCR_ROW_ncclCommWindowDeregister);
-    ncr_disown(NCR_WINDOWS, window);
+    forget(NCR_WINDOWS, window);
     return destroyed(NCR_WINDOWS, window, library, ((end *)entry)(communicator, window));
 }
 
@@ -192,7 +196,7 @@ static int mem_free(void *pointer) {
     ncr_call.library = library;
     if (!entry)
         return ncr_answer_lacking(library, NCR_ROW_ncclMemFree);
-    ncr_disown(NCR_MEMORIES, pointer);
+    forget(NCR_MEMORIES, pointer);
     return destroyed(NCR_MEMORIES, pointer, library, ((release *)entry)(pointer));
 }
 
@@ -256,12 +260,15 @@ static void *slot_of(unsigned slot, void *below) {
  * others have open is the default library's.
  */
 void ncr_route_all(bool at_first) {
+    static atomic_bool done; /* until then each thread that comes fills the slots: its next call is to be routed */
+    if (atomic_load(&done))
+        return;
     if (!ncr_routing())
         ncr_watch_prepare();
-    if (atomic_exchange(&routing, true))
-        return;
-    ncr_group_settle(at_first);
+    if (!atomic_exchange(&routing, true))
+        ncr_group_settle(at_first);
     ncr_publish_slots();
+    atomic_store(&done, true);
 }
 
 /*

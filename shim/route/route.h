@@ -35,7 +35,8 @@ int ncr_made(struct ncr_making *making, int code);
 int ncr_refuse_making(const struct ncr_making *making);
 void ncr_pending_look(void);
 void ncr_pending_reported(const void *communicator, int state);
-void ncr_pending_destroyed(enum ncr_kind kind, const void *handle);
+void ncr_pending_destroying(enum ncr_kind kind, const void *handle);
+void ncr_pending_destroyed(int code);
 void ncr_pending_group_ended(const void *group, const struct ncr_library *library, int code);
 
 /* ---- owners.c: which library made this handle; owners.h has the question ---- */
