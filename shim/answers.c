@@ -60,6 +60,8 @@ const char *ncr_tell_disabled(void) {
     static _Atomic(const char *) told;
     bool reported;
     const char *text = ncr_disabled(&reported);
+    if (!*text)
+        return "NCCL was called while it was being opened";
     if (!reported && atomic_exchange(&told, text) != text)
         ncr_log(NCR_ERROR, "%s. Its functions return ncclSystemError%s", text,
                 ncr_disabled_for_now() ? ""

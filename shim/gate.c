@@ -58,6 +58,11 @@ bool ncr_is_binding(void) {
     return binding_depth > 0;
 }
 
+/** Is any thread opening a library? Then one may be mapped and not yet in the list. */
+bool ncr_somebody_binds(void) {
+    return atomic_load(&binders) > 0;
+}
+
 /* ---- forks ---- */
 
 static void before_fork(void) {

@@ -78,10 +78,21 @@ static char *second_in_maps(void) {
     return path;
 }
 
-/** Warn once per process, naming both files, if an NCCL other than the backend is mapped. */
+/* Opened by another thread since we looked, or about to be. */
+static bool is_chosen_now(const char *path) {
+    for (unsigned i = 0; i < ncr_library_count(); i++)
+        if (strcmp(ncr_library_at(i)->backend.path, path) == 0)
+            return true;
+    return ncr_somebody_binds();
+}
+
+/**
+ * Warn once per process, naming both files, if an NCCL other than the backend is mapped. While another thread opens a
+ * library, the next communicator looks.
+ */
 void ncr_look_for_second(void) {
     static atomic_flag looked = ATOMIC_FLAG_INIT;
-    if (!ncr_backend()->handle || atomic_flag_test_and_set(&looked) || ncr_backend_wraps())
+    if (!ncr_backend()->handle || ncr_somebody_binds() || atomic_flag_test_and_set(&looked) || ncr_backend_wraps())
         return;
     /* Two copies of this shim in a chain: the next one has the backend, and looks itself. */
     if (dlsym(ncr_backend()->handle, "nccl_redirect_version"))
@@ -89,7 +100,9 @@ void ncr_look_for_second(void) {
     char *other = second_in_list();
     if (!other)
         other = second_in_maps();
-    if (other)
+    if (other && is_chosen_now(other))
+        atomic_flag_clear(&looked);
+    else if (other)
         ncr_log(
             NCR_WARN,
             "two NCCLs are mapped in this process: %s is active, but %s is loaded too; code that calls the second one "

@@ -102,6 +102,8 @@ int nccl_redirect_info(const void *communicator, struct nccl_redirect_info *info
     struct ncr_library *library =
         communicator ? ncr_library_of(communicator) : ncr_library_for_caller(__builtin_return_address(0));
     bool open = library && library->backend.handle;
+    /* "" while there is no decision, and once another thread has opened one. */
+    const char *disabled = ncr_disabled(NULL);
     struct nccl_redirect_info all = {
         .size = info->size,
         .version = open ? library->backend.version : 0,
@@ -114,10 +116,10 @@ int nccl_redirect_info(const void *communicator, struct nccl_redirect_info *info
                       : ncr_bound_at_start() ? "start"
                                              : "first-use",
         .missing = open ? missing_of(library) : "",
-        .why = open                    ? ""
-               : !library              ? ncr_last_error(NULL)
-               : state == NCR_DISABLED ? ncr_disabled(NULL)
-                                       : "NCCL is being opened",
+        .why = open        ? ""
+               : !library  ? ncr_last_error(NULL)
+               : *disabled ? disabled
+                           : "NCCL is being opened",
     };
     size_t known = info->size < sizeof all ? info->size : sizeof all;
     memset((char *)info + known, 0, info->size - known);
