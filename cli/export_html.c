@@ -62,8 +62,9 @@ static void take_record(void *arg, unsigned index, const struct trace_record *re
 /* In steps of ten, from 10 us, which is no lateness, to 10 s. */
 static const char *colour_of(float ms) {
     static const char *const colours[] = {"#eef5ee", "#d5e8c8", "#f7e9a0", "#f6c667", "#ee9446", "#dd5f3c", "#b22a2e"};
+    static const float limits[] = {0.01f, 0.1f, 1, 10, 100, 1000};
     unsigned index = 0;
-    for (float limit = 0.01f; index < 6 && ms > limit; limit *= 10)
+    while (index < 6 && ms > limits[index])
         index++;
     return colours[index];
 }

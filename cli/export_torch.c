@@ -85,18 +85,18 @@ static const char *group_name(const struct trace_communicator *comm) {
 
 /* What torch calls it, and by how many ranks' shares input and output are larger than the count. */
 static const struct shape {
-    unsigned function;
     const char *name;
+    unsigned function;
     bool input_of_all, output_of_all;
 } shapes[] = {
-    {TRACE_ncclAllReduce, "nccl:all_reduce", false, false},
-    {TRACE_ncclBroadcast, "nccl:broadcast", false, false},
-    {TRACE_ncclReduce, "nccl:reduce", false, false},
-    {TRACE_ncclAllGather, "nccl:_all_gather_base", false, true},
-    {TRACE_ncclReduceScatter, "nccl:_reduce_scatter_base", true, false},
-    {TRACE_ncclAlltoAll, "nccl:all_to_all", true, true},
-    {TRACE_ncclGather, "nccl:gather", false, true},
-    {TRACE_ncclScatter, "nccl:scatter", true, false},
+    {"nccl:all_reduce", TRACE_ncclAllReduce, false, false},
+    {"nccl:broadcast", TRACE_ncclBroadcast, false, false},
+    {"nccl:reduce", TRACE_ncclReduce, false, false},
+    {"nccl:_all_gather_base", TRACE_ncclAllGather, false, true},
+    {"nccl:_reduce_scatter_base", TRACE_ncclReduceScatter, true, false},
+    {"nccl:all_to_all", TRACE_ncclAlltoAll, true, true},
+    {"nccl:gather", TRACE_ncclGather, false, true},
+    {"nccl:scatter", TRACE_ncclScatter, true, false},
 };
 
 struct writing {

@@ -125,8 +125,8 @@ static void take_option(struct parsing *parsing, const char *argument) {
     const char *name = equals ? formatted("%.*s", (int)(equals - argument), argument) : argument;
     const struct option_row *option = find(parsing->subcommand, name);
     if (!option)
-        refuse_unknown(parsing->subcommand, name);
-    if (option->type != OPTION_SWITCH)
+        refuse_unknown(parsing->subcommand, name); /* ends the process */
+    else if (option->type != OPTION_SWITCH)
         take_value(parsing, option, value);
     else if (value)
         refuse(parsing->subcommand, formatted("--%s has no value, but got \"%s\"", name, value));

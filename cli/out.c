@@ -47,15 +47,15 @@ void *list_grow(void *list, size_t count, size_t size) {
 /* ---- the terminal ---- */
 
 static bool is_terminal(int file) {
-    static signed char known[3] = {-1, -1, -1};
+    static int known[3] = {-1, -1, -1};
     if (known[file] < 0)
-        known[file] = isatty(file) != 0;
+        known[file] = isatty(file) ? 1 : 0;
     return known[file];
 }
 
 /* Asked once: explain --pid takes over the environment of another process. */
 static bool has_colour(void) {
-    static signed char known = -1;
+    static int known = -1;
     const char *no = getenv("NO_COLOR"), *terminal = getenv("TERM");
     if (known < 0)
         known = is_terminal(STDOUT_FILENO) && !(no && *no) && !(terminal && strcmp(terminal, "dumb") == 0);

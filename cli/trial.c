@@ -38,7 +38,8 @@ static ncr_dlopen *real_dlopen(void) {
 }
 
 static void ask(const char *path, const char *function, struct answer *answer) {
-    void *handle = real_dlopen()(path, RTLD_NOW | RTLD_LOCAL);
+    ncr_dlopen *real = real_dlopen();
+    void *handle = real ? real(path, RTLD_NOW | RTLD_LOCAL) : NULL;
     union {
         void *symbol;
         int (*function)(int *);

@@ -13,6 +13,8 @@ bool ncr_elf_load_sections(struct ncr_elf *elf) {
         return elf->sections != NULL;
     if (!ncr_elf_read(elf, &elf->sections, (uint64_t)elf->section_count * sizeof(Elf64_Shdr), elf->section_table))
         return false;
+    if (!elf->sections) /* what ncr_elf_read() gave is there; the analyser does not see it */
+        return false;
     const Elf64_Shdr *names = (const Elf64_Shdr *)elf->sections + elf->section_names;
     elf->section_texts_size = names->sh_size;
     if (names->sh_size <= MOST_NAMES && ncr_elf_read(elf, &elf->section_texts, names->sh_size, names->sh_offset))

@@ -135,7 +135,8 @@ void ncr_history_add(const struct ncr_config *config, const struct ncr_backend *
     if (uname(&system) != 0 || !*system.nodename)
         strcpy(system.nodename, "unknown");
     for (char *c = system.nodename; *c; c++)
-        *c = *c == '/' ? '_' : *c;
+        if (*c == '/')
+            *c = '_';
     make_line(&line, system.nodename, config, backend);
     int file = open_file(config->history, system.nodename);
     if (file < 0)

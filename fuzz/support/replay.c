@@ -23,7 +23,10 @@ static void replay_file(const char *path) {
         exit(1);
     }
     do {
-        bytes = realloc(bytes, size + 65536);
+        uint8_t *more = realloc(bytes, size + 65536);
+        if (!more)
+            abort();
+        bytes = more;
         got = fread(bytes + size, 1, 65536, file);
         size += got;
     } while (got);

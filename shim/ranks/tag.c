@@ -74,9 +74,9 @@ static void tag_of(const struct ncr_library *library, struct tag *tag) {
     memset(tag, 0, sizeof *tag);
     memcpy(tag->mark, mark, sizeof mark);
     tag->library = ncr_brief_of(library);
-    tag->has_build = build && strlen(build) >= 2 * BUILD_BYTES;
+    tag->has_build = build && strlen(build) >= 2 * BUILD_BYTES ? (char)1 : (char)0;
     set_place(tag, library->backend.path, tag->has_build ? PLACE_WITH_BUILD : PLACE);
-    for (size_t i = 0; tag->has_build && i < BUILD_BYTES; i++)
+    for (size_t i = 0; build && tag->has_build && i < BUILD_BYTES; i++)
         tag->build[i] = (unsigned char)(16 * digit(build[2 * i]) + digit(build[2 * i + 1]));
 }
 

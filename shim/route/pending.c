@@ -114,7 +114,8 @@ void **ncr_expect_several(struct ncr_making *making, void **handles, int count) 
         return handles;
     bool must_be_known = making->library->index > 0;
     making->no_memory = must_be_known && !ncr_owners_reserve(making->kind);
-    struct ncr_pending *p = making->kind == NCR_MEMORIES ? NULL : calloc(1, sizeof *p + 2 * (size_t)count * sizeof p);
+    struct ncr_pending *p =
+        making->kind == NCR_MEMORIES ? NULL : calloc(1, sizeof *p + 2 * (size_t)count * sizeof(void *));
     if (!p) { /* memory is complete when the call returns; otherwise we are out of it, and most handles are too */
         making->no_memory |= must_be_known && making->kind != NCR_MEMORIES;
         making->direct = handles;

