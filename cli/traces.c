@@ -94,7 +94,7 @@ unsigned traces_open(struct trace_set *set, char **names, bool current) {
     else if (current)
         trace_keep_current(set);
     if (set->count)
-        qsort(set->files, set->count, sizeof *set->files, by_rank);
+        qsort(set->files, set->count, sizeof *set->files, by_rank); /* NOLINT(bugprone-sizeof-expression) */
     return set->count;
 }
 

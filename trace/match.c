@@ -79,7 +79,7 @@ static void compare_transfer(struct trace_set *set, const struct trace_file *fil
     if (transfer->count * trace_type_size(transfer->type) == record->count * trace_type_size(record->type) ||
         !trace_find_member(&set->communicators[communicator], record->peer, &other))
         return;
-    struct trace_odd odd = {sending ? communicator : communicator,
+    struct trace_odd odd = {communicator,
                             sending ? other : member,
                             sending ? member : other,
                             *record,

@@ -23,5 +23,5 @@ void *trace_more(void *list, size_t count, size_t size) {
         return list;
     size_t room = count < 8 ? 8 : 2 * count;
     return checked(size && room > SIZE_MAX / size ? NULL
-                                                  : realloc(list, room * size)); /* reallocarray is of glibc 2.26 */
+                                                  : realloc(list, room * size)); /* NOLINT: reallocarray is of 2.26 */
 }

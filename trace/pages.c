@@ -29,7 +29,7 @@ static struct trace_page **place_of(const struct trace_pages *pages, uint64_t ke
 static void enlarge(struct trace_pages *pages) {
     struct trace_pages larger = *pages;
     larger.room = pages->room ? 2 * pages->room : 1024;
-    larger.table = trace_take(larger.room, sizeof *larger.table);
+    larger.table = trace_take(larger.room, sizeof *larger.table); /* NOLINT(bugprone-sizeof-expression) */
     for (size_t i = 0; i < pages->room; i++) {
         struct trace_page *page = pages->table[i];
         if (page)

@@ -62,7 +62,7 @@ static unsigned add_file(struct trace_set *set, const char *path) {
     file->host_index = host_of(set, file);
     if (file->host_index == set->hosts)
         set->hosts++;
-    set->files = trace_more(set->files, set->count, sizeof *set->files);
+    set->files = trace_more(set->files, set->count, sizeof *set->files); /* NOLINT(bugprone-sizeof-expression) */
     set->files[set->count++] = file;
     return 1;
 }
