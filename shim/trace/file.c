@@ -150,8 +150,9 @@ static void describe_process(struct trace_header *header) {
 }
 
 static void note_text(char *into, size_t size, const char *text) {
-    if (text)
-        memcpy(into, text, strnlen(text, size - 1));
+    size_t length = text ? strlen(text) : 0;
+    if (length > 0)
+        memcpy(into, text, length < size ? length : size - 1);
 }
 
 /** Writes down which NCCL this is, once. */
