@@ -23,8 +23,9 @@ static bool is_pth(const char *name) {
 
 static bool remember(void *arg, const char *name) {
     struct names *names = arg;
-    if (is_pth(name))
-        names->list[names->count++] = ncr_copy(name);
+    char *copy = is_pth(name) ? ncr_copy(name) : NULL;
+    if (copy) /* else out of memory, and the file is passed over */
+        names->list[names->count++] = copy;
     return names->count == MOST_FILES;
 }
 
