@@ -31,10 +31,11 @@ static int write_all(int file, const char *lines, size_t length) {
     return 0;
 }
 
-static void take_back(const sigset_t *blocked, const sigset_t *pending_before, int signal) {
+/* Unless it was pending before, and so is not ours. */
+static void take_back(const sigset_t *pending_before, int signal) {
     sigset_t pending, one;
     sigpending(&pending);
-    if (!sigismember(&pending, signal) || sigismember(pending_before, signal) || !sigismember(blocked, signal))
+    if (!sigismember(&pending, signal) || sigismember(pending_before, signal))
         return;
     sigemptyset(&one);
     sigaddset(&one, signal);
@@ -42,12 +43,14 @@ static void take_back(const sigset_t *blocked, const sigset_t *pending_before, i
         ;
 }
 
-/*
+/**
+ * Write lines to an open file, in one piece where the kernel does; returns 0 or the error.
+ *
  * A reader that has gone (SIGPIPE), a file at its limit (SIGXFSZ) or a terminal that belongs to another job (SIGTTOU)
  * must not end or stop the program by a line of ours. The kernel sends all three to the thread that writes, so they are
  * blocked in this thread and taken back. Blocking SIGTTOU lets the write through.
  */
-static int write_quietly(int file, const char *lines, size_t length) {
+int ncr_log_write(int file, const char *lines, size_t length) {
     sigset_t signals, before, pending;
     sigemptyset(&signals);
     sigaddset(&signals, SIGPIPE);
@@ -57,16 +60,11 @@ static int write_quietly(int file, const char *lines, size_t length) {
     bool blocked = sigprocmask(SIG_BLOCK, &signals, &before) == 0;
     int error = write_all(file, lines, length);
     if (blocked) {
-        take_back(&signals, &pending, SIGPIPE);
-        take_back(&signals, &pending, SIGXFSZ);
+        take_back(&pending, SIGPIPE);
+        take_back(&pending, SIGXFSZ);
         sigprocmask(SIG_SETMASK, &before, NULL);
     }
     return error;
-}
-
-/** Write lines to an open file, in one piece where the kernel does; returns 0 or the error. */
-int ncr_log_write(int file, const char *lines, size_t length) {
-    return write_quietly(file, lines, length);
 }
 
 /* ---- stderr ---- */
@@ -109,7 +107,7 @@ static bool stderr_takes_messages(void) {
 /** Write lines to stderr, if it is still a place for messages. Whether they arrive cannot be told to anybody. */
 void ncr_log_write_stderr(const char *lines, size_t length) {
     if (stderr_takes_messages())
-        write_quietly(STDERR_FILENO, lines, length);
+        ncr_log_write(STDERR_FILENO, lines, length);
 }
 
 /* ---- the file ---- */
@@ -213,7 +211,7 @@ const char *ncr_log_write_file(const char *path, const char *lines, size_t lengt
     int file = open_path(path, 0);
     if (file < 0)
         return reason(errno);
-    int error = write_quietly(file, lines, length);
+    int error = ncr_log_write(file, lines, length);
     close(file);
     return error ? strerror(error) : NULL;
 }
