@@ -161,17 +161,22 @@ void line_print(unsigned indent, const char *format, ...) {
     free(text);
 }
 
+/* What comes from outside may stand among the arguments: the whole is made visible. */
+static void add_visible_list(struct ncr_text *visible, const char *format, va_list list) {
+    char *text = format_list(format, list);
+    ncr_text_add_visible(visible, text, strlen(text));
+    free(text);
+}
+
 /** A line for programs, which is never wrapped: it is copied and parsed. */
 void line_print_whole(const char *format, ...) {
     struct ncr_text visible = {0};
     va_list list;
     va_start(list, format);
-    char *text = format_list(format, list);
+    add_visible_list(&visible, format, list);
     va_end(list);
-    ncr_text_add_visible(&visible, text, strlen(text));
     puts(ncr_text_get(&visible));
     ncr_text_free(&visible);
-    free(text);
 }
 
 /** A label, padded to `width`, and a text beside it. */
@@ -215,16 +220,14 @@ void complain(const char *format, ...) {
     struct ncr_text visible = {0};
     va_list list;
     va_start(list, format);
-    char *text = format_list(format, list);
+    add_visible_list(&visible, format, list);
     va_end(list);
-    ncr_text_add_visible(&visible, text, strlen(text));
     fputs("nccl-redirect: ", stderr);
     if (is_terminal(STDERR_FILENO))
         wrap(stderr, terminal_width(STDERR_FILENO), 15, 15, ncr_text_get(&visible));
     else
         fprintf(stderr, "%s\n", ncr_text_get(&visible));
     ncr_text_free(&visible);
-    free(text);
 }
 
 /* ---- the descriptors ---- */
