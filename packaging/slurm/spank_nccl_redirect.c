@@ -135,8 +135,8 @@ static char *find_preload(const char *backend) {
 /* The list with the preload in it, once and last, or without it; what others put there keeps its order. */
 static char *list_with(const char *list, const char *preload) {
     const char *old = list ? list : "", *last = preload ? preload : "";
-    char *copy = strdup(old), *result = malloc(strlen(old) + strlen(last) + 2), *rest = NULL;
-    if (copy && result) {
+    char *copy = strdup(old), *result = copy ? malloc(strlen(old) + strlen(last) + 2) : NULL, *rest = NULL;
+    if (result) {
         *result = '\0';
         for (char *entry = strtok_r(copy, ": ", &rest); entry; entry = strtok_r(NULL, ": ", &rest))
             if (!is_ours(entry))
