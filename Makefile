@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # nccl-redirect. `make help` lists the targets; the rules of the tests are in tests/Makefile.
 
 # Your compiler (CC) and options (CPPFLAGS, LDFLAGS too); the project's own come first.

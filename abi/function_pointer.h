@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Function pointers as addresses and back. ISO C has no cast between the two kinds of pointers; POSIX requires them to be
  * alike, for dlsym.

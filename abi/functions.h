@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The functions of NCCL and RCCL as C data, from the one table abi/nccl_api.def. All of it is constant: any thread, any
  * time.

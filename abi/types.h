@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * NCCL's types, result codes and the types of its functions, as far as they are the same in every version (nccl.h of
  * 2.4 to 2.32). For code that must not depend on the header of one version.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The arithmetic of NCCL's version numbers. */
 #include "abi/version.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Version numbers: major * 10000 + minor * 100 + patch, as in abi/nccl_api.def. */
 #ifndef NCR_ABI_VERSION_H
 #define NCR_ABI_VERSION_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a program must do at least to use an NCCL by hand: dlopen, dlsym of every name of the table, one call.
  *

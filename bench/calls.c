@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Linked with NCCL: calls ncclGetVersion COUNT times and prints the nanoseconds of one call. Without COUNT it calls
  * once and prints nothing: the smallest program that uses NCCL.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* An NCCL whose functions do nothing and succeed, so that what is measured is the way to them. */
 #include <stddef.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Linked with NCCL: THREADS threads, each with a communicator of its own, call ncclAllReduce COUNT times each; prints the
  * nanoseconds of one call, in the quickest thousand (a busy machine takes time away from the others).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the way to one of two backends costs: ncclCommCount of a communicator on the second one, through the preload and
  * by the address of its function, in turn. Prints the nanoseconds of one call, routed and direct.

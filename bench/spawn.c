@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Time whole processes against each other: the commands are run in turn, the order reversed every time, so that what
  * slows the machine down slows all of them. Prints per round the nanoseconds of each command: the lower quartile,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Every NCCL in reach of this environment: what the methods find, wheels that no torch stands beside, and their
  * oddities.

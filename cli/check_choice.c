@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Doctor: torch, both methods, what the configured choice comes to, and what would be used if that failed. */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Doctor, with a command: can the preload library reach it? */
 #include "cli.h"
 

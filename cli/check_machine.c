@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Doctor: the GPU driver, and the processes that run already. */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Doctor: the plugins of NCCL. Each is opened in a child as NCCL would open it, since a plugin that cannot load is passed over
  * by NCCL without a word at its usual level: the job runs, slowly.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Doctor: can the preload library work here, and is LD_PRELOAD in order? */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Doctor, with a command: what was really active when it ran, and was it the choice? */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Doctor: do the variables mean what was meant? */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The choice of the options, put in the place of the variables, from where the loader reads it. A version is the tool's own
  * way to name a library: the one of that version among those that `list` shows.

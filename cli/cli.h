@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The command-line tool. Each subcommand is one file; what they share stands here, grouped by the file it lives in. What is
  * decided comes from the loader that the shim is linked with, so that the tool says what the shim does.

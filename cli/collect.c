@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The traces of this host as one tar stream (ustar, POSIX.1-1988), for a launcher to bring together:
  * srun --ntasks-per-node=1 nccl-redirect trace collect | tar x -i. Into each copy goes how its process was, and when, which

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a command line will execute in the end: found on PATH as execvp finds it, through the interpreter lines of scripts,
  * shell scripts, and programs that start others (starters.c), whose own process has nothing to do with NCCL.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the preload's own loop over the candidates sees, and the one that the preload would open. */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What an executable will map at its start, found as the dynamic loader finds it (ld.so(8)): DT_NEEDED, breadth first,
  * by RPATH, LD_LIBRARY_PATH, RUNPATH, the loader's cache and the default folders.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * nccl-redirect doctor: the first questions of every bug report. The checks stand in check_*.c, in the order of their
  * report.

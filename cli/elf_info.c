@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A file by the loader's own reader: what it needs, what it has inside, and which NCCL it names. Files are never run. */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* nccl-redirect env: the variables in the form that a launcher wants. env_formats.c has the forms. */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Forms of nccl-redirect env for other shells than sh, and for files: a batch script's header, a systemd drop-in, a
  * Dockerfile, a Jupyter kernel. tests/test_env_files reads them back by the real parsers.

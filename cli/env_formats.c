@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The forms of nccl-redirect env. Each quotes by the rules of who reads it, and says of a value that it cannot hold why.
  * tests/test_cli_env_parsed reads them back by the real parsers.

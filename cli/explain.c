@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* nccl-redirect explain: the decision for one command, candidate by candidate. */
 #include "cli.h"
 

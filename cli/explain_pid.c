@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * nccl-redirect explain --pid: which NCCL is active in a running process, what decided it, and what the same command line
  * would get if it were started again in the same environment.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The time line that chrome://tracing and Perfetto show (Trace Event Format): a process for each rank, a track for each of
  * its threads, a slice for each call, and arrows that join the parts of one collective from the first rank that came to

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A page for people who were not there: what was found, and how late each rank came to collectives over time. One file,
  * without scripts and without anything from elsewhere, so that it can be sent and kept.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Everything that was recorded, as JSON: what other tools can make their own tables of. docs/json.md has the keys. */
 #include "traces.h"
 

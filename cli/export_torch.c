@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Dumps as torch's flight recorder writes them, for torch's own analyser (python -m
  * torch.distributed.flight_recorder.fr_trace FOLDER): a pickle per rank, nccl_trace_rank_N. Read off the analyser of torch

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * nccl-redirect fingerprint: one line per host. The build-id, which the linker makes of what it links, identifies a library
  * file without reading its hundreds of megabytes; SHA-256 is for files without one, and where it is asked for.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* nccl-redirect fingerprint --merge: the lines of many hosts, as launchers hand them over, compared. */
 #include "cli.h"
 

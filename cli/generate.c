@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What is made from the tables: completions, and the lists of subcommands and variables in the manual (make docs). */
 #include "cli.h"
 

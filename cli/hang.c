@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* nccl-redirect hang: which rank is missing? One sentence, what it rests on, and an exit code. */
 #include "traces.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The header of an NCCL beside its library: what is compiled at run time (DeepEP, NCCL EP) needs those of the very version
  * that will be active.

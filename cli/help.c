@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The help, from the table subcommands.def; and the word that was probably meant. */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* nccl-redirect list --history: what was active in processes that are over, from the folder of NCCL_REDIRECT_HISTORY. */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a Python script imports, and where its Python would find that: read from the text, nothing is run. Imports that are
  * made by a function, and finders of other kinds (.pth files with code, zip files), are not seen.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * nccl-redirect inspect: how programs, libraries and packages reach NCCL, and what the NCCLs of this machine lack for
  * them.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * JSON, written and (two members of an object) read. A library would be better company, but no distribution ships one that
  * can be linked statically (Debian's libcjson-dev has the shared library alone), and the tool must run on a host or in an

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* nccl-redirect list: every NCCL that this machine offers to this environment. */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where LD_PRELOAD is lost on the way to a program: one table for run (a warning, or an error with --strict), explain and
  * doctor. docs/launchers.md has the same in prose.

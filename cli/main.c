@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* nccl-redirect: the subcommands, dispatched by the table subcommands.def. */
 #include "cli.h"
 #include "old_glibc.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The arguments of a subcommand, by the table subcommands.def. */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How the tool's answers look, and the one place where text becomes output. Paths, command lines, host names and values of
  * variables come from other users too, and root reads them on a terminal: what is formatted here is made visible

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which package does a file belong to? Asked of the packages' own records: RECORD files of wheels (PEP 376), dpkg's
  * file lists, conda-meta. Records of packages with a telling name are read first, and the others only if those know

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The shim's file, and its place in LD_PRELOAD: a list whose entries are separated by colons or spaces (ld.so(8)). */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What runs on this host: which processes have the preload library, which NCCLs they use, and who lost the preload. */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One process, by /proc. Everything in it is under the control of its user, while the reader may be root: sizes are bounded,
  * a mapped file is opened through the kernel's link to the mapping itself (never by the name in the map, where the user may

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* nccl-redirect ps: running processes, which NCCL is active in each, and who lost the preload library. */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * nccl-redirect python: an opt-in start-up file for one Python environment, so that a variable of nccl-redirect alone is
  * enough there. Where a Python keeps its packages is known to it alone, so it runs the script that does the work.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* How values are written for others to read: words of a shell, strings of YAML; and what cannot be written safely. */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Asks NCCL's RAS, for `hang` of a job that was not traced. The protocol is lines (user guide, ncclras): who we are, how
  * long to wait for other processes, the form, the question. Everything has a time limit: a process that hangs does not answer.

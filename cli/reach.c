@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* How a file reaches NCCL: linked, opened at run time, inside itself, or not at all; and which functions it needs. */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* nccl-redirect run: check, then become the command. */
 #include "traces.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * SHA-256 (FIPS 180-4), for fingerprints of files that carry no build-id and for --sha256. The system's libraries for it are
  * not everywhere where the tool must run, and a checksum needs no more than this.

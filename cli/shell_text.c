@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The commands in a shell's script, as far as they can be read without running it: enough to find the Python or the NCCL
  * program in a job script, and to know when it cannot be known (a module is loaded, a command is in a variable).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Where the tool starts: start_x86_64.S says why. Version GLIBC_2.17 is the first for this CPU. */
     .symver __libc_start_main, __libc_start_main@GLIBC_2.17
     .text

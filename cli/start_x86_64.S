@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where the tool starts, in the place of the C library's own _start. That one calls the version of __libc_start_main that
  * the build machine has, since glibc 2.34 GLIBC_2.34, and the tool would not start on any older system; all the rest of it

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Programs that start the command among their arguments: how each hands it over. For those that bring an environment of
  * their own (uv, conda, …) where its Python is, as long as that can be known without running them.

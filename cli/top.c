@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* nccl-redirect top: the traced processes of this host, live. Only reads; a terminal is left as it was found. */
 #include "traces.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* nccl-redirect trace: what was recorded, as tables, differences and exports. */
 #include "traces.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Opening traces for the subcommands that read them, and findings as JSON. */
 #include "traces.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the subcommands share that read traces (trace/). */
 #ifndef NCR_CLI_TRACES_H
 #define NCR_CLI_TRACES_H

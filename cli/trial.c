@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Whether a library really opens is known by opening it: in a process of its own, so that its constructors, threads and
  * crashes stay out of the tool, and with a time limit.

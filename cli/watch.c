@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * run --watch: the command runs as a child of the tool, which looks at the traces now and then. When nothing has moved for so
  * long while a rank waits, what `hang` says is printed once, and the job goes on.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reading what other users control can take for ever: a file on a network or FUSE file system whose server does not answer,
  * a process whose memory lies there (its command line is read from it). The kernel ends such a wait only by killing the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A small NCCL program, linked with -lnccl: adds up one buffer per rank, then does it 100 times more from a CUDA graph,
  * and checks both. It knows nothing of nccl-redirect.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One process, two NCCLs: a communicator on each of the backends that are named on the command line, and the same sum
  * on both.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One process, two NCCLs: the same sum on a communicator of each.
 
 LD_PRELOAD=/path/libnccl_redirect.so python3 per_communicator.py torch system

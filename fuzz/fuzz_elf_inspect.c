@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A file that `inspect`, `run` or `doctor` looks at: programs, libraries, scripts, and what they are linked with. */
 #include "support/fuzz.h"
 

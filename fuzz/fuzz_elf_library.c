@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The file of a candidate: what a search reads of it before the dynamic loader maps it. */
 #include "support/fuzz.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* `env` in every form, with a value that anybody has put into a variable: what is written must be read back as that value. */
 #include "support/fuzz.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* `fingerprint --merge`: lines of many hosts, as launchers hand them over. */
 #include "cli/fingerprint_merge.c"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Records of what was active, in a folder where every user of the cluster may write. */
 #include "cli/history.c"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A job script, in which the program is looked for without running it; and the header of an NCCL. */
 #include "support/fuzz.h"
 

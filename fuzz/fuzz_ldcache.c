@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* /etc/ld.so.cache, of this host or of a container's image. */
 #include "support/fuzz.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The notes of a library that is mapped: its build-id. */
 #include "loader/build_id.c"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The records of packages: a wheel's RECORD, dpkg's list and status, conda's JSON. */
 #include "cli/owner.c"
 

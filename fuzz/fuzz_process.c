@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What /proc says of a process that another user controls: status, stat, command line, environment, map, auxv. */
 #include "cli/process_read.c"
 #include "cli/worker.c"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What tells where a Python's packages are: pyvenv.cfg and pyenv's file `version`, which stand in folders of users. */
 #include "support/fuzz.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What NCCL's RAS answers, or whoever listens on its port. */
 #include "support/fuzz.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The first line and the text of a script that `run` is going to start. */
 #include "cli/command.c"
 

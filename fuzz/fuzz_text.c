@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The one place where text from outside becomes output: a visible line, and JSON. */
 #include "support/fuzz.h"
 

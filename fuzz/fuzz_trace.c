@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Traces: files that a damaged disk, another user or a process in the middle of a write leaves. The input is what three
  * ranks do, event by event, and bytes that are then changed in their files; all of it is read, matched and judged.

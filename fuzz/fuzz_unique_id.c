@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* An ncclUniqueId of another rank, with the tag in it: bytes that came over the network. */
 #include "shim/ranks/tag.c"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The variables that choose, with rules and version ranges: each line of the input is one variable. */
 #include "support/fuzz.h"
 

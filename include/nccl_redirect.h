@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * nccl_redirect.h: ask which NCCL serves, and choose one per communicator. For C, C++ and, through the plain functions
  * below, ctypes.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Who needs an NCCL: the objects of the process, what each was loaded by (for DT_RPATH), and for which vendor's GPUs they
  * are built.

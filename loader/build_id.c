@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The build-id of an opened library, from its notes in memory: two builds of one version differ in it. */
 #include "loader.h"
 

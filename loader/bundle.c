@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Programs that bring their libraries along put their own folder into LD_LIBRARY_PATH before they start themselves again:
  * PyInstaller (which keeps the user's list in LD_LIBRARY_PATH_ORIG, if there was one) and who does as it does, AppImages.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The order in which candidates are tried, and the one loop that tries them: for the preload library, which opens the
  * first that can be, for a program that asks, and for the tool, which explains. docs/selection.md is this file in prose.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a value may name: one list of words and one parser for NCCL_REDIRECT, rules, the API and the tool's --use. */
 #include "loader.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* One decision on its way: shared by open.c, which makes it, and report.c, which says what came of it. */
 #ifndef NCR_CHOOSING_H
 #define NCR_CHOOSING_H

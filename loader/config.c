@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The variables that choose, read once into one struct at the moment of the decision (not at load: Python programs set
  * them before they import torch). A wrong value of a variable that decides which NCCL serves is a problem, with which NCCL

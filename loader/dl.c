@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dlsym and dlerror of the C library, by weak references of the oldest version: glibc 2.34 and newer resolve them in
  * libc; an older one in libdl, if the program has it. If not, libc's own way to load a library (__libc_dlopen_mode,

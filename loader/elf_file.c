@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Is a file a whole library of this machine? Read with pread, never mapped (a file that shrinks meanwhile would raise
  * SIGBUS), never executed. Only 64-bit little-endian ELF is read, since that is all this process could load. Whatever size

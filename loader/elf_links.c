@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a library file says of its links: the NCCL among its DT_NEEDED, DT_RPATH and DT_RUNPATH. Their strings lie together
  * and are read at once, since a decision may read several files on a shared file system.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a library file says by its dynamic section: names of libraries, run-time paths, its symbols. Found through the
  * segments, as the dynamic loader finds it; sections can be stripped.

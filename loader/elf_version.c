@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The NCCL version that a library file carries as text, read without opening the library; and its sections. */
 #include "loader.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * File system calls and path building. stat and fstat became new symbols in glibc 2.33, with which the shim would not
  * load on older systems; the system call is the same on all. Every call is counted: a job of ten thousand ranks asks

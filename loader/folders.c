@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Lists of folders as the dynamic loader reads them: separated by colons, with $ORIGIN and its like inside. */
 #include "loader.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A record of what was active, for afterwards: one JSON line per process that opened a backend, in a folder that
  * NCCL_REDIRECT_HISTORY names, one file per host. Off without the variable. A record can fail and nothing else can: it

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How the dynamic loader finds a library by its bare name (ld.so(8), glibc's elf/dl-load.c): DT_RPATH of the object that
  * needs it and of those that loaded it, LD_LIBRARY_PATH, DT_RUNPATH of that object, /etc/ld.so.cache, the default

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * /etc/ld.so.cache, the dynamic loader's own list of libraries. Format: sysdeps/generic/dl-cache.h of glibc ("new
  * format", since 2.2): a header of 48 bytes, entries of 24, strings; offsets count from the header.

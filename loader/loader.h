@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Finding, judging and opening a real NCCL. Linked into the shim and into the command-line tool, so that what the tool
  * explains is what the shim does. Depends on libc alone, exports nothing, and uses no libc symbol newer than GLIBC_2.17

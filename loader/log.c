@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The one sink: an event is one line. Lines go out through log_output.c, at once or, in a thread that holds lines back,
  * later: a write can block for ever (a pipe that nobody reads), and a thread that binds holds the dynamic loader's lock

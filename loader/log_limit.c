@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A program that retries for ever must not fill the log. A line is written once; of one kind (the same place in the
  * sources, with other files or values in it) as many different ones as have room here. What is left out is counted, and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Writing lines of the log so that a line can fail and nothing else can: no signal of a failed write reaches the
  * program, no descriptor stays open or takes the place of a closed stdin, stdout or stderr, no link of another user

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where lines go, so that a line can fail and nothing else, and which are left out (log_limit.c); for log.c and history.c
  * alone.

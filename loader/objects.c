@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What this process has mapped already, read from memory: no file is touched. */
 #include "loader.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dlsym and dlerror for a preload that one build must bring into every glibc since 2.17: include this in their place.
  * They moved from libdl into libc in glibc 2.34. To need libdl.so.2 would map one more file into every process of a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The decision: the first candidate that is accepted and opens is the backend. */
 #include "abi/function_pointer.h"
 #include "choosing.h"

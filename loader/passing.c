@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Failures that pass: no free descriptor, no memory, a network file system that has lost its server. What a search did not
  * see because of one of them it must not take for absent: a decision that ended without an NCCL is then made again at the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The NCCL that the program would have on its own: the file that it gives to dlopen, or what the dynamic loader would
  * find for the object that is linked with one or opens one by its bare name.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The .pth files of a package folder: Python's site module adds each line that names a folder to its path, right behind
  * the folder itself. Editable installs and hand-made links to other environments use them. Lines of code ("import …"), as

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The folders in which a Python finds its packages, in import order, without starting one. Of the interpreter that is
  * running; in any other program of VIRTUAL_ENV, CONDA_PREFIX and the python3 on PATH. The rules are those of CPython's

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A range of versions, as in NCCL_REDIRECT_REQUIRE: bounds such as ">=2.27", separated by commas; all of them hold. */
 #include "loader.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a decision says: which NCCL is active, what the user asked for and did not get, why there is none. */
 #include "choosing.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * NCCL_REDIRECT_RULES: which backend for whom. Rules are separated by semicolons and tried in order:
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The process that a decision is about: this one, as the shim asks, or one that the tool describes before it starts it.
  * All that discovery wants to know of a process passes through here, so that both get the same answer.

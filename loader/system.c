@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The system's NCCL: where an administrator, a module system, a CUDA installation or a distribution puts one. */
 #include "loader.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A string that grows. Used for messages, which must not be cut at a fixed length: paths are as long as users make
  * them.

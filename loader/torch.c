@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which torch this process has, or is going to import, found without starting Python: in what is mapped already, beside
  * the NCCL that the program opens, where NCCL_REDIRECT_TORCH says, among the packages of the Python that runs or would

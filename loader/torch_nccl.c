@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The NCCL of one torch: the one that its libtorch_cuda.so (or libtorch_hip.so) would get from the dynamic loader, what
  * torch's Python code opens before, or an NCCL inside libtorch itself.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A library that the program is about to open and that is linked with NCCL. It must find NCCL constructed: what is
  * constructed first is destroyed last, so a framework's static objects can still destroy their communicators, as they

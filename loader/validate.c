@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * May this file be opened as the backend? Validated from the file alone, without running its code. What the dynamic loader
  * knows better (dependencies, symbol versions) is left to it: it refuses before any of the library's code has run.

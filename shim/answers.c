@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Calls that no backend can take: NCCL is disabled, or the library lacks the function. Each is answered in the kind of
  * its result, and ncclGetLastError tells why.

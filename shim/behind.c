@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An NCCL that wraps another one, and opens that by its bare name: "libnccl.so.2" is this preload in the loader's eyes, whose
  * functions lead back to the wrapper, and so on without end. It gets a real NCCL: the one that the loader would find for

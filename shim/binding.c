@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Binding: the one decision of this process, and the slots filled from one handle. Happens in the constructor, at the
  * first call or at the first dlopen of an NCCL, whichever comes first. A backend is never closed or exchanged:

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What is known of the call that a thread makes, for what comes behind: which library it goes to. */
 #include "shim.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the program calls: one trampoline per function, a jump through its slot. The trampolines know no signatures: all
  * registers and the stack arrive at the backend as the program left them, structs by value included. Two slots per row

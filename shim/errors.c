@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Errors of the shim itself: a result code for the program, a text for ncclGetLastError, and a group that launches
  * nothing. NCCL's own last error is one text per library, whichever thread failed; the shim's stands beside it, and the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Who binds now. No lock of ours is ever held while the dynamic loader is called, because every order of such a lock
  * and the loader's own has been seen to hang:

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dlopen of an NCCL gives this shim, so that programs which look functions up by handle (ctypes, JAX, CuPy) are
  * redirected too, and no second NCCL gets mapped. Every other dlopen goes on to the real one by a jump (entry_*.S).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Texts that a program may hold for as long as it runs: what ncclGetLastError returned, why NCCL is disabled. The same
  * text is kept once, so that a loop which runs into one error does not grow. As many as have room here stay for ever;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A layer stands between the program and the opened libraries where it is wanted: it evens out versions, compares what
  * ranks use, routes calls among several libraries. The core knows layers only by these tables, which start.c lists from

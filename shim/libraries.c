@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The opened NCCLs. Number 0 is the process's default, bound as ever; a layer may open others, once each, and all stay.
  * A library is made whole before anybody sees it; then nothing of it changes. The list only grows, and a count that is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A lock whose waiters sleep: a futex, because pthread's mutex is not in libc before glibc 2.34. */
 #include "shim.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One NCCL per process: whoever comes later gets the first one's. Where the user named none, one line says so the first
  * time that the program opens another one by its full path.

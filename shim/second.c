@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A second NCCL in the process: the hook prevents the usual ways, but dlmopen, a file under another name or a library
  * linked by path still map one. Two NCCLs on one GPU fail or hang at the first collective, so the first communicator

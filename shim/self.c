@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* This preload in the loader's eyes: its own handle, and the dlopen behind its own. */
 #include "shim.h"
 #include "old_glibc.h"

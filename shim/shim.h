@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The preload's core: what the program calls (entry_*.S) and where that leads. Nothing here knows a layer by name; what
  * may stand between the program and a library is in layer.h. Where libraries lie is known to the loader alone.

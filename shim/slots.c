@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The slots, through which every call of the program jumps (entry_*.S). They are written here and nowhere else: with the
  * default library's functions when it is bound, and again when a layer changes its mind.

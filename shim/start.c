@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The constructor: runs in every process of the job, and does nothing where NCCL is not used. And the layers, the one
  * place that knows them all.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Every name of the table reaches the backend's function of that name with all argument registers and the stack
  * untouched, and its answer comes back untouched: in the call that binds and in later ones.

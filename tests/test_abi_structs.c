@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Structs by value as arguments and results, strings, void and ten arguments pass, in the call that binds and later. */
 #include "support.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The table of functions itself: unique names, names that the code has room for, plausible versions. */
 #include "support.h"
 

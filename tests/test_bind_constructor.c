@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The first call comes from inside a constructor: of another library, however it got into the process, or of the
  * backend.

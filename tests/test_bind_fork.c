@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Forks before, during and after the binding, from another thread and from the backend's constructor: each process has
  * a whole binding, its own or its parent's.

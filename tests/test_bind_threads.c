@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* 64 threads race for the first use: all get the right answers, from one binding. */
 #include "support.h"
 

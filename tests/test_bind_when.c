@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The backend is opened in the constructor of a program that is linked with NCCL, at the first use in any other, or as
  * NCCL_REDIRECT_BIND says. Told by the process's own map.

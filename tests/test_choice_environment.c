@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * When variables are read: those that lead to folders as they were at the start of the process, as the dynamic loader
  * and Python read them; those that choose as they are at the decision. Another thread may change the environment.

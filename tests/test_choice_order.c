@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* NCCL_REDIRECT=auto, torch, system and a path: which of several NCCLs serves, and what is tried after what. */
 #include "trees.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A failure that passes does not disable NCCL for ever, and lack of memory never ends the program nor gives it another
  * NCCL: what failed is tried again at the next call.

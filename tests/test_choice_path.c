@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* NCCL_REDIRECT=/path: a program that is linked with NCCL gets that very file. */
 #include "support.h"
 

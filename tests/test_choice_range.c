@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* NCCL_REDIRECT_REQUIRE with real NCCLs: what is out of range is passed over with the reason, and the next is tried. */
 #include "trees.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Nothing is taken from the current folder: a bare name is what it is to dlopen, a relative path or folder is refused
  * or passed over, whichever variable it comes from. The current folder of the programs here is full of NCCLs and torches

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * In a set-uid process every variable is ignored: the dynamic loader calls it secure (AT_SECURE), and what its user set
  * must not choose the code that runs with another's rights. The loader ignores LD_PRELOAD there too, so the shim comes

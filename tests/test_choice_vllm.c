@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * vLLM's variables: VLLM_USE_PYTORCH_NCCL chooses where NCCL_REDIRECT does not, VLLM_NCCL_SO_PATH is the system's file.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What runs in the end behind commands that start others, how far that can be known, and where LD_PRELOAD is lost on the
  * way: run, explain and doctor say the same.

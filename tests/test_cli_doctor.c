@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* nccl-redirect doctor: each thing that can be wrong is found, said in words, and decides the exit code. */
 #include "scene.h"
 

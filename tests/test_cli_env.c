@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* nccl-redirect env and fingerprint: forms that launchers and other programs read. */
 #include "scene.h"
 

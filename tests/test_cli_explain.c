@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* nccl-redirect explain: what it says is what the shim does, for the command that was asked about. */
 #include "scene.h"
 

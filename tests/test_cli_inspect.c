@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* nccl-redirect inspect and list, on real files: how each reaches NCCL, what it lacks, and to whom it belongs. */
 #include "scene.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * --json of every verb: it is JSON, its keys are those of docs/json.md, and no documented key is missing.
  * RUN ALONE: one of them, ps --all, looks at all processes of the machine.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * nccl-redirect ps: the running processes of a job, and the one that is at odds.
  * RUN ALONE: it looks at all processes of the machine, other tests' too.

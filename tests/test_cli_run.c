@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * nccl-redirect run: checks, then becomes the command; LD_PRELOAD keeps what it had.
  * NOT SANITIZED: it is about AddressSanitizer itself, and shells that preload its runtime late.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * docs/transcripts.md is what the program prints. A line <!-- scene: NAME VARIABLE=value … --> starts a scene; in each
  * block ```console the lines that start with "$ " are run there, and what follows must be their output (stdout, then

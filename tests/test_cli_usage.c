@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The command line is its table: help, manual and completions say the same, and what is wrong is told. */
 #include "scene.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* NCCL_REDIRECT_REQUIRE: which versions a range lets through, and what is no range. */
 #include "support.h"
 #include "loader.h"

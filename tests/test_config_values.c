@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What each value of each variable means to the loader, and what a wrong one is told. */
 #include "support.h"
 #include "loader.h"

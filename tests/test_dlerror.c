@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What dlerror tells a program whose NCCL is disabled, and that nothing which somebody could have prepared is opened to
  * make that text: dlopen executes what it opens.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Judging broken files: a small NCCL with bytes of its headers and tables changed, some thousand times, always the same
  * ones. A judge that trusts a number in the file reads outside of its tables or runs for ever; `make check

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * At the program's exit NCCL outlives the objects of a library that is linked with it, as it does without the preload:
  * what is constructed first is destroyed last, so it is constructed before a library that needs it is opened.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* NCCL_REDIRECT_HISTORY: one JSON line per process that opened a backend, a file per host, and nothing else can fail. */
 #include "trees.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A Python that looks functions up by the handle that it opened, as vLLM's pynccl does: getattr of every function at
  * once.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A backend with functions that the table does not know yet: the program gets them, linked or by its handle. */
 #include "support.h"
 

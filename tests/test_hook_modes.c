@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Modes of dlopen, handles, dlclose and dlerror: with the shim they are as with the library itself. */
 #include "support.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dlopen of an NCCL, under whatever name or path, gives the chosen backend, and it is the only one that is mapped;
  * plugins and other libraries with NCCL in their names are opened as they are.

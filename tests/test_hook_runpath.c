@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Every dlopen that is not of an NCCL is the caller's own: its RUNPATH and $ORIGIN count, as without the shim.
  * NOT SANITIZED: AddressSanitizer has a dlopen of its own, which makes itself the caller.

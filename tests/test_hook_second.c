@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A second NCCL gets into the process all the same: one warning at the first communicator names both files. */
 #include "support.h"
 

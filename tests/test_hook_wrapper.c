@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A backend that wraps another NCCL reaches it: its own dlopen is not redirected, and the second NCCL is no matter of
  * warning.

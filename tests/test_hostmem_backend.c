@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The test backend over host memory gives right results and honest errors: with ranks in threads, in processes and
  * driven by one thread. NCR_TEST_HOSTMEM is the path of its plain variant (…/plain/libnccl.so.2); other variants are

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * NCCL_REDIRECT_LOG_FILE: names with %h and %p, lines added to what is there, and what happens where it cannot be
  * written.

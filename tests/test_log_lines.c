@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The log: which level writes what, never stdout, nothing by default, and whole lines from many processes at once. */
 #include "trees.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A program that retries for ever fills neither the log nor its memory with the same error. */
 #include "support.h"
 

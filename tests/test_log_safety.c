@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A line of the log can fail, and nothing else can: it lands in no file or connection of the program, leaves no
  * descriptor open, ends or stops no process, and follows no link that another user may have put there.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How LD_PRELOAD may be written: spaces and colons between its entries, empty ones, a relative path and a change of
  * folder.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Other libraries in LD_PRELOAD, before and behind the shim: memory allocators, fakeroot, an interposer of dlopen.
  * NOT SANITIZED: other allocators are preloaded.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A program that is built with the address sanitizer: its runtime must be the first library, so it stands before the
  * shim in LD_PRELOAD; then the shim works as in any program.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where no NCCL can be used, NCCL is disabled and the program goes on: a dlopen fails with a dlerror that names the
  * reasons, calls are answered with an error, and ncclGetLastError lists every path that was tried. A later dlopen of a

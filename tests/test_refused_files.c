@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Files that cannot serve: named, each is an error with the path and one reason; in a searched place, each is passed
  * over and the next candidate serves. Nothing crashes, waits or prints on stdout.

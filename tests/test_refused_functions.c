@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Functions that the backend lacks, or that have no backend at all: answered in kind, and ncclGetLastError says why. */
 #include "trees.h"
 

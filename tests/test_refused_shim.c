@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The shim as its own backend would be a loop: it is known under every name, as a link, a copy, and in its build for
  * RCCL.

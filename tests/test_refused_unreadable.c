@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An NCCL that this user may not read is passed over with the reason. Run as another user than root, who may read
  * everything.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Two NCCLs in one process: every call goes to the library that made the communicator. Over two host-memory backends.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Two NCCLs in one process: the calls that are about no communicator, and a default that is disabled. */
 #include "owned.h"
 

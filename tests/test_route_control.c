@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * include/nccl_redirect.h: from C, C++ and Python, with the preload and without.
  * NOT SANITIZED: a C++ program and Python are not compiled for it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The examples of choosing in the program run, here over two NCCLs for host memory. */
 #include "support.h"
 

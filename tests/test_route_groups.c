@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Groups across two NCCLs in one process. */
 #include "owned.h"
 

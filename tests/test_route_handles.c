@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Two NCCLs in one process: what takes a communicator, window or memory goes to the library that made it. */
 #include "owned.h"
 

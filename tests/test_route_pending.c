@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Handles that NCCL writes after the call has returned: the library that made one is known as soon as the program sees
  * it, and a variable of the program is left alone as soon as it has its handle, or can get none any more.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Two real NCCLs, 2.21.5 and 2.32.3, in one process. Without a GPU they answer versions, ids and texts, and fail apart.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * NCCL_REDIRECT_RULES: another NCCL for single callers, communicators or opened files, without a change of the program.
  */

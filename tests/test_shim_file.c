@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The built libraries: what they need, export and weigh, so that one build is fit for every process of every system.
  * NOT SANITIZED: it reads the files as they are shipped.

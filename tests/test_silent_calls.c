@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where NCCL is not used the shim maps one small file and does nothing: but for one look at what stderr is (a later line
  * must not land in a file that takes its place) no system call differs from those with an empty preload, so no file is

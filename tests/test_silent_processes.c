@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where NCCL is not used nothing is printed and no NCCL is mapped.
  * NOT SANITIZED: it compares the output of other programs.

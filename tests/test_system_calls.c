@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How often a decision asks the file system: at most 60 calls of our own until the backend is opened, since a job of
  * ten thousand ranks asks one server. Counted by the loader itself (the debug log says so) and, apart from it, by

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The system's NCCL: every place, in order. The order as the search lists it; then what really serves, in a file system
  * of the test's own (a mount namespace) where the system's places can be filled.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An RCCL serves where there is no NCCL; under the preload for RCCL it is the other way round. The RCCL is one over host
  * memory.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * torch's NCCL for a process that is no Python: of VIRTUAL_ENV, CONDA_PREFIX, the python3 on PATH; and that no Python
  * is started to find it.

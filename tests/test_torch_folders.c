@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The package folders of a Python, in order, as ncr_python_folders() lists them for a process that the test describes;
  * compared with what the interpreter itself says where there is one.

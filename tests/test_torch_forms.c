@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where a torch keeps its NCCL: beside itself, inside, in another package folder, in conda's prefix, or linked into
  * itself.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * torch for C++ (libtorch): found by the program's RUNPATH, LD_LIBRARY_PATH, Torch_DIR, LIBTORCH and conda's prefix,
  * and where it is mapped already.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The table of traced calls against the table of the ABI: names, the place of the communicator, nothing forgotten. */
 #include "support.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Files that are damaged, cut, or no traces at all: refused with a reason, or read as far as they make sense. Never a
  * crash, an endless loop, or memory without limit, whatever the bytes are.

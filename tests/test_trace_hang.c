@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A fault in a real job over host memory, and what `nccl-redirect hang` says while it hangs: the rank, the call and its
  * number, within two seconds.

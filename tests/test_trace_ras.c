@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Answers of NCCL's RAS, replayed by a server on this host, and what `nccl-redirect hang` says of a job that was not
  * traced. tests/ras has them: 2.28.9's were taken from a real job on two GPUs.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the recorder leaves behind, of real programs: every call with its arguments, whole at every instant, exact in its
  * totals; nothing where it is off, and nothing but a line where it cannot write.
@@ -143,9 +144,9 @@ static void a_wrong_value_is_an_error_line(void **state) {
 static void programs_do_not_notice(void **state) {
     (void)state;
     struct result result = run(WITH_SHIM,
-                               ENV(text("NCCL_REDIRECT=%s", library("bridge_recorder")), "RECORDER_VERSION=23203",
+                               ENV(text("NCCL_REDIRECT=%s", library("adapt_recorder")), "RECORDER_VERSION=23203",
                                    text("NCCL_REDIRECT_TRACE=%s", fresh_folder())),
-                               CMD(program("bridge_config"), "libnccl.so.2"));
+                               CMD(program("adapt_config"), "libnccl.so.2"));
     if (result.status != 0)
         show(&result);
     assert_int_equal(result.status, 0);

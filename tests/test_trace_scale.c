@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A large job: every record of every rank is compared, in time and memory that a laptop has. NCR_SCALE=512 makes it the
  * size of the bar (512 ranks with 65,536 records each, 2.2 GB of files: less than 10 s and 1 GiB); 32 by default.

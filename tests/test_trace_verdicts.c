@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the reader concludes from traces made by hand: one fault injected into a job of several ranks, and the rank, the
  * call and its number must be named; legal programs of any shape must give no finding.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* From every instruction of the entry code the caller is found: by debuggers, profilers and C++ exceptions. */
 #include "support.h"
 

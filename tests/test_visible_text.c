@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Text from outside becomes one line without control characters; printable UTF-8 stays as it is. */
 #include "support.h"
 #include "loader.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Names and classes of what a record holds as numbers. Numbers of a newer NCCL have no name here, and are shown as they are. */
 #include "trace.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Times. A stamp is a count of the writer's clock; a pair of instants turns it into the monotonic time of its host. Hosts
  * are brought onto one line by their real-time clocks, corrected where the job itself proves them wrong: a blocking

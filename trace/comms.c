@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Communicators across ranks: rows that share an identity are one communicator. A grown communicator has two identities, and rows
  * that know only one of them are joined by a row that knows both.

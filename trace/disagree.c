@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Findings from what ranks passed: different arguments of one call, different NCCLs, calls that failed. */
 #include "trace.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One file: opened, checked, its tables copied. The file may be damaged, cut, or made by somebody who wishes us ill; it
  * may change while it is read. So it is read, never mapped (a mapping of a file that is cut ends the reader by SIGBUS),

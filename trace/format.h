@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The file that one traced process leaves: its one definition, shared by the recorder in the preload (which writes it
  * through a mapping) and by the reader in the tool (which never needs the writer to be alive, or to help).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which files are of the job that is meant: a folder keeps what earlier jobs left. Files belong together that share a
  * communicator, or that a launcher started as one job.

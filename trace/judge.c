@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The findings about a job: collected from the two kinds of evidence, doubted where something was not seen, ordered by cause. */
 #include "trace.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Is the process still there, and how is it? Asked of /proc, where the trace is of this host. */
 #include "trace.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * All records, once: what ranks passed in a collective is compared by its number on the communicator, the two halves of a
  * message by their number between two ranks. Files are read one after the other, so that memory goes by the number of

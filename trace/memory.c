@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Memory of the reader. A tool that has no memory left has nothing better to do than to say so. */
 #include "trace.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Orders that contradict each other. A stream runs its calls one after the other, and a collective ends nowhere before it
  * has begun everywhere; so if one rank puts A before B on a stream and another one B before A, neither ends, although

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Sparse arrays: items by a key of two words and a number. Numbers of calls are dense where ranks agree, and may be anything
  * in a damaged file, so an array by number will not do, nor a hash of single items: pages of 16 in a hash.

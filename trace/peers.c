@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* How many messages have gone between two ranks, by the counters of the file: those are exact, whatever the ring has lost. */
 #include "trace.h"
 

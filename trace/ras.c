@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Answers of NCCL's RAS, as text and as JSON, of NCCL 2.24 to 2.32 (user guide, chapter RAS; ncclras; the answers in
  * tests/ras). JSON is read by its keys alone, in order: that of 2.28.9 lacks a comma where ranks are missing, and a parser

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What NCCL's RAS says of a job that was not traced. RAS (from NCCL 2.24 on) answers a client in each process; it knows
  * which ranks do not answer it, and how many collectives each rank has launched, by type from 2.26 on. It does not know

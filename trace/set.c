@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The files of a job: folders, single files, every host's. */
 #include "trace.h"
 

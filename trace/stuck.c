@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Findings from who waits for whom. */
 #include "trace.h"
 

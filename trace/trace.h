@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The reader of traces: from files, of any age and in any state, to what is wrong with the job. It asks nothing of the
  * traced processes, and shares only format.h and calls.def with the recorder that writes the files.

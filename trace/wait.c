@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Who waits for whom. A call is pending when some ranks have made it and others, whom it takes, have not: a collective with
  * a lower count on some ranks, a message with one half, a communicator that not all have come to make. Who lacks a call may

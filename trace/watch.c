@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Does a job move? The counters of its processes are read twice. */
 #include "trace.h"
 

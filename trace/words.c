@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* How calls, ranks, processes and times are said. */
 #include "trace.h"
 

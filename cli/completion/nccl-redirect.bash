@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # bash completion of nccl-redirect
 
 _nccl_redirect() {

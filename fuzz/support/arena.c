@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The linker leads the allocations of every object of a harness here (--wrap). */
 #include "fuzz.h"
 

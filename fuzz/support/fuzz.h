@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the harnesses share. A harness is one file fuzz/fuzz_WHAT.c with LLVMFuzzerTestOneInput(): it takes bytes as they
  * could come from a file, a process or another host, hands them to the product's own code, and checks what must hold for

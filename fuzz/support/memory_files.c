@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Files in memory. The linker leads the calls of the loader's file.c here (--wrap), and the C library's where the tool
  * and the reader of traces use those: a system call would be most of the time of an execution.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Runs inputs through a harness without libFuzzer: replay FILE|FOLDER... */
 #include "fuzz.h"
 

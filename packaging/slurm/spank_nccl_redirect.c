@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A SPANK plugin: srun, sbatch and salloc get --nccl=system|torch|program|auto|PATH|off and --nccl-trace. Slurm carries
  * its own options to every node, so they hold where the environment is not handed on (--export=NONE), and each step of a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`nccl-redirect python`: put the start-up file into a Python's environment, take it away, or tell of it.
 
 Run by the tool as `PYTHON -I python_setup.py --enable | --disable | --status`. Two files in site-packages: a .pth file,

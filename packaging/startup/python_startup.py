@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Start this Python once more with the preload, where a variable of nccl-redirect arrived and the preload did not.
 
 `nccl-redirect python --enable` (python_setup.py) puts this into site-packages as _nccl_redirect_startup.py, with the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Puts what the C compiler built, and the documents, into the wheel, and says for which systems it is.
 
 NCR_WHEEL_BUILD names a finished build folder and NCR_WHEEL_PLATFORM its platform tag (packaging/Makefile sets both);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Which function of a library gets an adapter. One row each, looked through once when the library is opened. */
 #include "adapt.h"
 #include "layer.h"

@@ -1,10 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The layer that evens out versions: adapters are C functions that stand in a slot where a backend lacks a function that
  * NCCL's own means can replace exactly, or would misread what a program compiled for another version passes. Decided
  * once per library (adapt.c); a backend that needs no adapter keeps the bare jump. What is not exact is refused
  * (ncr_refuse) with the reason. An adapter serves the library that the call goes to (ncr_called_library).
  *
- * Facts about NCCL's versions are from NCCL's sources at the tags named beside them; tests/test_bridge_*.c and
+ * Facts about NCCL's versions are from NCCL's sources at the tags named beside them; tests/test_adapt_*.c and
  * docs/versions.md check them against real libraries.
  */
 #ifndef NCR_ADAPT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ncclConfig_t between versions. NCCL itself clamps the size and fills in fields that the program's version does not
  * have (init.cc, parseCommConfig, 2.14 on), so nearly every pair works untouched. Two traps need a corrected copy, and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Creating communicators: the configuration is fitted, and what an older backend lacks is replaced where a simpler call
  * does exactly the same.

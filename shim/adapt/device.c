@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The host side of the device API. Its structs are compiled into the program's kernels and changed with nearly every
  * version; no shim can convert them, so what a 2.28 would misread is refused before it can crash there.

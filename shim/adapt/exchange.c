@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * AlltoAll, Gather and Scatter before 2.28.3, by grouped sends and receives: what NCCL itself makes of them where it
  * does not use copy engines (v2.28.9:enqueue.cc:2585). They nest in an outer group, may be captured and pass

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * NCCL calls some of its public functions through its own procedure linkage table (19 of them in 2.28.9), and a
  * preloaded library catches those calls too. They are put right in the library's table of addresses after it was

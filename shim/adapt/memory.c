@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Allocation, registration and windows where the backend is too old for them. NCCL defines what a build or machine
  * without the feature does: plain device memory, no handle, no window; programs must cope with that, and so it is

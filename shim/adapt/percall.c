@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The collectives with a configuration per call (2.31) on an older backend: without a configuration, or with one whose
  * fields are all unset, they are the plain collectives by NCCL's own definition. Anything else is refused.

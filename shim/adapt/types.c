@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Element types that an older backend does not know: bfloat16 before 2.10.3, the two fp8 types before 2.24.3. Calls
  * that only move data get a type of the same size, which is what NCCL itself does with them (v2.8.4:argcheck.cc:46).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The functions that make or take a unique id, and what is looked at before the library gets the call. */
 #include "ranks.h"
 #include "layer.h"

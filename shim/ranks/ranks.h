@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The layer that looks at what ranks tell each other before they join: the unique id. Off the wire it has what NCCL put
  * there; the bytes that NCCL leaves free carry what is described here, so that ranks that disagree are told so and do

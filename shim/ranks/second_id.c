@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Unique ids under rules about names: who makes an id does not know yet what the communicator will be called, and
  * NCCL's ids work in the library that made them only. So the id gets that of the other library in its free bytes (64 to

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Ranks that disagree: NCCL compares versions only since 2.23.4, and only where the wire formats match; otherwise ranks
  * hang or say "message truncated". So the rank that makes the unique id writes into it which NCCL it uses, and each rank

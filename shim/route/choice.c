@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Which library a call that creates something goes to, and what is remembered of it. */
 #include "owners.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The functions of include/nccl_redirect.h, for programs that ask or choose. */
 #define NCCL_REDIRECT_IMPLEMENTATION
 #include "nccl_redirect.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Functions that make communicators, once calls are routed: each chooses the library, by rules about the caller and the
  * communicator's name, and the handle is known to be that library's before the program has it (pending.c). What a row

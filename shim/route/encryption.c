@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ncclSetEncryption, which is about the whole process and comes before the first unique id. Encryption that only some
  * libraries do would be a false promise, so once it is set no further library is opened.

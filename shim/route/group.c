@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Groups across libraries. The depth is kept here; a library's own group starts with its first call inside, and the
  * outermost end ends them in an order that is the same on all ranks (ncclGroupEnd may wait for the other ranks).

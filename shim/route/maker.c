@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Calls of rows that make something and have no function in create.c: the handle must be known when the call returns,
  * so it cannot be a jump. It is a call in C with all argument registers and a copy of the stack behind them. NCCL's

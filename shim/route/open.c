@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Opening another library for nccl_redirect_use() and rules. What was opened once is found again without a search.
  */

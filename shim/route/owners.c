@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Handles and the libraries that made them; what reads the tables is in owners.h. */
 #include "owners.h"
 

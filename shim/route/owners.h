@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which library made a handle: asked on every routed call, without a lock. Open addressing in a table that is replaced
  * when it is full and never freed, because a reader may be in it. Written under a lock, when something is created or

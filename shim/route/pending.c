@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Handles on their way to the program. NCCL writes the handle that a call makes where the program says, and not always
  * before the call returns: a split, a shrink or a window in a group when the group ends, and on a non-blocking

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where a call goes once a second library is open: by the communicator or window among its arguments (the table says
  * which), by the thread's choice, or through a function here that serves all libraries.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The layer for several NCCLs in one process: calls go to the library that made the communicator, window or memory. Off until a
  * second library is chosen (nccl_redirect_use(), a rule); from then on the slots lead through routed stubs

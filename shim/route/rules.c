@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* NCCL_REDIRECT_RULES applied: a library is opened when the first call matches. The grammar is in loader/rules.c. */
 #include "route.h"
 

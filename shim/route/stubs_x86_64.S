@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where a slot points once calls are routed: the number of the slot, and ncr_route() is asked. 16 bytes each, so that
  * route.c can count. No NCCL function has an argument in a vector register, so those are not kept.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The thread that looks at pending handles, for programs that only watch their own variable: nothing else tells when
  * NCCL's thread has written. It lives from the call that makes a handle until none is pending, and only in processes

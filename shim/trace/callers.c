@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Who called: the library that the return address lies in. Each library is looked up once; later calls find its range in
  * the table.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Is a stream being captured into a CUDA graph? The driver is asked, which is legal inside and outside of captures and
  * costs some 20 ns; only while calls are recorded. A process without the driver gets "unknown".

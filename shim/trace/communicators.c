@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Communicators: a row in the file for each, and which row belongs to a handle. */
 #include "recorder.h"
 

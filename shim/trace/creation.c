@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Calls that make communicators: what identifies the new one on all ranks is written down before the call, so that a
  * reader sees who is still inside; its handle, rank and size when it is there.

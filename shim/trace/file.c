@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The file of this process: made at its first call that is recorded, never in a process that makes none. All its blocks
  * are allocated before it is mapped, because a mapping of a file that a full file system cannot back ends the program by

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The recorder's place among the layers: the highest, so that what is recorded is what the program does. */
 #include "layer.h"
 #include "recorder.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The program's call, made in its place and recorded: begun in the thread's row, ended in the ring, counted in the totals.
  * The hot path.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The recorder: a layer that writes each call of the program into the file of trace/format.h. Off, it stands in no slot.
  * On, a stub stands in the slot of each function of trace/calls.def, over whatever would stand there otherwise.

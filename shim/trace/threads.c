@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a thread gets before its first record: a row of the table, and blocks of the ring. */
 #include "recorder.h"
 

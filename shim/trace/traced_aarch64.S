@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* As traced_x86_64.S. x16 and x17 are free for linkage code (AAPCS64). */
 #if defined(__aarch64__)
     .text

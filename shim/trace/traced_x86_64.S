@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What stands in a slot while calls are recorded: one stub per row of trace/calls.def for the function and one for its
  * profiling alias, 16 bytes each, so that layer.c can count. A stub leaves its number; `traced` saves the argument

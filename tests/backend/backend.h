@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The map of the backend: what each file offers to the others. A function hostmem_ncclX is the code of the exported
  * ncclX (and pncclX): exports.S gives it those names. Calls between files never go through exported names.

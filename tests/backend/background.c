@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A split of a non-blocking communicator, as NCCL does it: the call returns ncclSuccess with no handle, a thread splits
  * and writes the handle, and until then ncclCommGetAsyncError tells that the parent is in progress. Only outside of

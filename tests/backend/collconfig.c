@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * NCCL 2.31's forms of the collectives with a configuration per call. Its fields tune what host memory has not; NULL is
  * the plain call.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The ring collectives of NCCL, here as direct exchanges: AllReduce, Reduce, Broadcast, ReduceScatter, AllGather.
  *

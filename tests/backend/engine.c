@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The engine: runs the queued steps of all communicators of a group together, as far as the pipes allow, until they are
  * empty. Nothing here blocks on one step, so that any exchange pattern posted in a group completes.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The exported names. Each row of the ABI table becomes a weak ncclX and a strong alias pncclX at the same address, as
  * in NCCL, which jump to hostmem_ncclX: arguments and the stack stay as the caller left them. An alias would do without

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The functions around the operations that have a trivial meaning over host memory. */
 #include "backend.h"
 

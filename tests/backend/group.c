@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Groups. Inside of a group calls only queue what is to be done; the outermost end runs the data steps of all
  * communicators together, then makes and joins new communicators. An error of any call spoils its group: nothing of it

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A test backend: a shared library with the NCCL ABI that moves data in host memory, so that unmodified NCCL programs
  * can be tested on machines without a GPU. Results are right; speed is not the aim. It is chosen only by its path.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Versions, unique ids and the functions that create communicators from nothing.
  *

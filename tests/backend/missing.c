@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a function answers that the backend does not implement: one weak hostmem_ncclX per row of the ABI table. Where a
  * file of the backend defines the same name, the linker takes that one, so that nothing lists what is implemented.

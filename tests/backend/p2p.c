@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Send and receive, and what NCCL itself builds from them: AlltoAll, Gather, Scatter, and RCCL's AllToAll(v). Steps
  * between different pairs run at the same time; several between the same pair match in the order of the calls. A rank

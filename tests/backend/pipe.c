@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rings of slots between two ranks, and how a rank sleeps until something happens to one of its rings. */
 #include "backend.h"
 

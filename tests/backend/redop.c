@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Reduction operators: the built-in ones, and those made by ncclRedOpCreatePreMulSum. */
 #include "backend.h"
 

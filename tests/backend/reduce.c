@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Types and the arithmetic of reductions. Integers wrap around; float16 and bfloat16 are computed in float32 and
  * rounded to nearest even after each operation.

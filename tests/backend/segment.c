@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The shared memory of a communicator: a sparse file that every rank maps, whether it is a thread or a process. The
  * first rank creates it by its name, the last one removes the name, so that nothing is left behind however the ranks

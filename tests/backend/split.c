@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Communicators made from communicators. A child's shared memory has a name that every member can work out from the
  * parent's name and from what makes the child unique within the parent.

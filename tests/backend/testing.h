@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the test of the backend stands on: NCCL's functions out of a library chosen at run time, checks that work in
  * threads and child processes, ranks in either, and elements of every type with their reference results. One file

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Starts a program in one of the ways that the C library and the kernel offer, and says how it ended.
  *

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash disable=SC2034,SC2154 # variables shared with tests/gpu/run
 # How a case is run and judged. Sourced by tests/gpu/run.
 #

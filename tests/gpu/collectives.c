@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Five collectives in a chain whose end result counts how often it ran, called from the host or captured into a CUDA
  * graph and replayed. Linked with -lnccl like any program.

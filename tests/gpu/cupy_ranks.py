@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CuPy's NCCL bindings: all ranks in one process, an all-reduce and a broadcast.
 
     cupy_ranks.py RANKS

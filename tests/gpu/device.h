@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where the test programs' buffers lie: on GPUs (device_cuda.c), or in plain memory (device_host.c), which lets the
  * same programs be rehearsed over the in-tree backend on a machine without a GPU. Every function ends the program with

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Buffers, streams and graphs on GPUs. */
 #include "device.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The same in plain memory, for the in-tree backend: two ranks, no streams, no graphs. */
 #include "device.h"
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash disable=SC2034,SC2154 # variables shared with tests/gpu/run
 # What this machine has: GPUs, Python, and the NCCLs to choose from. Sourced by tests/gpu/run.
 # Found without the shim and without importing anything, so that it can be compared with what the shim finds.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The first NCCL call of a process while a stream is capturing. The program is not linked with NCCL: it finds the
  * function as a plugin would, or opens libnccl.so.2 at that moment, so loading (and under the shim the whole binding)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """JAX: psum and all_gather over all devices of one process, through jit and shard_map.
 
     jax_ranks.py RANKS

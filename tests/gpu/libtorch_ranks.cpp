@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 // A C++ program with libtorch: ProcessGroupNCCL over one process for each rank, an all-reduce and
 // an all-gather.
 //

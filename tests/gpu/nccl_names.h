@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the test programs use of nccl.h, which a machine with an NCCL need not have. */
 #ifndef NCR_GPU_NCCL_NAMES_H
 #define NCR_GPU_NCCL_NAMES_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Pending handles of two NCCLs in one process: non-blocking communicators of one rank are split, and the handle is used
  * as soon as the program sees it, by each of the ways in which it can learn of it. Linked with -lnccl. Prints for each:

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Latency and bandwidth of all-reduce over the ranks of one process, each measured twice in turn: by the program's own
  * calls (`linked`: through the shim if it is preloaded) and by calls to the addresses inside the NCCL that is mapped

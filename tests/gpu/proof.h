@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What proves which NCCL served: its own version, and the process map. Every process of a test program prints one line
  *

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What proves which NCCL served a Python process: its own version, and the process map. See proof.h for the line."""
 
 import ctypes

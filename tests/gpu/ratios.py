@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Print the ratio of the shim to direct use for everything that two sets of logs measured.
 
     ratios.py TITLE [--limit WHAT=RATIO ...] --direct LOG... --shim LOG...

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One process, a communicator of all ranks on each of two NCCLs: all-reduce on both, both in one group, both captured
  * into one graph and replayed. With "halves" the first half of the ranks is on one NCCL and the second half on the other.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """torch under torchrun, one process group on each of two NCCLs: all-reduce, captured all-reduce, and both in one graph.
 
     torchrun --nproc-per-node N route_ranks.py BACKEND BACKEND

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """torch under torchrun, one process for each GPU: collectives, and an all-reduce captured into a CUDA graph and replayed.
 
     torchrun --nproc-per-node N torch_ranks.py          NCR_GPU_BACKEND=gloo: rehearse on CPUs, without the graph

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Recorded calls of a real torch on GPUs: what recording costs, and what `nccl-redirect hang` says of a job that hangs.
 
 usage: trace_ranks.py drive TOOL PRELOAD NCCL FOLDER     all of it; prints "NAME ok|FAIL TEXT" lines; FOLDER: answers, tables

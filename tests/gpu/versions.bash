@@ -1,5 +1,6 @@
-# shellcheck shell=bash disable=SC2034,SC2154 # variables shared with tests/gpu/run The step `versions`: a program
-# compiled for the newest NCCL, and torch, on NCCLs of other versions. Sourced by tests/gpu/run.
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2034,SC2154 # variables shared with tests/gpu/run
+# The step `versions`: a program compiled for the newest NCCL, and torch, on NCCLs of other versions. Sourced by tests/gpu/run.
 #
 # Further NCCLs come as build/travel/libnccl-VERSION.so.xz: copies of real ones without the GPU code of other
 # architectures.

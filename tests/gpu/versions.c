@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A program compiled for NCCL 2.32.3, on whatever NCCL serves: everything that an older one lacks and that can be had
  * all the same, against reference results, then captured in one graph and replayed.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* An interposer of dlopen: counts what passes it, and tells at the end. */
 #include "say.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A library that is not linked with NCCL and calls it in its constructor, where it is there. EARLY_PIPES="A B": says so
  * on descriptor A when the constructor runs, and waits for a byte from B first.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * malloc that fails when it is told to: at one allocation, or at all from that one on. Preloaded; fail_malloc_at() is found
  * by dlsym. Counts only while it is armed.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tests/support/faults.h. Allocations and dlopen are interposed, system calls are caught by a filter of the kernel. */
 #include "faults.h"
 

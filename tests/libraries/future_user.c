@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A library that needs a function of an NCCL that the shim does not know; undefined here, as its NCCL brings it. */
 int ncclHostmemFuture(int *answer);
 int future(void);

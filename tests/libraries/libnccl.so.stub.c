@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* An NCCL without SONAME: a program that is linked with it by its path needs that very path. */
 #define OWN_ncclGetErrorString 1
 #define OWN_ncclGetLastError 1

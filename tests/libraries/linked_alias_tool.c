@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A tool that stacks by NCCL's profiling interface: linked with NCCL, defines ncclX and calls pncclX. */
 #include "say.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A library that is linked with NCCL and calls it in its constructor. */
 #include "say.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A framework that is linked with NCCL and destroys its communicators at the program's exit, as static objects do. */
 #include "say.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A library that is linked with NCCL and makes communicators, as frameworks do. */
 #include <stdio.h>
 

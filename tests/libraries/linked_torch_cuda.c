@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Stands in for a libtorch_cuda.so that is linked with libnccl.so.2: it needs functions of several ages, the newest of
  * NCCL 2.19.

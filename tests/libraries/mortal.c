@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An NCCL that can die: what it made at its start is destroyed at the program's exit, as C++ objects of real NCCLs are
  * (3 in 2.14.3, 101 in 2.32.3). ncclCommDestroy says whether that has happened.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A tool that stacks by RTLD_NEXT: counts ncclAllReduce and ncclBcast, and tells at the end. */
 #include "say.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Makes the machine of the tests look like another one, so that what the tool prints does not depend on where the tests
  * run: no NCCL of the system, no cache of the loader, no other processes, a known host, kernel and C library, and a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An NCCL that knows what it made. It is called like the folder it lies in, which begins with the version that it plays
  * (…/22809/libnccl.so.2); copies in several folders are several libraries. Each call prints "NAME Function", and "NAME

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A backend that records each call as the processor brings it (registers and stack, no signatures) and answers with a
  * pattern, expanded from the table. RECORDING_NO_TWINS: without pncclX, as NCCL before 2.16.
@@ -39,7 +40,7 @@ const char *recorder_answer(void) {
     recorder.calls++;
     /* The shim asks for the version; the test calls with what is no address. */
     if (recorder.seen.number == 0 && recorder.seen.integers[0] >> 48 == 0) {
-        *(int *)recorder.seen.integers[0] = 29900; /* newer than all: nothing needs a bridge */
+        *(int *)recorder.seen.integers[0] = 29900; /* newer than all: nothing needs adapting */
         return NULL;
     }
     return texts[recorder.seen.number];

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the recording backend saw of a call, and what a caller can put into one: the same registers and stack on both
  * sides.

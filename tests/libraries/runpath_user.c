@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Has RUNPATH $ORIGIN/sub (Makefile), and opens libsub.so there by its bare name: from a constructor, a function, a
  * thread.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* One line on stdout by one write, for constructors: stdio of the program is not theirs to disturb. */
 #ifndef SAY_H
 #define SAY_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A backend whose constructor calls its own public functions, and opens libnccl.so.2 by name and the file in
  * SELF_OPENS. What it got is told by ncclGetErrorString(4711).

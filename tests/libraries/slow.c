@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A backend whose constructor takes SLOW_MS milliseconds (default 300). SLOW_FORKS: it forks there, and the child calls
  * a function of NCCL; how that went is in the version: 23007 is good.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An interposer of dlopen that takes half a second to really open an NCCL, and says so first on descriptor
  * SLOW_DLOPEN_PIPE.

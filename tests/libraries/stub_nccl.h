@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An NCCL that moves nothing: every function of the table, with its alias, returns 0. A library that includes this file
  * and defines some functions itself says so before, for each: #define OWN_ncclGetVersion 1. Not for functions that

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A backend whose functions have NCCL's true prototypes (nccl.h and nccl_device/core.h of 2.30), for the cases in which
  * C passes arguments and results in special ways. Each answers with what it got.

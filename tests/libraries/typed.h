@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* NCCL's prototypes, as far as the typed backend has them. */
 #ifndef TYPED_H
 #define TYPED_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A backend that wraps another NCCL: opens the file in WRAPS by its absolute path, in its constructor (WRAPS_EARLY) or
  * when it is asked for a unique id, and answers with that one's.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A program compiled against one real nccl.h: calls every function that the header declares, with
  * its true prototype, as far as that needs no GPU. Each call runs in a child of its own, so that

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Uses include/nccl_redirect.h and nothing else of NCCL, with and without the preload; compiled as C and as C++.
  *

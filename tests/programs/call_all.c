@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Calls every function of the table by both names with known values in all argument registers and on the stack, and
  * compares with what the recording backend saw and answered. Each call is the first of its process, and then one of
@@ -27,8 +28,8 @@ static struct name names[512];
 static unsigned count;
 
 /* These look at their arguments in every version (shim/adapt/adapt.c): tests/test_abi_structs.c has their prototypes. */
-static bool is_bridged(const char *name) {
-    static const char *const bridged[] = {"ncclGetUniqueId",
+static bool is_adapted(const char *name) {
+    static const char *const adapted[] = {"ncclGetUniqueId",
                                           "ncclCommGetUniqueId",
                                           "ncclCommInitRank",
                                           "ncclCommInitAll",
@@ -41,14 +42,14 @@ static bool is_bridged(const char *name) {
                                           "ncclLsaBarrierCreateRequirement",
                                           "ncclLLA2ACreateRequirement",
                                           "ncclSetEncryption"};
-    for (size_t i = 0; i < sizeof bridged / sizeof *bridged; i++)
-        if (strcmp(bridged[i], name + (*name == 'p')) == 0)
+    for (size_t i = 0; i < sizeof adapted / sizeof *adapted; i++)
+        if (strcmp(adapted[i], name + (*name == 'p')) == 0)
             return true;
     return false;
 }
 
 static void add(const char *name, unsigned number, bool why) {
-    if (is_bridged(name))
+    if (is_adapted(name))
         return;
     names[count++] = (struct name){name, number, why};
 }

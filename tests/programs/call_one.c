@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Opens libnccl.so.2, calls the named function with zeroes for arguments, prints its code and the last error. */
 #include <dlfcn.h>
 #include <stdio.h>

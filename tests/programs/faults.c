@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Every allocation, dlopen or system call of a first use fails once, or all from one on, each time in a process of its own:
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Opens a library while no descriptor is free, and again when some are. */
 #include <dlfcn.h>
 #include <stdio.h>

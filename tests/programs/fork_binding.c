@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Forks before, during or after the binding; parent and children call NCCL and check the version. A child that hangs is
  * killed. usage: fork_binding before|during|after|spawn VERSION

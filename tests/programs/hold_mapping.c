@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Maps the first page of a file as code, prints "ready" and stays. With a second argument it removes the file's name first. */
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Stands in for a program with libnccl_static.a linked into it: it has NCCL's functions and its version text inside. */
 #include <stdio.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Calls functions of every result class, newer ones among them, and prints the answers and what ncclGetLastError says
  * after each. Prototypes as in nccl.h; NULL communicators, which every NCCL rejects.

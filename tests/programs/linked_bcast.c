@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Linked with NCCL: one ncclBcast without a communicator, which every NCCL rejects, by its ncclBroadcast. */
 #include <stddef.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Makes calls for ever, from several threads with a communicator each, and counts them in a shared file: what a trace of
  * it must show whenever it is looked at or killed.

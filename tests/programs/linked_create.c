@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Linked with NCCL: its version and error text, then the start of two communicators. With an argument, that file is
  * opened first in a namespace of its own (dlmopen).

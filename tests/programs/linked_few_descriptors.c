@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Linked with NCCL, bound at the first call: calls it while no descriptor is free, and again when some are. */
 #include <stdio.h>
 #include <sys/resource.h>

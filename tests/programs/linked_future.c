@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Linked, lazily bound, with an NCCL that is newer than the shim: calls a function that the shim does not know. */
 #include <stdio.h>
 

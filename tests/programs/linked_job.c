@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A job of several ranks, each a forked process that makes the calls it is told.
  *

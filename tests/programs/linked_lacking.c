@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Linked with NCCL: calls functions that an older backend lacks, of each kind of result, and prints the answers and the
  * text.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Runs into the same error for ever, as programs that retry do. Prints how many bytes the last rounds have left behind,
  * and the newest error.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Linked with NCCL: prints which NCCLs are mapped before and after its first call. */
 #include "maps.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Many threads at whatever the preload publishes: the first use, a binding after NCCL was disabled, handles of two
  * backends, pending handles, forks meanwhile. Each thread checks its answers. For ThreadSanitizer (make check-tsan) and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One rank of a job: an unmodified NCCL program that any launcher starts. Rank and size are from the launcher's
  * environment, the unique id passes through a file. Prints one line, such as

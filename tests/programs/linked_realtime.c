@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One processor: an ordinary thread makes and frees memory of the second library without a pause, a thread of real-time
  * priority does so now and then. Prints its longest wait in milliseconds; exits with 77 where the system does not allow

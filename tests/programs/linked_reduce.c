@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Linked with NCCL: one rank reduces and broadcasts three times over host memory. Prints each code, and the sum. */
 #include <stdio.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A program that chooses per communicator (include/nccl_redirect.h), linked with NCCL. Prints what it found, one line
  * per fact.

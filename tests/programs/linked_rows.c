@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Calls every row of the table that is called ncclFoo…, by both names, for a communicator, window or memory of the
  * second library; what the call makes is used by a function that checks it. tests/test_abi_rows adds such rows.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Linked with NCCL: prints its version, the text for 4711 (test backends tell what they saw) and the last error. */
 #include <stdio.h>
 

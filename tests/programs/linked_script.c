@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A program linked with NCCL that does what its arguments say, one call each, and prints each call's result. Handles
  * are named by small letters; those that a call makes come last. Calls of nccl_redirect.h are among them.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Calls functions that C passes arguments to, or gets results from, in special ways; prints what went and came. With an
  * argument N only the Nth of them, so that it is the process's first call.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Steps through every instruction of a call inside the preload, and asks at each for the stack: a debugger,
  * a profiler and a C++ exception must find the caller from all of them. Prints "NAME: N instructions, all unwound", or

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* An unmodified NCCL program, linked with -lnccl: prints the version and file-independent answers of its NCCL. */
 #include <stdio.h>
 #include <string.h>

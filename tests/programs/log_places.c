@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Opens libnccl.so.2 after it has done something to its descriptors, and tells what became of them.
  *

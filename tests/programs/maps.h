@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Which NCCLs does this process map? From /proc/self/maps, which no preload can colour. */
 #ifndef MAPS_H
 #define MAPS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Changes to the root folder, then opens an NCCL and asks its version. */
 #include <dlfcn.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Changes its own environment, then opens libnccl.so.2 and prints the version that answers. Arguments: "NAME=value" is
  * set, "NAME=" unset; "--title" writes over the place where the kernel put arguments and variables, as programs do that

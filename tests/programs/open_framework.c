@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Opens libraries, calls framework_use() of the last one, and ends. The mode of opening is that of Python's imports. */
 #include <dlfcn.h>
 #include <stdio.h>

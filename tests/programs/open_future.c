@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Not linked with NCCL: opens a library that needs a function which the shim does not know, and asks it.
  *

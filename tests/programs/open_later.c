@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Not linked with NCCL, as a Python is: opens the library that it is told later, or looks ncclGetVersion up by name.
  * Prints which NCCLs are mapped before and after. usage: open_later LIBRARY | open_later

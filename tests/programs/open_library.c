@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Not linked with NCCL: opens each library that it is given. */
 #include <dlfcn.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What dlopen, dlclose and dlsym say of libnccl.so.2 in this process; each line is the same with the real one. */
 #include <dlfcn.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A program that is not linked with NCCL and opens one, as ctypes, CuPy and JAX do: for each argument prints the
  * version that the handle answers, or dlerror's text. The status is 0 if the last one opened. Options: "+FILE" opens

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Opens each file that it is given, and prints what its plugin_answer() says. */
 #include <dlfcn.h>
 #include <stdio.h>

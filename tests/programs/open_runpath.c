@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Opens a library that finds another one by its RUNPATH, and asks it to. usage: open_runpath function|thread LIBRARY */
 #include <dlfcn.h>
 #include <stdio.h>

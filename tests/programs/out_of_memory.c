@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Opens libnccl.so.2 again and again, each time in a child of its own and with another allocation that fails, then once
  * more with memory. Prints what the children came to: "opened" and "later" count those that had an NCCL at once and after

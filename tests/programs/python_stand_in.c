@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Stands in for a Python that runs a script which uses NCCL: opens libnccl.so.2 and prints who answers. */
 #include <dlfcn.h>
 #include <stdio.h>

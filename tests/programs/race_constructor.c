@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One thread is inside the constructor of a library that it opens, and calls NCCL there; meanwhile another thread makes
  * its first NCCL call. usage: race_constructor constructor-first|caller-first EARLY_LIBRARY

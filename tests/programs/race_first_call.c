@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Threads race for the first use of NCCL: by calls, and by opening it. Each checks its answers. usage: race_first_call
  * THREADS VERSION

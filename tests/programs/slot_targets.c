@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where does each name of the table lead in this process? Reads the address that the shim's entry
  * jumps through, and compares it with the backend's own function of that name (dlmopen is not
@@ -58,7 +59,7 @@ static void *function_of(void *backend, const char *name) {
 }
 
 int main(int argc, char **argv) {
-    int version, own = 0, bridged = 0, lacking = 0, wrong = 0;
+    int version, own = 0, adapted = 0, lacking = 0, wrong = 0;
     int (*get_version)(int *);
     *(void **)&get_version = dlsym(RTLD_DEFAULT, "ncclGetVersion");
     if (argc < 2 || !get_version || get_version(&version) != 0)
@@ -74,10 +75,10 @@ int main(int argc, char **argv) {
         else if (target == expected)
             own++;
         else if (same_file(target, entry))
-            *(expected ? &bridged : &lacking) += 1;
+            *(expected ? &adapted : &lacking) += 1;
         else
             wrong += printf("%s: leads elsewhere\n", names[i]) > 0;
     }
-    printf("version=%d own=%d bridged=%d lacking=%d wrong=%d\n", version, own, bridged, lacking, wrong);
+    printf("version=%d own=%d adapted=%d lacking=%d wrong=%d\n", version, own, adapted, lacking, wrong);
     return wrong != 0;
 }

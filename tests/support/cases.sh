@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # For tests that are scripts: a case is a function that ends with `false` (or any command that fails) when it is not as
 # it should be. Sourced; NCR_BUILD is the build folder. `scratch` is a fresh folder, removed at the end.
 # shellcheck shell=bash disable=SC2034 # the variables are for the tests

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # For tests of the choice that are scripts: layouts as package managers leave them, built with the compiler, and what a
 # command gets in each way of choosing, the command alone beside it. Source support/cases.sh first.
 # shellcheck shell=bash disable=SC2034,SC2154 # the variables are for the tests, and come from cases.sh

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Root file systems without a container engine: bubblewrap gives a program a read-only root, a process table in which it
 # is PID 1, and another user. Sourced after cases.sh.
 # shellcheck shell=bash disable=SC2154,SC2034 # scratch, root and NCR_BUILD are of cases.sh; the variables are for the tests

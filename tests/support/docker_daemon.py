@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stands in for a Docker engine as far as `docker run` asks before it starts anything: writes what the client made of its
 arguments (the JSON of /containers/create) to a file, and refuses to go on.
 

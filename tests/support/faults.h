@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Failures on purpose (tests/libraries/faults.c), for a program that is linked with that library: the n-th allocation,
  * dlopen or system call of what runs between the two calls fails, or all from the n-th on.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Two ranks of an unmodified NCCL program under a real launcher. The NCCL over host memory is chosen by its path; who
 # loses the preload gets the real one that LD_LIBRARY_PATH names, says another version and cannot add up without a GPU.
 # Sourced after cases.sh.

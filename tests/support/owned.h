@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Tests of several NCCLs in one process, as transcripts: a script of steps (tests/programs/linked_script.c) over copies
  * of the NCCL that knows what it made (tests/libraries/owned.c), and everything that program and libraries printed, in

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Small worlds for the command-line tool: an installed nccl-redirect, a Python with or without torch, real NCCLs, and
  * nothing of the machine that the tests run on (tests/libraries/other_machine.c). Everything lies in one folder, whose

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A file system with one file, whose server stops to answer when it gets SIGUSR1: what a dead network share looks like.
 
 usage: silent_fuse.py FOLDER FILE     (as root; mounts a copy of FILE as FOLDER/libnccl.so.2, prints "ready")

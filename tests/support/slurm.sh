@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # A Slurm of one node that the test starts for itself on loopback: controller, node and authentication, all in $scratch.
 # Sourced after cases.sh.
 # shellcheck shell=bash disable=SC2154 # scratch is of cases.sh

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What every test uses: run a program with or without the shim in an environment that is known to the last variable,
  * look at what it printed, and build small folder trees. Only run() sets LD_PRELOAD; the tests themselves run without

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Traces made by hand: what a recorder would leave behind, call by call, at times that the test chooses. Written by the
  * format's own header, so that a reader cannot tell them from real ones.

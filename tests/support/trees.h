@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Folder trees as package managers leave them: virtual environments, torch packages, wheels of NCCL; and the question
  * that most tests of the choice ask: which NCCL serves this command? NCCLs are links to real ones. libtorch_cuda.so is

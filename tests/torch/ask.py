@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ask for NCCL's version without importing torch, as a library of this process would."""
 
 import ctypes

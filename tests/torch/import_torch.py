@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Import torch, let it make an NCCL unique id, and prove which NCCL answered."""
 
 import sys

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 // A C++ program linked with libtorch: torch's own functions tell which NCCL serves it and make a
 // unique id.
 #include <torch/csrc/cuda/nccl.h>

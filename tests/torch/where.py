@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Imports torch, and prints which NCCL serves it and which files of an NCCL are mapped."""
 import ctypes
 

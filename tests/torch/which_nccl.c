@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A C program linked with -lnccl that only asks: version and unique id, and the process map. */
 #include "nccl_names.h"
 #include "proof.h"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the parts of nccl-redirect lie, for launch scripts.
 
 >>> import nccl_redirect, subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``nccl-redirect`` and ``python -m nccl_redirect``: the tool, and ``path``, which launch scripts ask for."""
 
 import os

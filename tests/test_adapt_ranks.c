@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Ranks that disagree: the unique id tells which NCCL made it, and a rank with another one is refused at once. Ranks
  * with the same one, and ranks without the preload, join.
@@ -16,7 +17,7 @@ static const char *rccl(void) {
 
 static const char *make_id(enum preload preload, const char *path, const char *more) {
     struct result result = run(preload, ENV(text("NCCL_REDIRECT=%s", path), more),
-                               CMD(program("bridge_id"), path, "make", preload == WITH_SHIM ? "255" : "0"));
+                               CMD(program("adapt_id"), path, "make", preload == WITH_SHIM ? "255" : "0"));
     assert_int_equal(result.status, 0);
     assert_int_equal(strlen(result.out), 256);
     const char *id = text("%s", result.out);
@@ -26,7 +27,7 @@ static const char *make_id(enum preload preload, const char *path, const char *m
 
 static struct result join(const char *id, const char *path, const char *form, const char *more) {
     struct result result = run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", path), "HOSTMEM_TIMEOUT_S=20", more),
-                               CMD(program("bridge_id"), path, "join", id, "2", "1", form));
+                               CMD(program("adapt_id"), path, "join", id, "2", "1", form));
     assert_int_equal(result.status, 0);
     assert_contains(result.out, ", soon: ");
     return result;
@@ -35,7 +36,7 @@ static struct result join(const char *id, const char *path, const char *form, co
 /* Both ranks at the same time; the shell takes the preload from rank 1 if `bare`. */
 static struct result join_both(const char *id, const char *path, const char *path1, bool bare, const char *more) {
     const char *script = text("P=%s; $P %s join %s 2 0 rank & %s NCCL_REDIRECT=%s $P %s join %s 2 1 rank; wait",
-                              program("bridge_id"), path, id, bare ? "LD_PRELOAD= " : "", path1, path1, id);
+                              program("adapt_id"), path, id, bare ? "LD_PRELOAD= " : "", path1, path1, id);
     return run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", path), "HOSTMEM_TIMEOUT_S=20", more),
                CMD("/bin/sh", "-c", script));
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The backend's calls to its own public functions stay inside it: a tool above the preload sees the program's calls and
  * no others, and what replaces malloc still does.
@@ -16,7 +17,7 @@ static struct result run_tool(enum preload preload, const char *tool, const char
     struct result result = run(
         preload,
         ENV(text("LD_PRELOAD=%s", library(tool)), text("NCCL_REDIRECT=%s", path), text("LD_LIBRARY_PATH=%s", folder)),
-        CMD(program("linked_bridge_calls")));
+        CMD(program("linked_adapt_calls")));
     if (result.status != 0)
         show(&result);
     assert_int_equal(result.status, 0);
@@ -39,7 +40,7 @@ static void a_tool_sees_the_program_only(void **state) {
         const char *path = text("%s/%s/lib/libnccl.so.2", built("nccl"), wheels[i]);
         if (access(path, R_OK) != 0)
             continue;
-        struct result result = run_tool(WITH_SHIM, "bridge_tool", path);
+        struct result result = run_tool(WITH_SHIM, "adapt_tool", path);
         assert_program_only(&result);
         result_free(&result);
         seen++;
@@ -50,18 +51,18 @@ static void a_tool_sees_the_program_only(void **state) {
 /* What it sees otherwise: the oldest one's ncclSend opens a group, the newest one's reset calls on. */
 static void without_the_preload_it_sees_more(void **state) {
     (void)state;
-    struct result result = run_tool(WITHOUT_SHIM, "bridge_tool", real_nccl("cu12-2.21.5"));
+    struct result result = run_tool(WITHOUT_SHIM, "adapt_tool", real_nccl("cu12-2.21.5"));
     assert_contains(result.out, "ncclBroadcast 1\n");
     assert_contains(result.out, "ncclGroupStart 2\n");
     result_free(&result);
-    result = run_tool(WITHOUT_SHIM, "bridge_tool", real_nccl("cu12-2.32.3"));
+    result = run_tool(WITHOUT_SHIM, "adapt_tool", real_nccl("cu12-2.32.3"));
     assert_contains(result.out, "ncclResetDebugInitInternal 1\n");
     result_free(&result);
 }
 
 static void a_table_that_is_read_only_is_repaired(void **state) {
     (void)state;
-    struct result result = run_tool(WITH_SHIM, "bridge_tool", library("bridge_self_calls"));
+    struct result result = run_tool(WITH_SHIM, "adapt_tool", library("adapt_self_calls"));
     assert_program_only(&result);
     assert_string_equal(result.err, "");
     result_free(&result);
@@ -70,7 +71,7 @@ static void a_table_that_is_read_only_is_repaired(void **state) {
 static void malloc_can_be_replaced(void **state) {
     (void)state;
     for (int preload = 0; preload < 2; preload++) {
-        struct result result = run_tool((enum preload)preload, "bridge_malloc", real_nccl("cu12-2.21.5"));
+        struct result result = run_tool((enum preload)preload, "adapt_malloc", real_nccl("cu12-2.21.5"));
         assert_contains(result.out, "mallocs seen");
         result_free(&result);
     }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Functions besides collectives that an older NCCL lacks: created, answered as NCCL does where the feature is off, or
  * refused with a text and a spoilt group.
@@ -11,7 +12,7 @@ static void each_version(void **state) {
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
         const char *path = hostmem(variants[i]);
         struct result result =
-            run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", path)), CMD(program("bridge_functions"), path));
+            run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", path)), CMD(program("adapt_functions"), path));
         if (result.status != 0)
             show(&result);
         assert_int_equal(result.status, 0);
@@ -23,7 +24,7 @@ static void each_version(void **state) {
 
 static void without_the_shim_they_are_missing(void **state) {
     (void)state;
-    struct result result = run(WITHOUT_SHIM, NO_ENV, CMD(program("bridge_functions"), hostmem("no-pnccl")));
+    struct result result = run(WITHOUT_SHIM, NO_ENV, CMD(program("adapt_functions"), hostmem("no-pnccl")));
     assert_int_equal(result.status, 2);
     assert_contains(result.err, "lacks ncclCommInitRankScalable");
     result_free(&result);

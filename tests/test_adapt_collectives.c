@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Functions that an older NCCL lacks give right results on it, and types that it does not know are moved. */
 #include "support.h"
 
@@ -5,8 +6,7 @@
 static const char *const variants[] = {"v20804", "v21304", "no-pnccl", "old", "v22403", "v22703", "plain", "newest"};
 
 static void on(const char *path) {
-    struct result result =
-        run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", path)), CMD(program("bridge_collectives"), path));
+    struct result result = run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", path)), CMD(program("adapt_collectives"), path));
     if (result.status != 0)
         show(&result);
     assert_int_equal(result.status, 0);
@@ -27,7 +27,7 @@ static void rccl_serves_nccl_names(void **state) {
 
 static void without_the_shim_they_are_missing(void **state) {
     (void)state;
-    struct result result = run(WITHOUT_SHIM, NO_ENV, CMD(program("bridge_collectives"), hostmem("v21304")));
+    struct result result = run(WITHOUT_SHIM, NO_ENV, CMD(program("adapt_collectives"), hostmem("v21304")));
     assert_int_equal(result.status, 2);
     assert_contains(result.err, "lacks nccl");
     result_free(&result);

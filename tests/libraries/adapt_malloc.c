@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A malloc of the tests: counts the calls that come from a library whose file name is libnccl.so.2. */
 #include <dlfcn.h>
 #include <stddef.h>
@@ -18,8 +19,8 @@ void *malloc(size_t size) {
     return __libc_malloc(size);
 }
 
-unsigned bridge_malloc_count(void);
-unsigned bridge_malloc_count(void) {
+unsigned adapt_malloc_count(void);
+unsigned adapt_malloc_count(void) {
     unsigned count = 0, end = calls < MOST ? calls : MOST;
     for (unsigned i = 0; i < end; i++) {
         Dl_info info;

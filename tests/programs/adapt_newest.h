@@ -1,9 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What these programs have from the newest header (2.32.3), as far as tests/backend/testing.h does not declare it: they
  * are programs compiled for that version, whatever the backend is.
  */
-#ifndef BRIDGE_NEWEST_H
-#define BRIDGE_NEWEST_H
+#ifndef ADAPT_NEWEST_H
+#define ADAPT_NEWEST_H
 
 /* Each program uses a part of it. */
 #pragma GCC diagnostic ignored "-Wunused-function"

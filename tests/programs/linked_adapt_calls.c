@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Calls NCCL wrongly, which needs no GPU, and tells what the tools of tests/libraries counted. */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -26,11 +27,11 @@ int main(void) {
     if (find("ncclResetDebugInit"))
         ncclResetDebugInit();
     unsigned (*count)(const char *), (*mallocs)(void);
-    void *address = find("bridge_tool_count");
+    void *address = find("adapt_tool_count");
     memcpy(&count, &address, sizeof address);
     for (size_t i = 0; count && i < sizeof names / sizeof *names; i++)
         printf("%s %u\n", names[i], count(names[i]));
-    address = find("bridge_malloc_count");
+    address = find("adapt_malloc_count");
     memcpy(&mallocs, &address, sizeof address);
     if (mallocs)
         printf("mallocs %s\n", mallocs() ? "seen" : "not seen");

@@ -1,9 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a backend may lack besides collectives: creation with a configuration, registration, device memory, teams,
  * errors; and what a refused call does to its group. Run with the preload; the argument is any path of an NCCL, by which
  * the program opens it.
  */
-#include "bridge_newest.h"
+#include "adapt_newest.h"
 
 static int version; /* of the backend, as in nccl_api.def */
 

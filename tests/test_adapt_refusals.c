@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What an older real NCCL lacks and nothing can replace: ncclInvalidUsage, a text with function, needed and present
  * version and file, and a group that launches nothing.
@@ -17,8 +18,7 @@ static const struct {
 };
 
 static struct result call(enum preload preload, const char *path, const char *name) {
-    struct result result =
-        run(preload, ENV(text("NCCL_REDIRECT=%s", path)), CMD(program("bridge_refused"), path, name));
+    struct result result = run(preload, ENV(text("NCCL_REDIRECT=%s", path)), CMD(program("adapt_refused"), path, name));
     if (result.status != 0)
         show(&result);
     assert_int_equal(result.status, 0);

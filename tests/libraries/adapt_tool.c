@@ -1,6 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A tool that stands above the preload and counts some of NCCL's functions, as profilers do. Each count is told by
- * bridge_tool_count(NAME).
+ * adapt_tool_count(NAME).
  */
 #include <dlfcn.h>
 #include <stddef.h>
@@ -20,8 +21,8 @@ enum { FUNCTIONS(XX) COUNTS };
 
 static unsigned counts[COUNTS];
 
-unsigned bridge_tool_count(const char *name);
-unsigned bridge_tool_count(const char *name) {
+unsigned adapt_tool_count(const char *name);
+unsigned adapt_tool_count(const char *name) {
 #define XX(function)                                                                                                   \
     if (strcmp(name, #function) == 0)                                                                                  \
         return counts[COUNT_##function];

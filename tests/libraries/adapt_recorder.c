@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A backend that records what reaches it: configurations, device structs, windows. Its version is RECORDER_VERSION, as
  * in nccl_api.def.
@@ -19,7 +20,7 @@
 #define OWN_ncclAlltoAll 1
 #include "stub_nccl.h"
 
-#include "bridge_recorder.h"
+#include "adapt_recorder.h"
 
 #include <stdlib.h>
 #include <string.h>

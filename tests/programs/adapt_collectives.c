@@ -1,9 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Collectives that a backend may lack, and element types that it may not know, against reference results: alone and in
  * groups, in place where NCCL allows it, ranks in threads and in processes. Run with the preload; the argument is any
  * path of an NCCL, by which the program opens it.
  */
-#include "bridge_newest.h"
+#include "adapt_newest.h"
 
 typedef ncclResult_t all_to_all(const void *, void *, size_t, ncclDataType_t, ncclComm_t, void *);
 typedef ncclResult_t all_to_all_config(const void *, void *, size_t, ncclDataType_t, ncclComm_t, void *, const void *);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Structs of the device API that the backend would misread are refused before they reach it, and the buffers of its
  * windows are known where it cannot tell them.
@@ -7,7 +8,7 @@
 static struct result run_as(const char *recorder, int backend, int program_version) {
     struct result result =
         run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", library(recorder)), text("RECORDER_VERSION=%d", backend)),
-            CMD(program("bridge_device"), "libnccl.so.2", text("%d", program_version)));
+            CMD(program("adapt_device"), "libnccl.so.2", text("%d", program_version)));
     if (result.status != 0)
         show(&result);
     assert_int_equal(result.status, 0);
@@ -26,7 +27,7 @@ static void structs_of_another_layout_are_refused(void **state) {
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct result result = run_as("bridge_recorder", cases[i].backend, cases[i].program);
+        struct result result = run_as("adapt_recorder", cases[i].backend, cases[i].program);
         print_message("backend %d, program %d\n", cases[i].backend, cases[i].program);
         assert_contains(result.out, cases[i].old_struct ? "old struct: 0 passed\n" : "old struct: 5 kept\n");
         assert_contains(result.out, cases[i].makers ? "barrier: 0 passed\n" : "barrier: 5 kept\n");
@@ -39,7 +40,7 @@ static void structs_of_another_layout_are_refused(void **state) {
 
 static void the_text_tells_why(void **state) {
     (void)state;
-    struct result result = run_as("bridge_recorder", 22809, 22803);
+    struct result result = run_as("adapt_recorder", 22809, 22803);
     assert_contains(result.err, "ncclDevCommCreate: the program is compiled for NCCL 2.28.3, whose device structs "
                                 "have another layout than those of the backend 2.28.9 (");
     assert_contains(result.err, "ncclDevCommCreate of a program compiled for it needs NCCL 2.29.2 or "
@@ -51,7 +52,7 @@ static void buffers_of_windows_are_known(void **state) {
     static const int versions[] = {22703, 22809};
     (void)state;
     for (size_t i = 0; i < 2; i++) {
-        struct result result = run_as("bridge_recorder_28", versions[i], 0);
+        struct result result = run_as("adapt_recorder_28", versions[i], 0);
         assert_contains(result.out, "window: 0 right\nsecond: 0 right\nnone: 0 right\nlate: cleared\n"
                                     "unknown: 5 right\ngone: 5 ncclWinGetUserPtr for a window that was "
                                     "registered in a group needs NCCL 2.29.2 or newer; the backend");
@@ -62,10 +63,10 @@ static void buffers_of_windows_are_known(void **state) {
 
 static void an_exchange_is_the_backends_own_or_made_of_sends(void **state) {
     (void)state;
-    struct result result = run_as("bridge_recorder", 22809, 0);
+    struct result result = run_as("adapt_recorder", 22809, 0);
     assert_contains(result.out, "exchange: 0 passed 0\n");
     result_free(&result);
-    result = run_as("bridge_recorder_28", 22703, 0);
+    result = run_as("adapt_recorder_28", 22703, 0);
     assert_contains(result.out, "exchange: 0 kept 3\n");
     result_free(&result);
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A backend that calls its own public functions as other libraries would, and whose table of addresses is read-only
  * once it is loaded (full RELRO, by the way it is linked).

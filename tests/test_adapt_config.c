@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Configurations between versions: two traps are corrected in a copy, everything else passes as it is, nothing behind
  * the program's struct is read, and a setting that gets lost is named.
@@ -13,9 +14,9 @@ static const char *const functions[] = {"ncclCommInitRankConfig", "ncclCommInitR
                                         "ncclCommShrink", "ncclCommGrow"};
 
 static struct result run_on(enum preload preload, int version) {
-    const char *recorder = library("bridge_recorder");
+    const char *recorder = library("adapt_recorder");
     struct result result = run(preload, ENV(text("NCCL_REDIRECT=%s", recorder), text("RECORDER_VERSION=%d", version)),
-                               CMD(program("bridge_config"), preload == WITH_SHIM ? "libnccl.so.2" : recorder));
+                               CMD(program("adapt_config"), preload == WITH_SHIM ? "libnccl.so.2" : recorder));
     if (result.status != 0)
         show(&result);
     assert_int_equal(result.status, 0);

@@ -1,13 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Unique ids between processes.
  *
- * usage: bridge_id PATH make FILL               prints an id in hexadecimal digits, made where
+ * usage: adapt_id PATH make FILL               prints an id in hexadecimal digits, made where
  *                                               every byte was FILL
- *        bridge_id PATH join ID RANKS RANK FORM prints what the creation gave, and its error
+ *        adapt_id PATH join ID RANKS RANK FORM prints what the creation gave, and its error
  *
  * FORM: rank, config, scalable, grow, or group (ncclCommInitRank in a group, with its end).
  */
-#include "bridge_newest.h"
+#include "adapt_newest.h"
 
 static void make(int fill) {
     ncclUniqueId id;

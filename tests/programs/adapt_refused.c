@@ -1,11 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Calls functions that the backend lacks or that are called wrongly, each in a group of its own.
  *
- * usage: bridge_refused PATH NAME...   prints "NAME code C end E: text of ncclGetLastError"
+ * usage: adapt_refused PATH NAME...   prints "NAME code C end E: text of ncclGetLastError"
  *
  * Every argument is 0 or NULL, so that no GPU is needed.
  */
-#include "bridge_newest.h"
+#include "adapt_newest.h"
 
 typedef int any(long, long, long, long, long, long, long, long, long, long, long, long);
 

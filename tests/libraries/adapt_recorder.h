@@ -1,6 +1,7 @@
-/* What the recording backend of the bridge tests saw; got by ncclGetErrorString(4711). */
-#ifndef BRIDGE_RECORDER_H
-#define BRIDGE_RECORDER_H
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the recording backend of the tests of shim/adapt saw; got by ncclGetErrorString(4711). */
+#ifndef ADAPT_RECORDER_H
+#define ADAPT_RECORDER_H
 
 #include <stddef.h>
 

@@ -1,13 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What of the device API reaches the backend (tests/libraries/bridge_recorder.c), the windows of a backend that cannot
+ * What of the device API reaches the backend (tests/libraries/adapt_recorder.c), the windows of a backend that cannot
  * tell their buffers, and by which calls an exchange gets there.
  *
- * usage: bridge_device PATH VERSION    of the header that the program shall be compiled for: one
+ * usage: adapt_device PATH VERSION    of the header that the program shall be compiled for: one
  *                                      configuration of it is passed first; 0: none is
  */
-#include "bridge_newest.h"
+#include "adapt_newest.h"
 
-#include "../libraries/bridge_recorder.h"
+#include "../libraries/adapt_recorder.h"
 
 typedef ncclResult_t barrier(ncclTeam_t, int, void *, void *);
 typedef ncclResult_t all_to_all_slots(int, int, void *, void *);

@@ -1,11 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How a configuration reaches the backend (tests/libraries/bridge_recorder.c): for each version of a header, placed so
+ * How a configuration reaches the backend (tests/libraries/adapt_recorder.c): for each version of a header, placed so
  * that its size ends where a page ends that is followed by none. Prints, for each function and case, what has changed
  * on the way.
  */
-#include "bridge_newest.h"
+#include "adapt_newest.h"
 
-#include "../libraries/bridge_recorder.h"
+#include "../libraries/adapt_recorder.h"
 
 #include <sys/mman.h>
 
