@@ -6,14 +6,12 @@
  *
  * usage: record COUNT [THREADS]
  */
+#include "../tests/support/nccl_id.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
-
-typedef struct {
-    char internal[128];
-} ncclUniqueId;
 
 int ncclCommInitRank(void **comm, int ranks, ncclUniqueId id, int rank);
 int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, void *comm, void *stream);

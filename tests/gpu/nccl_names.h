@@ -3,14 +3,13 @@
 #ifndef NCR_GPU_NCCL_NAMES_H
 #define NCR_GPU_NCCL_NAMES_H
 
+#include "../support/nccl_id.h"
+
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 typedef struct ncclComm *ncclComm_t;
-typedef struct {
-    char internal[128];
-} ncclUniqueId;
 
 enum { ncclSuccess = 0, ncclInt64 = 4, ncclFloat32 = 7, ncclSum = 0 };
 

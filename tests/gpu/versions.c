@@ -11,6 +11,7 @@
  */
 #include "device.h"
 #include "proof.h"
+#include "../support/nccl_id.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -25,9 +26,6 @@
 
 typedef struct ncclComm *ncclComm_t;
 typedef struct ncclWindow_vidmem *ncclWindow_t;
-typedef struct {
-    char internal[128];
-} ncclUniqueId;
 typedef struct {
     int nRanks, rank, stride;
 } ncclTeam_t;

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A library that is linked with NCCL and makes communicators, as frameworks do. */
-#include <stdio.h>
+#include "../support/nccl_id.h"
 
-typedef struct {
-    char internal[128];
-} ncclUniqueId;
+#include <stdio.h>
 
 int ncclGetVersion(int *version);
 int ncclGetUniqueId(ncclUniqueId *id);

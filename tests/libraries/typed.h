@@ -3,11 +3,9 @@
 #ifndef TYPED_H
 #define TYPED_H
 
-#include <stddef.h>
+#include "../support/nccl_id.h"
 
-typedef struct {
-    char internal[128];
-} ncclUniqueId;
+#include <stddef.h>
 
 typedef struct {
     int nRanks, rank, stride;

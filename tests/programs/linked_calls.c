@@ -6,6 +6,8 @@
  * usage: linked_calls COUNTERS THREADS [COUNT]      COUNTERS: a file of one uint64_t per thread, calls that have returned;
  *                                                   COUNT: end after so many calls of each thread
  */
+#include "../support/nccl_id.h"
+
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -13,10 +15,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-typedef struct {
-    char internal[128];
-} ncclUniqueId;
 
 int ncclGetUniqueId(ncclUniqueId *id);
 int ncclCommInitRank(void **comm, int ranks, ncclUniqueId id, int rank);

@@ -4,12 +4,9 @@
  * opened first in a namespace of its own (dlmopen).
  */
 #include "maps.h"
+#include "../support/nccl_id.h"
 
 #include <dlfcn.h>
-
-typedef struct {
-    char internal[128];
-} ncclUniqueId;
 
 int ncclGetVersion(int *version);
 int ncclGetUniqueId(ncclUniqueId *id);

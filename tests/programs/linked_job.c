@@ -16,6 +16,8 @@
  * Prints "rank R pid P" for each rank, and "done" for a rank that came to its end. Ends when all ranks have, or after
  * ms=TIME, with exit code 3 if some had to be killed.
  */
+#include "../support/nccl_id.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,10 +26,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-typedef struct {
-    char internal[128];
-} ncclUniqueId;
 
 int ncclGetUniqueId(ncclUniqueId *id);
 int ncclCommInitRank(void **comm, int ranks, ncclUniqueId id, int rank);

@@ -7,15 +7,14 @@
  *
  * usage: linked_ranks ID_FILE [GATE]     With GATE it stays until a file of that name is there.
  */
+#include "../support/nccl_id.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 typedef struct ncclComm *ncclComm_t;
-typedef struct {
-    char internal[128];
-} ncclUniqueId;
 enum { ncclInt64 = 4, ncclSum = 0, COUNT = 10000 };
 int ncclGetVersion(int *version);
 int ncclGetUniqueId(ncclUniqueId *id);

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Linked with NCCL: one rank reduces and broadcasts three times over host memory. Prints each code, and the sum. */
+#include "../support/nccl_id.h"
+
 #include <stdio.h>
 #include <string.h>
-
-typedef struct {
-    char internal[128];
-} ncclUniqueId;
 
 int ncclGetUniqueId(ncclUniqueId *id);
 int ncclCommInitRank(void **comm, int count, ncclUniqueId id, int rank);

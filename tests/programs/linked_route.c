@@ -6,6 +6,7 @@
  * usage: linked_route CASE BACKEND      BACKEND is what nccl_redirect_use() is asked for
  */
 #include "../../include/nccl_redirect.h"
+#include "../support/nccl_id.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -13,9 +14,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-typedef struct {
-    char internal[128];
-} ncclUniqueId;
 typedef void *ncclComm_t;
 
 enum { ncclInt32 = 2, ncclSum = 0, SUCCESS = 0, RANKS = 2, COUNT = 1000 };

@@ -7,6 +7,7 @@
  *                                       $B as the first argument is that environment variable
  */
 #include "../../include/nccl_redirect.h"
+#include "../support/nccl_id.h"
 
 #include <elf.h>
 #include <link.h>
@@ -16,10 +17,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-typedef struct {
-    char internal[128];
-} ncclUniqueId;
 
 struct config { /* ncclConfig_t of 2.27, the fields that matter */
     size_t size;

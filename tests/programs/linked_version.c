@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An unmodified NCCL program, linked with -lnccl: prints the version and file-independent answers of its NCCL. */
+#include "../support/nccl_id.h"
+
 #include <stdio.h>
 #include <string.h>
-
-typedef struct {
-    char internal[128];
-} ncclUniqueId;
 
 int ncclGetVersion(int *version);
 int ncclGetUniqueId(ncclUniqueId *id);
