@@ -129,18 +129,18 @@ static void a_group_that_failed_has_made_nothing(void **state) {
 
 static void handles_that_another_thread_writes(void **state) {
     (void)state;
-    const char *made = "use:$B=0; 23203 CommInitAll; all:b=7; use=0; wait=0; ";
-    assert_transcript(ENV("OWNED_LATE=thread"), "use:$B all:b use wait count:b split:b,c wait count:c",
-                      text("%s23203 CommCount; count:b=0; 23203 CommSplit; split:b,c=7; wait=0; "
+    const char *made = "use:$B=0; 23203 CommInitAll; all:b=7; use=0; poll:b=1; ";
+    assert_transcript(ENV("OWNED_LATE=thread"), "use:$B all:b use poll:b count:b split:b,c poll:c count:c",
+                      text("%s23203 CommCount; count:b=0; 23203 CommSplit; split:b,c=7; poll:c=1; "
                            "23203 CommCount; count:c=0",
                            made));
     /* A later group of the same thread does not make it forget the place. */
     assert_transcript(ENV("OWNED_LATE=thread"),
-                      "use:$B all:b use wait start split:b,c end start count:b end wait count:c",
+                      "use:$B all:b use poll:b start split:b,c end start count:b end poll:c count:c",
                       text("%sstart=0; 23203 GroupStart; 23203 CommSplit; split:b,c=0; 23203 "
                            "GroupEnd; end=7; start=0; "
                            "23203 GroupStart; 23203 CommCount; count:b=0; 23203 GroupEnd; end=0; "
-                           "wait=0; 23203 CommCount; "
+                           "poll:c=1; 23203 CommCount; "
                            "count:c=0",
                            made));
 }
