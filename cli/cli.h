@@ -438,10 +438,17 @@ struct env_plan {
     const char *backend_folder; /* of a backend that is named by its path, or NULL */
 };
 
+/* Who gets the variables, and so how LD_PRELOAD names the preload library: with $LIB (preload_entry) where that is safe. */
+enum env_reader {
+    ENV_HERE,  /* an environment of this machine */
+    ENV_WORDS, /* the same, pasted by $(...): quotes would stay in the value, so no $ may be in it; Ray expands one */
+    ENV_IMAGE, /* another file system: what LD_PRELOAD lists here may not be there, and $LIB mean another folder */
+};
+
 struct env_format {
     const char *name;
     void (*print)(const struct env_plan *plan);
-    bool elsewhere;
+    enum env_reader reader;
     const char *(*problem)(const char *value);         /* why it cannot hold that value, or NULL */
     const char *(*folder_problem)(const char *folder); /* likewise for folders that are mounted; NULL: none are */
     bool can_unset;

@@ -92,8 +92,8 @@ int subcommand_env(struct request *request) {
     }
     plan.folder = ncr_parent(plan.shim, 1);
     plan.backend_folder = config.choice == NCR_CHOOSE_PATH ? ncr_parent(config.path, 1) : NULL;
-    const char *entry = preload_entry(plan.shim);
-    add(&plan, "LD_PRELOAD", format->elsewhere ? entry : preload_with(getenv("LD_PRELOAD"), NULL, entry));
+    const char *entry = format->reader == ENV_HERE ? preload_entry(plan.shim) : plan.shim;
+    add(&plan, "LD_PRELOAD", format->reader == ENV_IMAGE ? entry : preload_with(getenv("LD_PRELOAD"), NULL, entry));
     for (size_t i = 0; i < sizeof carried / sizeof *carried; i++)
         if (getenv(carried[i]))
             add(&plan, carried[i], getenv(carried[i]));

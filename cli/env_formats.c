@@ -205,23 +205,22 @@ static void print_cdi(const struct env_plan *plan) {
     json_print(spec);
 }
 
-/* `elsewhere`: in another file system, where what LD_PRELOAD lists here may not be. */
 static const struct env_format formats[] = {
-    {"sh", print_sh, false, any_value, NULL, true},
-    {"fish", env_print_fish, false, any_value, NULL, true},
-    {"csh", env_print_csh, false, env_csh_problem, NULL, true},
-    {"mpirun", print_mpirun, false, no_controls, NULL, false},
-    {"srun", print_srun, false, no_controls, NULL, false},
-    {"sbatch", env_print_sbatch, false, no_controls, NULL, false},
-    {"docker", print_docker, true, docker_value, docker_folder, false},
-    {"k8s", print_k8s, true, utf8_only, utf8_only, false},
-    {"cdi", print_cdi, true, utf8_only, utf8_only, false},
-    {"apptainer", env_print_apptainer, true, env_apptainer_problem, env_apptainer_folder, false},
-    {"dockerfile", env_print_dockerfile, true, env_dockerfile_problem, env_dockerfile_problem, false},
-    {"systemd", env_print_systemd, false, env_systemd_problem, NULL, true},
-    {"ray", print_ray, false, utf8_only, NULL, false},
-    {"kernelspec", env_print_kernelspec, false, utf8_only, NULL, false},
-    {"json", print_json, false, utf8_only, NULL, false},
+    {"sh", print_sh, ENV_HERE, any_value, NULL, true},
+    {"fish", env_print_fish, ENV_HERE, any_value, NULL, true},
+    {"csh", env_print_csh, ENV_HERE, env_csh_problem, NULL, true},
+    {"mpirun", print_mpirun, ENV_WORDS, no_controls, NULL, false},
+    {"srun", print_srun, ENV_WORDS, no_controls, NULL, false},
+    {"sbatch", env_print_sbatch, ENV_HERE, no_controls, NULL, false},
+    {"docker", print_docker, ENV_IMAGE, docker_value, docker_folder, false},
+    {"k8s", print_k8s, ENV_IMAGE, utf8_only, utf8_only, false},
+    {"cdi", print_cdi, ENV_IMAGE, utf8_only, utf8_only, false},
+    {"apptainer", env_print_apptainer, ENV_IMAGE, env_apptainer_problem, env_apptainer_folder, false},
+    {"dockerfile", env_print_dockerfile, ENV_IMAGE, env_dockerfile_problem, env_dockerfile_problem, false},
+    {"systemd", env_print_systemd, ENV_HERE, env_systemd_problem, NULL, true},
+    {"ray", print_ray, ENV_WORDS, utf8_only, NULL, false},
+    {"kernelspec", env_print_kernelspec, ENV_HERE, utf8_only, NULL, false},
+    {"json", print_json, ENV_HERE, utf8_only, NULL, false},
 };
 
 /** The row of a name that subcommands.def lists. */

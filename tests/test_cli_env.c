@@ -5,6 +5,7 @@
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SHIM SCENE_NAME "/lib/nccl-redirect/libnccl_redirect.so"
 
@@ -57,6 +58,33 @@ static void launchers_get_their_form(void **state) {
                  "libm.so.6");
     assert_contains(scene_says(&scene, 0, "LD_PRELOAD=$LD_PRELOAD:libm.so.6 nccl-redirect env --format mpirun"),
                     "LD_PRELOAD=libm.so.6:" SHIM);
+}
+
+/* $(...) keeps the quotes that a $ needs, and in an image $LIB may mean a folder that is not there. */
+static void words_and_images_get_no_lib(void **state) {
+    (void)state;
+    if (access("/lib/ld-linux.so.2", F_OK) != 0) {
+        print_message("skipped: no 32-bit loader here\n");
+        skip();
+    }
+    struct scene narrow = scene_make("healthy");
+    scene_set(&narrow, "LD_PRELOAD="); /* this machine's loader */
+    static const char *const folders[] = {"lib/x86_64-linux-gnu", "lib64"};
+    for (int i = 0; i < 2; i++)
+        make_link(text("%s/lib/nccl-redirect/libnccl_redirect.so", narrow.root),
+                  text("%s/lib/nccl-redirect/%s/libnccl_redirect.so", narrow.root, folders[i]));
+    static const char *const here[] = {"sh", "fish", "csh", "sbatch", "systemd", "kernelspec", "json"};
+    for (size_t i = 0; i < sizeof here / sizeof *here; i++)
+        assert_contains(scene_says(&narrow, 0, text("nccl-redirect env --format %s", here[i])),
+                        "$LIB/libnccl_redirect.so");
+    static const char *const others[] = {"mpirun", "srun", "docker", "k8s", "cdi", "apptainer", "dockerfile", "ray"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        const char *said =
+            scene_says(&narrow, 0, text("LD_PRELOAD=libm.so.6 nccl-redirect env --format %s", others[i]));
+        assert_contains(said, SHIM);
+        assert_lacks(said, "$LIB");
+        assert_lacks(said, "'");
+    }
 }
 
 static void json_forms_are_whole(void **state) {
@@ -188,6 +216,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sh_is_for_eval),
         cmocka_unit_test(launchers_get_their_form),
+        cmocka_unit_test(words_and_images_get_no_lib),
         cmocka_unit_test(json_forms_are_whole),
         cmocka_unit_test(k8s_is_yaml),
         cmocka_unit_test(a_wrong_value_is_refused),
