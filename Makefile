@@ -180,7 +180,7 @@ uninstall: ## Remove exactly what install put there
 # ---- the sources ----
 
 lint: $(BUILD)/nccl-redirect ## What tools can check about the sources (CHECKS="format tidy" for some)
-	@scripts/setup clang-format clang-tidy cppcheck shellcheck
+	@scripts/setup clang-format clang-tidy cppcheck shellcheck libslurm-dev
 	@scripts/lint $(BUILD) $(CHECKS)
 
 format: ## Bring the C sources into form

@@ -70,9 +70,11 @@ static const char *read_escaped(const char **at, char quote, const char *escapes
     for (; **at != quote; ++*at) {
         char c = **at;
         MUST(c);
-        if (c == '\\' && (*at)[1] && (strchr(escapes, (*at)[1]) || (newline && (*at)[1] == 'n')))
-            c = *++*at == 'n' && newline ? '\n' : **at;
-        else if (c == '%' && percent)
+        if (c == '\\' && (*at)[1] && (strchr(escapes, (*at)[1]) || (newline && (*at)[1] == 'n'))) {
+            c = *++*at;
+            if (c == 'n' && newline)
+                c = '\n';
+        } else if (c == '%' && percent)
             MUST(*++*at == '%');
         ncr_text_add(&word, "%c", c);
     }

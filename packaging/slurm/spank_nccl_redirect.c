@@ -135,14 +135,22 @@ static char *find_preload(const char *backend) {
 
 /* The list with the preload in it, once and last, or without it; what others put there keeps its order. */
 static char *list_with(const char *list, const char *preload) {
-    const char *old = list ? list : "", *last = preload ? preload : "";
-    char *copy = strdup(old), *result = copy ? malloc(strlen(old) + strlen(last) + 2) : NULL, *rest = NULL;
-    if (result) {
-        *result = '\0';
+    char *copy = strdup(list ? list : ""), *result = NULL, *rest = NULL;
+    size_t size;
+    FILE *out = copy ? open_memstream(&result, &size) : NULL;
+    if (out) {
+        const char *between = "";
         for (char *entry = strtok_r(copy, ": ", &rest); entry; entry = strtok_r(NULL, ": ", &rest))
-            if (!is_ours(entry))
-                strcat(strcat(result, *result ? ":" : ""), entry);
-        strcat(strcat(result, *result && *last ? ":" : ""), last);
+            if (!is_ours(entry)) {
+                fprintf(out, "%s%s", between, entry);
+                between = ":";
+            }
+        if (preload && *preload)
+            fprintf(out, "%s%s", between, preload);
+        if (fclose(out) != 0) {
+            free(result);
+            result = NULL;
+        }
     }
     free(copy);
     return result;
