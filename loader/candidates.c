@@ -50,7 +50,7 @@ bool ncr_candidates(struct ncr_search *search) {
     return visit_methods(search);
 }
 
-void ncr_search_free(struct ncr_search *search) {
+static void search_free(struct ncr_search *search) {
     ncr_text_free(&search->notes);
     ncr_text_free(&search->torch);
     ncr_search_free_objects(search);
@@ -182,7 +182,7 @@ void ncr_selection_failure_of(const struct ncr_selection *selection, enum ncr_me
 }
 
 void ncr_selection_free(struct ncr_selection *selection) {
-    ncr_search_free(&selection->search);
+    search_free(&selection->search);
     ncr_text_free(&selection->refused);
     ncr_text_free(&selection->absent);
     for (int i = 0; i < NCR_METHODS; i++)

@@ -142,7 +142,6 @@ void ncr_rules_free(struct ncr_config *config);
 /* ---- log.c: the one sink; log_output.c, log_limit.c ---- */
 
 void ncr_log_open(enum ncr_level level, const char *file);
-bool ncr_log_wants(enum ncr_level level);
 void ncr_log_hold(void);
 void ncr_log_release(bool write);
 void ncr_log_start(void);
@@ -329,7 +328,6 @@ struct ncr_search {
 };
 
 bool ncr_candidates(struct ncr_search *search);
-void ncr_search_free(struct ncr_search *search);
 bool ncr_offer(struct ncr_search *search, enum ncr_method method, const char *origin, const char *path);
 const char *ncr_method_name(enum ncr_method method);
 

@@ -32,7 +32,7 @@ void ncr_log_open(enum ncr_level level, const char *file) {
         free((char *)copy);
 }
 
-bool ncr_log_wants(enum ncr_level level) {
+static bool is_wanted(enum ncr_level level) {
     return wanted != NCR_OFF && (level <= wanted || level == NCR_ANNOUNCE);
 }
 
@@ -123,7 +123,7 @@ static void log_text(enum ncr_level level, const char *kind, struct ncr_text *te
 }
 
 static void log_list(enum ncr_level level, const char *kind, const char *format, va_list list) {
-    if (!ncr_log_wants(level))
+    if (!is_wanted(level))
         return;
     int error = errno;
     struct ncr_text text = {0};

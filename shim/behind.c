@@ -2,7 +2,7 @@
 /*
  * An NCCL that wraps another one, and opens that by its bare name: "libnccl.so.2" is this preload in the loader's eyes, whose
  * functions lead back to the wrapper, and so on without end. It gets a real NCCL: the one that the loader would find for
- * it, or else the system's, but never itself.
+ * it, or else the system's, but never itself. What it opens by a path it gets.
  */
 #include "layer.h"
 
@@ -49,18 +49,18 @@ static bool bears_the_name(void *arg, const struct ncr_object *object) {
     return true;
 }
 
-/**
+/*
  * The file of the library that this call comes from, if the name that it opens is its own SONAME: the loader gives it
  * itself then. A fresh string, or NULL.
  */
-char *ncr_asks_for_itself(const char *name, const void *caller) {
+static char *asks_for_itself(const char *name, const void *caller) {
     struct asker asker = {(uintptr_t)caller, name, NULL};
     ncr_objects(bears_the_name, &asker);
     return asker.path;
 }
 
-/** The NCCL behind a wrapper that opens `name`, as a fresh string; NULL with the reason in `why`. */
-char *ncr_behind(const char *name, const void *caller, struct ncr_text *why) {
+/* The file of the NCCL behind a wrapper that opens `name`, as a fresh string; NULL with the reason in `why`. */
+static char *find_behind(const char *name, const void *caller, struct ncr_text *why) {
     struct ncr_config config = *ncr_settings();
     struct behind behind = {.count = 0};
     config.choice = NCR_CHOOSE_PROGRAM;
@@ -81,4 +81,22 @@ char *ncr_behind(const char *name, const void *caller, struct ncr_text *why) {
     }
     ncr_selection_free(&selection);
     return behind.found;
+}
+
+/* The backend has opened an NCCL. */
+static atomic_bool wraps;
+
+/** Does the backend wrap another NCCL? Then a second one in the process is its own. Thread-safe, as all here. */
+bool ncr_backend_wraps(void) {
+    return atomic_load(&wraps);
+}
+
+void ncr_note_wrapping(void) {
+    atomic_store(&wraps, true);
+}
+
+/** The file of the NCCL that a wrapper means by the bare `name`, as a fresh string; NULL with the reason in `why`. */
+char *ncr_find_behind(const char *name, const void *caller, struct ncr_text *why) {
+    char *itself = asks_for_itself(name, caller);
+    return itself ? itself : find_behind(name, caller, why);
 }

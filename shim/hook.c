@@ -57,28 +57,18 @@ static void *fail(const char *file, const char *why) {
     return handle;
 }
 
-/* The backend has opened another NCCL by its path. */
-static atomic_bool wraps;
-
-/** Does the backend wrap another NCCL? Then a second one in the process is its own. */
-bool ncr_backend_wraps(void) {
-    return atomic_load(&wraps);
-}
-
 /* Does this call come from inside the backend, its constructors included? */
 static bool is_from_backend(const void *caller) {
     return ncr_in_backend(caller) || ncr_is_binding();
 }
 
-/* By its path the backend gets what it opens; by the bare name the NCCL behind it (behind.c). */
+/* By its path the backend gets what it opens; by the bare name the NCCL behind it. */
 static struct ncr_dlopen_answer open_for_backend(const char *file, int mode, const void *caller) {
-    struct ncr_text why = {0};
-    atomic_store(&wraps, true);
+    ncr_note_wrapping();
     if (strchr(file, '/'))
         return go_on();
-    char *behind = ncr_asks_for_itself(file, caller);
-    if (!behind)
-        behind = ncr_behind(file, caller, &why);
+    struct ncr_text why = {0};
+    char *behind = ncr_find_behind(file, caller, &why);
     void *handle = behind ? ncr_real_dlopen()(behind, mode) : fail(file, ncr_text_get(&why));
     if (!behind)
         ncr_log(NCR_ERROR, "%s", ncr_text_get(&why));

@@ -163,12 +163,12 @@ struct ncr_dlopen_answer {
 };
 
 struct ncr_dlopen_answer ncr_on_dlopen(const char *file, int mode, const void *caller);
-bool ncr_backend_wraps(void);
 
 /* ---- behind.c ---- */
 
-char *ncr_asks_for_itself(const char *name, const void *caller);
-char *ncr_behind(const char *name, const void *caller, struct ncr_text *why);
+bool ncr_backend_wraps(void);
+void ncr_note_wrapping(void);
+char *ncr_find_behind(const char *name, const void *caller, struct ncr_text *why);
 
 /* ---- other_file.c ---- */
 

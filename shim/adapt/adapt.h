@@ -46,7 +46,6 @@ int ncr_adapt_finalize(ncr_comm comm);
 ncr_fn_ncclAlltoAll ncr_all_to_all;
 ncr_fn_ncclGather ncr_gather;
 ncr_fn_ncclScatter ncr_scatter;
-size_t ncr_type_size(int type);
 
 /* ---- types.c: element types that the backend does not know, moved as bytes ---- */
 

@@ -7,7 +7,7 @@
 #include "adapt.h"
 
 /** Bytes per element of an ncclDataType_t, 0 for one that no NCCL has. */
-size_t ncr_type_size(int type) {
+static size_t type_size(int type) {
     static const unsigned char sizes[] = {1, 1, 4, 4, 8, 8, 2, 4, 8, 2, 1, 1};
     return type >= 0 && type < (int)sizeof sizes ? sizes[type] : 0;
 }
@@ -32,8 +32,8 @@ static bool begin(struct exchange *x, const char *invalid) {
         ncr_fail_group(x->library, x->code);
         return false;
     }
-    x->stride = x->count * ncr_type_size(x->type);
-    if (!ncr_type_size(x->type) || x->root < 0 || x->root >= x->ranks) {
+    x->stride = x->count * type_size(x->type);
+    if (!type_size(x->type) || x->root < 0 || x->root >= x->ranks) {
         x->code = ncr_invalid(x->library, invalid);
         return false;
     }

@@ -5,11 +5,26 @@
 
 #include <stdlib.h>
 
-/* What lies below the wrappers of a library (struct ncr_library, wrapped). */
-enum { GET_ID, COMM_GET_ID, INIT_RANK, INIT_ALL, INIT_RANK_CONFIG, INIT_RANK_SCALABLE, GROW, WRAPPERS };
-_Static_assert((int)WRAPPERS <= (int)NCR_MOST_WRAPPED, "they fit into struct ncr_library");
+/* NCCL's function, and ours before it. */
+#define WRAPPERS                                                                                                       \
+    XX(ncclGetUniqueId, get_unique_id)                                                                                 \
+    XX(ncclCommGetUniqueId, comm_get_unique_id)                                                                        \
+    XX(ncclCommInitRank, init_rank)                                                                                    \
+    XX(ncclCommInitAll, init_all)                                                                                      \
+    XX(ncclCommInitRankConfig, init_rank_config)                                                                       \
+    XX(ncclCommInitRankScalable, init_rank_scalable)                                                                   \
+    XX(ncclCommGrow, grow)
 
-#define BELOW(library, name, number) NCR_FUNCTION(ncr_fn_##name, (library)->wrapped[number])
+/* Where in a library's `wrapped` stands what lies below each. */
+enum {
+#define XX(name, wrapper) BELOW_##name,
+    WRAPPERS
+#undef XX
+        WRAPPER_COUNT
+};
+_Static_assert((int)WRAPPER_COUNT <= (int)NCR_MOST_WRAPPED, "they fit into struct ncr_library");
+
+#define BELOW(library, name) NCR_FUNCTION(ncr_fn_##name, (library)->wrapped[BELOW_##name])
 
 /* May the called library join with this id? Of an id for two libraries it takes its own part. */
 static int take_id(const struct ncr_library *library, struct ncr_id *id) {
@@ -21,7 +36,7 @@ static int get_unique_id(struct ncr_id *id) {
     struct ncr_library *library = ncr_called_library();
     ncr_look_for_second();
     ncr_tag_clear(id);
-    int code = BELOW(library, ncclGetUniqueId, GET_ID)(id);
+    int code = BELOW(library, ncclGetUniqueId)(id);
     if (code != NCR_SUCCESS)
         return code;
     ncr_tag_id(library, id);
@@ -34,7 +49,7 @@ static int get_unique_id(struct ncr_id *id) {
 static int comm_get_unique_id(ncr_comm comm, struct ncr_id *id) {
     struct ncr_library *library = ncr_called_library();
     ncr_tag_clear(id);
-    int code = BELOW(library, ncclCommGetUniqueId, COMM_GET_ID)(comm, id);
+    int code = BELOW(library, ncclCommGetUniqueId)(comm, id);
     if (code == NCR_SUCCESS)
         ncr_tag_id(library, id);
     return code;
@@ -44,21 +59,21 @@ static int init_rank(ncr_comm *comm, int ranks, struct ncr_id id, int rank) {
     struct ncr_library *library = ncr_called_library();
     ncr_look_for_second();
     int code = take_id(library, &id);
-    return code ? code : BELOW(library, ncclCommInitRank, INIT_RANK)(comm, ranks, id, rank);
+    return code ? code : BELOW(library, ncclCommInitRank)(comm, ranks, id, rank);
 }
 
 /* All ranks are in this process: there is nothing to compare. */
 static int init_all(ncr_comm *comms, int devices, const int *list) {
     struct ncr_library *library = ncr_called_library();
     ncr_look_for_second();
-    return BELOW(library, ncclCommInitAll, INIT_ALL)(comms, devices, list);
+    return BELOW(library, ncclCommInitAll)(comms, devices, list);
 }
 
 static int init_rank_config(ncr_comm *comm, int ranks, struct ncr_id id, int rank, void *config) {
     struct ncr_library *library = ncr_called_library();
     ncr_look_for_second();
     int code = take_id(library, &id);
-    return code ? code : BELOW(library, ncclCommInitRankConfig, INIT_RANK_CONFIG)(comm, ranks, id, rank, config);
+    return code ? code : BELOW(library, ncclCommInitRankConfig)(comm, ranks, id, rank, config);
 }
 
 static int init_rank_scalable(ncr_comm *comm, int ranks, int rank, int id_count, struct ncr_id *ids, void *config) {
@@ -72,8 +87,7 @@ static int init_rank_scalable(ncr_comm *comm, int ranks, int rank, int id_count,
         code = take_id(library, &taken[i]);
     }
     if (!code)
-        code = BELOW(library, ncclCommInitRankScalable, INIT_RANK_SCALABLE)(comm, ranks, rank, id_count,
-                                                                            taken ? taken : ids, config);
+        code = BELOW(library, ncclCommInitRankScalable)(comm, ranks, rank, id_count, taken ? taken : ids, config);
     free(taken);
     return code;
 }
@@ -82,34 +96,26 @@ static int init_rank_scalable(ncr_comm *comm, int ranks, int rank, int id_count,
 static int grow(ncr_comm comm, int ranks, const struct ncr_id *id, int rank, ncr_comm *new_comm, void *config) {
     struct ncr_library *library = ncr_called_library();
     int code = id ? ncr_tag_check(library, id) : NCR_SUCCESS;
-    return code ? code : BELOW(library, ncclCommGrow, GROW)(comm, ranks, id, rank, new_comm, config);
-}
-
-static void *wrap(struct ncr_library *library, unsigned slot, int number, void *below, void *wrapper) {
-    if (slot % 2 == 0)
-        library->wrapped[number] = below;
-    return below ? wrapper : NULL;
+    return code ? code : BELOW(library, ncclCommGrow)(comm, ranks, id, rank, new_comm, config);
 }
 
 static void *entry(struct ncr_library *library, unsigned slot, void *below) {
+    void *wrapper = NULL;
+    unsigned number = 0;
     switch (slot / 2) {
-    case NCR_ROW_ncclGetUniqueId:
-        return wrap(library, slot, GET_ID, below, NCR_ADDRESS(get_unique_id));
-    case NCR_ROW_ncclCommGetUniqueId:
-        return wrap(library, slot, COMM_GET_ID, below, NCR_ADDRESS(comm_get_unique_id));
-    case NCR_ROW_ncclCommInitRank:
-        return wrap(library, slot, INIT_RANK, below, NCR_ADDRESS(init_rank));
-    case NCR_ROW_ncclCommInitAll:
-        return wrap(library, slot, INIT_ALL, below, NCR_ADDRESS(init_all));
-    case NCR_ROW_ncclCommInitRankConfig:
-        return wrap(library, slot, INIT_RANK_CONFIG, below, NCR_ADDRESS(init_rank_config));
-    case NCR_ROW_ncclCommInitRankScalable:
-        return wrap(library, slot, INIT_RANK_SCALABLE, below, NCR_ADDRESS(init_rank_scalable));
-    case NCR_ROW_ncclCommGrow:
-        return wrap(library, slot, GROW, below, NCR_ADDRESS(grow));
+#define XX(name, function)                                                                                             \
+    case NCR_ROW_##name:                                                                                               \
+        number = BELOW_##name;                                                                                         \
+        wrapper = NCR_ADDRESS(function);                                                                               \
+        break;
+        WRAPPERS
+#undef XX
     default:
         return below;
     }
+    if (slot % 2 == 0) /* the profiling alias leads to the same */
+        library->wrapped[number] = below;
+    return below ? wrapper : NULL;
 }
 
 const struct ncr_layer ncr_ranks_layer = {.name = "ranks", .entry = entry};
