@@ -83,7 +83,7 @@ static void show_json(const struct doctor *doctor, const char *host) {
         json_add_text(check, "level", words[doctor->checks[i].level]);
         json_add_text(check, "check", doctor->checks[i].name);
         json_add_text(check, "text", doctor->checks[i].text);
-        json_add_text(check, "cure", doctor->checks[i].fix);
+        json_add_text(check, "fix", doctor->checks[i].fix);
         json_add(list, NULL, check);
     }
     json_add(object, "checks", list);

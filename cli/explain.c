@@ -149,7 +149,7 @@ static struct json *losses_json(const struct command *command) {
     for (unsigned i = 0; i < command->loss_count; i++) {
         struct json *object = json_object();
         json_add_text(object, "text", command->losses[i].text);
-        json_add_text(object, "cure", command->losses[i].fix);
+        json_add_text(object, "fix", command->losses[i].fix);
         json_add_bool(object, "certain", command->losses[i].certain);
         json_add(list, NULL, object);
     }
@@ -168,7 +168,7 @@ static void show_json(const struct command *command, const struct decision *deci
     json_add(object, "chosen", decision->chosen ? considered_json(decision->chosen) : NULL);
     json_add_text(object, "include", include_of(decision->chosen));
     json_add_text(object, "failure", decision->chosen ? NULL : decision_failure(decision));
-    json_add_text(object, "cure", decision->chosen ? NULL : decision_fix(decision));
+    json_add_text(object, "fix", decision->chosen ? NULL : decision_fix(decision));
     json_add_text(object, "note", *decision->notes ? decision->notes : NULL);
     json_add_bool(object, "linked_with_nccl", linked_with_nccl(command));
     json_add_bool(object, "preload_has_effect", !ignores_preload_word(command));

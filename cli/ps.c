@@ -102,7 +102,7 @@ struct json *ps_process_json(const struct process *process) {
     json_add_names(object, "libraries", &paths);
     json_add(object, "nccls", nccls_json(process));
     json_add_text(object, "finding", process->finding);
-    json_add_text(object, "cure", process->finding ? process->fix : NULL);
+    json_add_text(object, "fix", process->finding ? process->fix : NULL);
     json_add_text(object, "note", process->note);
     return object;
 }

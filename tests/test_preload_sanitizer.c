@@ -64,7 +64,7 @@ static void errors_are_still_found(void **state) {
     result_free(&result);
 }
 
-/* The sanitizer refuses any other order, with any library; docs/known-issues.md gives the cure. */
+/* The sanitizer refuses any other order, with any library; docs/known-issues.md gives the fix. */
 static void not_before_it(void **state) {
     (void)state;
     const char *const preloads[] = {shim(), library("empty")};
