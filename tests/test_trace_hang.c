@@ -201,6 +201,13 @@ static void the_cause_behind_its_consequences(void **state) {
         PARTS("Rank 3 ("));
 }
 
+/* The rank that is missing has never called with the communicator: its handle, and rank, were never told. */
+static void a_communicator_whose_handle_came_later(void **state) {
+    (void)state;
+    ask(JOB("4", "all=nbinit,vsplit:0:1,vsplit:0:1", "0-2=ar:1:10", "3=sleep:30000", "all=sleep:30000"), "missing-rank",
+        PARTS("Rank 3 (", "has not called AllReduce #1 on", "(4 ranks)", "3 ranks"));
+}
+
 static void a_job_of_sixteen(void **state) {
     (void)state;
     ask(JOB("16", "all=init,ar:0:100*20,split:0:1", "0-12=ar:1:7", "13=sleep:30000", "14-15=ar:1:7"), "missing-rank",
@@ -295,6 +302,7 @@ int main(void) {
         cmocka_unit_test(two_communicators_in_two_orders),
         cmocka_unit_test(a_cycle_of_three),
         cmocka_unit_test(the_cause_behind_its_consequences),
+        cmocka_unit_test(a_communicator_whose_handle_came_later),
         cmocka_unit_test(a_job_of_sixteen),
         cmocka_unit_test(a_job_that_works_is_fine),
         cmocka_unit_test(a_job_that_moves_is_fine),

@@ -3,6 +3,7 @@
  * What the recorder leaves behind, of real programs: every call with its arguments, whole at every instant, exact in its
  * totals; nothing where it is off, and nothing but a line where it cannot write.
  */
+#include "owned.h"
 #include "support.h"
 
 #include "trace.h"
@@ -101,6 +102,61 @@ static void every_call_is_there_with_its_arguments(void **state) {
     assert_int_equal(set.matching->odd_count, 0);
     trace_set_close(&set);
     result_free(&result);
+}
+
+/*
+ * Without blocking a split returns before there is a handle, and the program's variable may be another's by the time of
+ * the first call with it.
+ */
+static void handles_that_come_later_are_known(void **state) {
+    (void)state;
+    static const char *const made[] = {"split:0:1,wait:0,vsplit:0:2", "vsplit:0:1,vsplit:0:2",
+                                       "gs,split:0:1,split:0:2,ge,wait:0"};
+    for (unsigned i = 0; i < sizeof made / sizeof *made; i++) {
+        const char *folder = fresh_folder();
+        struct trace_set set;
+        struct result result =
+            run(WITH_SHIM, ENV(use_hostmem(), text("NCCL_REDIRECT_TRACE=%s", folder), "HOSTMEM_SPLIT_MS=20"),
+                CMD(program("linked_job"), "2", text("all=nbinit,%s,sleep:100,ar:2:7,ar:1:5", made[i])));
+        assert_int_equal(result.status, 0);
+        open_set(&set, folder);
+        assert_int_equal(set.communicator_count, 3);
+        for (int rank = 0; rank < 2; rank++) {
+            const struct trace_file *file = of_rank(&set, rank);
+            assert_int_equal(file->comm_count, 3);
+            for (unsigned row = 0; row < 3; row++) {
+                assert_int_equal(file->comms[row].ending, TRACE_OPEN);
+                assert_int_equal(file->comms[row].rank, rank);
+                assert_int_equal(file->comms[row].ranks, 2);
+                assert_true(file->comms[row].flags & TRACE_NONBLOCKING);
+            }
+            assert_int_equal(file->comms[find(file, TRACE_ncclAllReduce, 0)->comm].color, 2);
+            assert_int_equal(file->comms[find(file, TRACE_ncclAllReduce, 1)->comm].color, 1);
+        }
+        trace_set_close(&set);
+        result_free(&result);
+    }
+}
+
+/* The same of every function that makes one of another; the program looks at its variable alone, or takes the handle out. */
+static void whatever_makes_them(void **state) {
+    (void)state;
+    static const char *const made[] = {"split:a,b", "shrink:a,b", "grow:a,b"};
+    static const unsigned origins[] = {TRACE_SPLIT, TRACE_SHRINK, TRACE_GROW};
+    for (unsigned i = 0; i < 6; i++) {
+        const char *folder = fresh_folder();
+        struct trace_set set;
+        struct result result =
+            owned_run(ENV("OWNED_LATE=silent", text("NCCL_REDIRECT_TRACE=%s", folder)),
+                      text("all:a %s poll:b %s", made[i / 2], i % 2 ? "take:b,c reduce:c" : "reduce:b"));
+        assert_int_equal(result.status, 0);
+        open_set(&set, folder);
+        const struct trace_record *record = find(set.files[0], TRACE_ncclAllReduce, 0);
+        assert_int_equal(set.files[0]->comms[record->comm].origin, origins[i / 2]);
+        assert_int_equal(set.files[0]->comms[record->comm].ending, TRACE_OPEN);
+        trace_set_close(&set);
+        result_free(&result);
+    }
 }
 
 static unsigned files_in(const char *folder) {
@@ -444,6 +500,8 @@ static void a_recorded_call_makes_no_system_call(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_call_is_there_with_its_arguments),
+        cmocka_unit_test(handles_that_come_later_are_known),
+        cmocka_unit_test(whatever_makes_them),
         cmocka_unit_test(off_there_is_no_file_and_no_stub),
         cmocka_unit_test(a_wrong_value_is_an_error_line),
         cmocka_unit_test(programs_do_not_notice),

@@ -86,6 +86,51 @@ static int by_rank(const void *a, const void *b) {
     return one->file < other->file ? -1 : one->file > other->file;
 }
 
+/* ---- ranks of a split ---- */
+
+/* Ranks of a split go by key, and by rank on the parent. */
+struct place {
+    unsigned member;
+    int key, parent_rank;
+};
+
+static int by_key(const void *a, const void *b) {
+    const struct place *one = a, *other = b;
+    if (one->key != other->key)
+        return one->key < other->key ? -1 : 1;
+    return one->parent_rank < other->parent_rank ? -1 : one->parent_rank > other->parent_rank;
+}
+
+static int rank_on(const struct trace_file *file, uint64_t identity) {
+    for (unsigned row = 0; row < file->comm_count; row++)
+        if (file->comms[row].identity == identity)
+            return file->comms[row].rank;
+    return -1;
+}
+
+/*
+ * A rank that has made no call with its part of a split yet does not know its number there (shim/trace/pending.c). If all
+ * that passed its color are here, it follows from what they passed.
+ */
+static void number_split(const struct trace_set *set, struct trace_communicator *comm) {
+    struct place *places = trace_take(comm->count, sizeof *places);
+    bool whole = comm->ranks == (int)comm->count, any = false;
+    for (unsigned i = 0; i < comm->count && whole; i++) {
+        const struct trace_comm *row = trace_member_row(set, &comm->members[i]);
+        places[i] = (struct place){i, row->key, rank_on(set->files[comm->members[i].file], row->parent)};
+        whole = row->origin == TRACE_SPLIT && places[i].parent_rank >= 0;
+        any |= row->rank < 0;
+    }
+    if (whole && any)
+        qsort(places, comm->count, sizeof *places, by_key);
+    for (unsigned i = 0; i < comm->count && whole && any; i++)
+        set->files[comm->members[places[i].member].file]->comms[comm->members[places[i].member].row].rank =
+            comm->members[places[i].member].rank = (int)i;
+    free(places);
+}
+
+/* ---- names ---- */
+
 static const char *given_name(const struct trace_set *set, const struct trace_communicator *comm) {
     for (unsigned i = 0; i < comm->count; i++)
         if (*trace_member_row(set, &comm->members[i])->name)
@@ -131,6 +176,7 @@ static void index_rows(struct trace_set *set) {
     }
     for (unsigned i = 0; i < set->communicator_count; i++) {
         struct trace_communicator *comm = &set->communicators[i];
+        number_split(set, comm);
         qsort(comm->members, comm->count, sizeof *comm->members, by_rank);
         for (unsigned k = 0; k < comm->count; k++) {
             struct trace_file *file = set->files[comm->members[k].file];

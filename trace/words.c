@@ -82,11 +82,13 @@ void trace_say_members(struct ncr_text *text, const struct trace_set *set, const
     for (unsigned i = 0; i < count; i++)
         if (comm->members[members[i]].rank >= 0)
             ranks[known++] = comm->members[members[i]].rank;
-    ncr_text_add(text, "rank%s ", count == 1 ? "" : "s");
-    if (known)
+    if (known) {
+        ncr_text_add(text, known == 1 ? "rank " : "ranks ");
         trace_say_numbers(text, ranks, known);
+    }
     if (known < count)
-        ncr_text_add(text, "%s%u of unknown number", known ? " and " : "", count - known);
+        ncr_text_add(text, "%s%u rank%s of unknown number", known ? " and " : "", count - known,
+                     count - known == 1 ? "" : "s");
     if (count == 1)
         say_process(text, set, comm, &comm->members[members[0]]);
     free(ranks);

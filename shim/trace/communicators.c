@@ -57,6 +57,7 @@ int ncr_record_forget_handle(const void *handle) {
 void ncr_record_forget_all(void) {
     for (unsigned i = 0; i < ROOM; i++)
         atomic_store_explicit(&ncr_record_handles[i].handle, 0, memory_order_relaxed);
+    ncr_record_forget_pending();
 }
 
 /* ---- rows ---- */
@@ -122,10 +123,23 @@ static int add_unseen(uintptr_t handle) {
     return row;
 }
 
+/* A handle that no call has had so far. */
+static int first_use(uintptr_t handle) {
+    ncr_mutex_lock(&ncr_recorder.mutex);
+    int at = find(handle), row = at < 0 ? ncr_record_take_pending(handle) : ncr_record_handles[at].row;
+    if (at < 0 && row != TRACE_NO_COMM)
+        bind_handle(row, handle);
+    ncr_mutex_unlock(&ncr_recorder.mutex);
+    if (row == TRACE_NO_COMM)
+        return add_unseen(handle);
+    ncr_record_complete(row, (const void *)handle);
+    return row;
+}
+
 /** The row of a communicator whose handle is not where it is looked for first. */
 int ncr_record_other_row(const void *handle) {
     int at = find((uintptr_t)handle);
     if (at >= 0)
         return ncr_record_handles[at].row;
-    return (uintptr_t)handle <= GONE ? TRACE_NO_COMM : add_unseen((uintptr_t)handle);
+    return (uintptr_t)handle <= GONE ? TRACE_NO_COMM : first_use((uintptr_t)handle);
 }

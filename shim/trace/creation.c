@@ -5,79 +5,9 @@
  */
 #include "recorder.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { SEED_INIT = 1, SEED_ALL, SEED_SPLIT, SEED_SHRINK, SEED_GROW };
-
-/* ---- handles that are there later: at the end of the thread's outermost group ---- */
-
-enum { MOST_PENDING = 256 };
-
-struct pending {
-    ncr_comm *where;
-    int row;
-};
-
-static __thread struct {
-    struct pending list[MOST_PENDING];
-    unsigned count;
-} * pending;
-
-/* What only the backend knows of a part of a communicator: its size and this rank. Of others the program has said it. */
-static void ask(struct trace_comm *comm, ncr_comm handle) {
-    typedef int question(ncr_comm, int *);
-    static const unsigned rows[] = {NCR_ROW_ncclCommCount, NCR_ROW_ncclCommUserRank};
-    int32_t *const answers[] = {&comm->ranks, &comm->rank};
-    for (unsigned i = 0; i < 2; i++) {
-        question *function = NCR_FUNCTION(question, atomic_load(&ncr_slots[2 * rows[i]]));
-        int answer = -1;
-        if (*answers[i] < 0 && function(handle, &answer) == NCR_SUCCESS)
-            *answers[i] = answer;
-    }
-}
-
-static void finish(int row, ncr_comm *where, int result) {
-    if (row == TRACE_NO_COMM)
-        return;
-    struct trace_comm *comm = &ncr_recorder.comms[row];
-    bool failed = result != NCR_SUCCESS && result != NCR_IN_PROGRESS;
-    comm->leave = ncr_record_ticks();
-    if (failed || !where || !*where) {
-        comm->ended = comm->leave;
-        comm->ending = TRACE_NEVER_MADE;
-        return;
-    }
-    if (result == NCR_IN_PROGRESS)
-        comm->flags |= TRACE_NONBLOCKING;
-    else
-        ask(comm, *where);
-    comm->library = (uint16_t)ncr_called_library()->index;
-    ncr_record_note_library(comm->library);
-    ncr_record_bind_handle(row, *where);
-    ncr_record_find_driver();
-}
-
-/* In a group the handle may be written at its end only. */
-static void expect(int row, ncr_comm *where, int result) {
-    bool grouped = ncr_recording.row && ncr_recording.row->depth > 0;
-    if (!grouped || (result != NCR_SUCCESS && result != NCR_IN_PROGRESS)) {
-        finish(row, where, result);
-        return;
-    }
-    if (!pending)
-        pending = calloc(1, sizeof *pending);
-    if (pending && pending->count < MOST_PENDING)
-        pending->list[pending->count++] = (struct pending){where, row};
-}
-
-/** The outermost group of the thread has ended: the handles that it was to write are there. */
-void ncr_record_settle(int result) {
-    for (unsigned i = 0; pending && i < pending->count; i++)
-        finish(pending->list[i].row, pending->list[i].where, result);
-    if (pending)
-        pending->count = 0;
-}
 
 /* ---- the end of a communicator ---- */
 
@@ -130,6 +60,13 @@ static struct trace_comm new_comm(unsigned origin, uint64_t identity, int ranks,
                               .origin = (uint16_t)origin};
     take_config(&comm, config);
     return comm;
+}
+
+/* Without a configuration of its own it has its parent's. */
+static void inherit(struct trace_comm *comm, const struct trace_comm *parent, const void *config) {
+    comm->parent = parent->identity;
+    if (!config)
+        comm->flags |= parent->flags & TRACE_NONBLOCKING;
 }
 
 static struct trace_comm *row_of(int row) {
@@ -210,6 +147,7 @@ void ncr_record_creating(unsigned function, const uintptr_t *registers, const ui
     bool from_parent = function == TRACE_ncclCommShrink || function == TRACE_ncclCommGrow;
     struct trace_comm *parent = from_parent ? row_of(parent_row) : NULL, comm = {0};
     creation->count = 0;
+    ncr_record_look_at_pending();
     creation->where = (ncr_comm *)argument(function == TRACE_ncclCommSplit || function == TRACE_ncclCommShrink ? 3
                                            : function == TRACE_ncclCommGrow                                    ? 4
                                                                                                                : 0,
@@ -229,7 +167,8 @@ void ncr_record_creating(unsigned function, const uintptr_t *registers, const ui
                                           .color = (int)argument(1, registers),
                                           .key = (int)argument(2, registers),
                                           .config = (const void *)argument(4, registers)};
-    comm.parent = parent ? parent->identity : 0;
+    if (parent)
+        inherit(&comm, parent, (const void *)argument(function == TRACE_ncclCommShrink ? 4 : 5, registers));
     if (comm.identity)
         creation->rows[creation->count++] = ncr_record_add_comm(&comm);
 }
@@ -242,7 +181,7 @@ void ncr_record_splitting(struct ncr_creation *creation, int parent_row) {
     const uint64_t own[] = {parent->identity, parent->collectives, (uint64_t)creation->color};
     struct trace_comm comm =
         new_comm(TRACE_SPLIT, ncr_record_hash(SEED_SPLIT, own, sizeof own), -1, -1, creation->config);
-    comm.parent = parent->identity;
+    inherit(&comm, parent, creation->config);
     comm.color = creation->color;
     comm.key = creation->key;
     creation->rows[creation->count++] = ncr_record_add_comm(&comm);
@@ -251,5 +190,5 @@ void ncr_record_splitting(struct ncr_creation *creation, int parent_row) {
 /** The creating call has returned. */
 void ncr_record_created(const struct ncr_creation *creation, int result) {
     for (int i = 0; i < creation->count; i++)
-        expect(creation->rows[i], creation->where ? creation->where + i : NULL, result);
+        ncr_record_expect(creation->rows[i], creation->where ? creation->where + i : NULL, result);
 }

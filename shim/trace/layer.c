@@ -8,6 +8,10 @@ extern const char ncr_traced_start[]; /* traced_*.S */
 /* Called again when a layer below changes its mind: the stub stays, and calls what is below it now. */
 static void *slot_of(unsigned slot, void *below) {
     unsigned function = below && ncr_settings()->trace ? ncr_record_function(slot / 2) : TRACE_NO_FUNCTION;
+    if (slot / 2 == NCR_ROW_ncclCommGetAsyncError && below && ncr_settings()->trace) {
+        atomic_store_explicit(&ncr_record_below[slot & ~1u], below, memory_order_release);
+        return (void *)(uintptr_t)ncr_record_async_error;
+    }
     if (!function)
         return below;
     const struct ncr_library *library = ncr_library_at(0);

@@ -6,7 +6,7 @@
  * The way of a call: stub (traced_*.S) → ncr_record_call() → which fills the thread's row, calls the function below,
  * and puts the record into the ring. No system call, no lock, no allocation on this way; those are for
  * the first call of a thread (threads.c), of a calling library (callers.c), and for communicators that come and go
- * (creation.c, communicators.c).
+ * (creation.c, pending.c, communicators.c).
  */
 #ifndef NCR_RECORDER_H
 #define NCR_RECORDER_H
@@ -73,6 +73,7 @@ struct ncr_recording {
     struct trace_total *total; /* of the last call */
     uint64_t pair_ticks;       /* when this thread last looked at the age of the clock pair */
     uint8_t caller;
+    uint16_t grouped; /* communicators that its open group makes */
 };
 
 extern __thread struct ncr_recording ncr_recording;
@@ -132,8 +133,17 @@ void ncr_record_creating(unsigned function, const uintptr_t *registers, const ui
                          struct ncr_creation *creation, int parent_row);
 void ncr_record_splitting(struct ncr_creation *creation, int parent_row);
 void ncr_record_created(const struct ncr_creation *creation, int result);
-void ncr_record_settle(int result);
 void ncr_record_end_comm(int row, const void *handle, unsigned function, int result);
+
+/* ---- pending.c: handles that are written after the call has returned ---- */
+
+void ncr_record_expect(int row, ncr_comm *where, int result);
+void ncr_record_settle(int result);
+void ncr_record_look_at_pending(void);
+int ncr_record_async_error(ncr_comm comm, int *state);
+int ncr_record_take_pending(uintptr_t handle);
+void ncr_record_complete(int row, const void *handle);
+void ncr_record_forget_pending(void);
 
 /* ---- capture.c ---- */
 

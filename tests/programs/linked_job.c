@@ -10,6 +10,9 @@
  *   s:C:N:PEER r:C:N:PEER   ncclSend, ncclRecv
  *   gs ge      ncclGroupStart, ncclGroupEnd
  *   split:C:COLOR   the next communicator (-1: takes part without a color)
+ *   nbinit     init without blocking, waited for as the manual says; what is made of such a communicator is so too
+ *   wait:C     until nothing is in progress on it
+ *   vsplit:C:COLOR  split into a variable that is used for something else then
  *   pair:A:B   ncclCommInitRank of ranks A and B alone: the next communicator of both
  *   destroy:C abort:C sleep:MS kill stop exit quit segv
  *   CALL*N     N times
@@ -29,6 +32,8 @@
 
 int ncclGetUniqueId(ncclUniqueId *id);
 int ncclCommInitRank(void **comm, int ranks, ncclUniqueId id, int rank);
+int ncclCommInitRankConfig(void **comm, int ranks, ncclUniqueId id, int rank, void *config);
+int ncclCommGetAsyncError(void *comm, int *state);
 int ncclCommSplit(void *comm, int color, int key, void **made, void *config);
 int ncclCommDestroy(void *comm);
 int ncclCommAbort(void *comm);
@@ -53,12 +58,45 @@ static void sleep_ms(int ms) {
     nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
 }
 
+/* ncclConfig_t of 2.14 */
+static struct {
+    size_t size;
+    unsigned magic, version;
+    int blocking;
+} no_blocking = {sizeof no_blocking, 0xcafebeef, 21400, 0};
+
+static int wait_for(void *comm, int code) {
+    for (int state = 7; (code == 0 || code == 7) && state == 7; sleep_ms(1))
+        code = ncclCommGetAsyncError(comm, &state) || state != 7 ? state : code;
+    return code;
+}
+
+static int init_without_blocking(void) {
+    void **comm = &comms[comm_count++];
+    int code = ncclCommInitRankConfig(comm, ranks, ids[0], rank, &no_blocking);
+    return wait_for(*comm, code);
+}
+
+static int split_into_variable(void *comm, int color) {
+    static void *variable;
+    int code = wait_for(comm, ncclCommSplit(comm, color, rank, &variable, NULL));
+    comms[comm_count++] = variable;
+    variable = &variable;
+    return code;
+}
+
 static int call(const char *name, const int *n) {
     void *comm = n[0] >= 0 && n[0] < MOST ? comms[n[0]] : NULL;
     size_t count = (size_t)n[1];
 #define IS(word) (strcmp(name, word) == 0)
     if (IS("init"))
         return ncclCommInitRank(&comms[comm_count++], ranks, ids[0], rank);
+    if (IS("nbinit"))
+        return init_without_blocking();
+    if (IS("wait"))
+        return wait_for(comm, 0);
+    if (IS("vsplit"))
+        return split_into_variable(comm, n[1]);
     if (IS("pair"))
         return ncclCommInitRank(&comms[comm_count++], 2, ids[1 + MOST * n[0] + n[1]], rank == n[1]);
     if (IS("ar"))
