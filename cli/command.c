@@ -239,9 +239,10 @@ static char **through_script(struct command *command, const char *file, char **w
     return split;
 }
 
+static unsigned steps; /* followed, of all command lines of all scripts */
+
 /* Go on from a command line to the program that it ends in. */
 static void follow(struct command *command, char **words, unsigned depth) {
-    static unsigned steps; /* of all command lines of all scripts */
     while (words && *words && depth++ < MOST_STEPS && steps++ < MOST_STEPS * MOST_STEPS && !command->opaque) {
         char *file = find_on_path(*words), **next;
         const struct starter *starter = starter_of(words);

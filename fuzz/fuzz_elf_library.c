@@ -47,11 +47,23 @@ static void read_names(void) {
     free(ncr_elf_soname(path));
 }
 
+static void read_links(void) {
+    struct ncr_links links;
+    struct ncr_elf elf;
+    ncr_elf_open(&elf, path);
+    ncr_elf_links(&elf, &links);
+    MUST(!links.nccl || ncr_is_nccl_name(links.nccl));
+    MUST(!links.rpath || !links.runpath);
+    ncr_links_free(&links);
+    ncr_elf_close(&elf);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memory_files_clear();
     memory_file_add(path, data, size);
     validate(false);
     validate(true);
     read_names();
+    read_links();
     return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What tells where a Python's packages are: pyvenv.cfg and pyenv's file `version`, which stand in folders of users. */
+/* What tells where a Python's packages are: pyvenv.cfg, pyenv's file `version` and .pth files, in folders of users. */
 #include "support/fuzz.h"
 
 #include "loader.h"
@@ -33,11 +33,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memory_file_add("/usr/pyvenv.cfg", parts.text[0], parts.size[0]);
     if (parts.count > 1)
         memory_file_add("/pyenv/version", parts.text[1], parts.size[1]);
+    if (parts.count > 2)
+        memory_file_add("/site/linked.pth", parts.text[2], parts.size[2]);
+    memory_file_add("/site/other.pth", parts.text[0], parts.size[0]);
     memory_file_add("/pyenv/shims/python3", "", 0);
     memory_file_add("/pyenv/versions/*", "", 0);
     memory_file_add("/env/bin/python3", "", 0);
     ncr_python_folders(&python, visit, NULL);
     ncr_python_folders(&program, visit, NULL);
+    ncr_pth_folders("/site", "a .pth file", visit, NULL);
     parts_free(&parts);
     return 0;
 }

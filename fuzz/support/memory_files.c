@@ -35,6 +35,9 @@ bool __wrap_ncr_file_is_executable(const char *path);
 char *__wrap_ncr_file_link(const char *path);
 char *__wrap_ncr_file_real(const char *path);
 char *__wrap_ncr_file_newest(const char *path, const char *prefix);
+void __wrap_ncr_file_names(const char *path, bool (*visit)(void *arg, const char *name), void *arg);
+int __wrap_access(const char *path, int mode);
+char *__wrap_realpath(const char *path, char *into);
 int __wrap_open(const char *path, int flags, ...);
 ssize_t __wrap_read(int file, void *into, size_t size);
 ssize_t __wrap_pread(int file, void *into, size_t size, off_t offset);
@@ -42,6 +45,8 @@ int __wrap_fstat(int file, struct stat *status);
 int __wrap_close(int file);
 long __wrap_syscall(long number, ...);
 long __real_syscall(long number, ...);
+int __real_access(const char *path, int mode);
+char *__real_realpath(const char *path, char *into);
 int __real_open(const char *path, int flags, ...);
 ssize_t __real_read(int file, void *into, size_t size);
 ssize_t __real_pread(int file, void *into, size_t size, off_t offset);
@@ -147,7 +152,23 @@ char *__wrap_ncr_file_newest(const char *path, const char *prefix) {
     return strcmp(prefix, "python3.") == 0 ? strdup("python3.11") : NULL;
 }
 
+void __wrap_ncr_file_names(const char *path, bool (*visit)(void *arg, const char *name), void *arg) {
+    size_t length = strlen(path);
+    for (unsigned i = 0; i < file_count; i++)
+        if (strncmp(files[i].path, path, length) == 0 && files[i].path[length] == '/' &&
+            !strchr(files[i].path + length + 1, '/') && visit(arg, files[i].path + length + 1))
+            return;
+}
+
 /* ---- the C library's ---- */
+
+int __wrap_access(const char *path, int mode) {
+    return find(path) >= 0 ? 0 : __real_access(path, mode);
+}
+
+char *__wrap_realpath(const char *path, char *into) {
+    return find(path) >= 0 && !into ? strdup(path) : __real_realpath(path, into);
+}
 
 int __wrap_open(const char *path, int flags, ...) {
     va_list list;
