@@ -127,7 +127,7 @@ $(BENCH): $(BUILD)/bench/%: all
 	$(call run,CC) $(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra $(addprefix -I,$(wildcard abi shim)) $(CFLAGS) \
 	    bench/$(basename $*).c -o $@ $(BENCH_FLAGS)
 
-bench: $(BENCH) $(BUILD)/hostmem/plain/libnccl.so.2 $(BUILD)/hostmem/old/libnccl.so.2 $(lastword $(WHEEL_FILES)) ## Measure the cost of a call, of a process and of binding against direct use
+bench: $(BENCH) $(BUILD)/tests/libraries/capture_driver.so $(BUILD)/hostmem/plain/libnccl.so.2 $(BUILD)/hostmem/old/libnccl.so.2 $(lastword $(WHEEL_FILES)) ## Measure the cost of a call, of a process and of binding against direct use
 	@scripts/setup valgrind strace binutils
 	@bench/run $(BUILD) $(lastword $(WHEEL_FILES))
 

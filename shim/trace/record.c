@@ -79,7 +79,7 @@ FAST void order_writes(void) {
 }
 
 /* The row of a table of 2^n rows whose key is this: found, or taken. NULL if the table is full around there. */
-FAST void *keyed_row(void *table, unsigned row_bits, uint32_t rows, uint64_t key) {
+__attribute__((noinline)) static void *keyed_row(void *table, unsigned row_bits, uint32_t rows, uint64_t key) {
     uint32_t at = (uint32_t)((key * 0x9e3779b97f4a7c15u) >> 40) & (rows - 1);
     for (unsigned tries = 0; tries < 64; tries++, at = (at + 1) & (rows - 1)) {
         uint64_t *row = (uint64_t *)(void *)((char *)table + ((size_t)at << row_bits));
@@ -169,14 +169,11 @@ __attribute__((noinline)) static bool may_begin(struct ncr_recording *here, cons
 }
 
 /*
- * A record in the making, in registers: words as struct trace_record has them. It is stored as words, because the bytes of
- * one could not be read back as a word without waiting for the stores.
+ * A record is stored as words, because the bytes of one could not be read back as a word without waiting for the stores. What
+ * the call is told of stands in the thread's row until it has returned, not in registers that would be saved meanwhile.
  */
-struct begun {
-    uint64_t enter, count, stream, call, group_and_peer, what, sequence;
-};
-
-#define WORD_AT(offset) (*(uint64_t *)(void *)((char *)record + (offset)))
+typedef uint64_t __attribute__((may_alias)) word;
+#define WORD_AT(record, offset) (*(word *)(void *)((char *)(record) + (offset)))
 enum { GROUP_AT = offsetof(struct trace_record, group), WHAT_AT = offsetof(struct trace_record, comm) };
 _Static_assert(offsetof(struct trace_record, peer) == GROUP_AT + 4 &&
                    offsetof(struct trace_record, function) == WHAT_AT + 2 &&
@@ -189,55 +186,57 @@ _Static_assert(offsetof(struct trace_record, peer) == GROUP_AT + 4 &&
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "likewise");
 
 FAST void enter(struct ncr_recording *here, unsigned function, const uintptr_t *w, int comm, const void *caller,
-                const void *frame, struct begun *begun) {
+                const void *frame) {
     const __typeof__(*calls) *at = &calls[function];
     struct trace_thread *row = here->row;
     struct trace_record *record = &row->inside;
     unsigned flags = ncr_record_flags[function] | (row->depth ? TRACE_IN_GROUP : 0), from = here->caller;
     uint32_t group = row->depth || function == TRACE_ncclGroupEnd ? row->group : 0;
+    uint64_t call = 0;
     here->frame = frame;
     ncr_call.program = caller;
-    begun->count = w[at->count];
-    begun->stream = w[at->stream];
-    begun->group_and_peer = group | (uint64_t)w[at->peer] << 32;
-    begun->call = 0;
+    record->leave = 0;
+    record->count = w[at->count];
+    record->stream = w[at->stream];
+    WORD_AT(record, GROUP_AT) = group | (uint64_t)w[at->peer] << 32;
     if (!likely((uintptr_t)caller - here->caller_start < here->caller_size))
         from = ncr_record_caller((uintptr_t)caller);
     if (likely(comm != TRACE_NO_COMM)) {
         struct trace_comm *of = &ncr_recorder.comms[comm];
         flags |= of->flags;
         if (likely(at->class == COLLECTIVE) || function == TRACE_ncclCommSplit)
-            begun->call = ++of->collectives;
-        else if (at->class == MESSAGE && begun->count)
-            begun->call = message_number((unsigned)comm, function, (int32_t)w[at->peer], &flags);
+            call = ++of->collectives;
+        else if (at->class == MESSAGE && w[at->count])
+            call = message_number((unsigned)comm, function, (int32_t)w[at->peer], &flags);
     }
+    record->call = call;
     if (likely(at->class <= ONESIDED))
-        flags |= ncr_record_capture_flags((ncr_stream)begun->stream);
-    begun->what = (uint16_t)comm | (uint64_t)function << 16 | (uint64_t)(uint8_t)w[at->type] << 24 |
-                  (uint64_t)operator_of((unsigned)w[at->op]) << 32 | (uint64_t)from << 48 | (uint64_t)flags << 56;
-    begun->sequence = (uint64_t)here->index << 48 | (row->written + 1);
-    record->leave = 0;
-    record->count = begun->count;
-    record->stream = begun->stream;
-    record->call = begun->call;
-    WORD_AT(GROUP_AT) = begun->group_and_peer;
-    WORD_AT(WHAT_AT) = begun->what;
-    record->enter = begun->enter = ticks();
-    publish(&record->sequence, begun->sequence);
+        flags |= ncr_record_capture_flags((ncr_stream)w[at->stream]);
+    WORD_AT(record, WHAT_AT) = (uint16_t)comm | (uint64_t)function << 16 | (uint64_t)(uint8_t)w[at->type] << 24 |
+                               (uint64_t)operator_of((unsigned)w[at->op]) << 32 | (uint64_t)from << 48 |
+                               (uint64_t)flags << 56;
+    record->enter = ticks();
+    publish(&record->sequence, (uint64_t)here->index << 48 | (row->written + 1));
 }
 
 /* ---- out ---- */
 
-FAST void count(struct ncr_recording *here, const struct begun *begun, uint64_t spent) {
-    uint64_t bytes = begun->count * type_sizes[(uint8_t)(begun->what >> 24)];
+/* The row of the totals for calls like this one, and the row of the next such call. */
+__attribute__((noinline)) static struct trace_total *find_total(struct ncr_recording *here, uint64_t like) {
+    uint32_t what = (uint32_t)like, class = (uint32_t)(like >> 32) - 1;
+    uint64_t key = TRACE_TOTAL_KEY((uint16_t)what, (uint8_t)(what >> 16), (uint8_t)(what >> 24), class, here->index);
+    struct trace_total *total = keyed_row(ncr_recorder.totals, 5, TRACE_TOTALS, key);
+    here->total = total;
+    here->like = total ? like : 0;
+    return total;
+}
+
+FAST void count(struct ncr_recording *here, uint64_t what, uint64_t elements, uint64_t spent) {
+    uint64_t bytes = elements * type_sizes[(uint8_t)(what >> 24)];
     unsigned class = bytes ? 64 - (unsigned)__builtin_clzll(bytes) : 0;
-    uint64_t key = TRACE_TOTAL_KEY((uint16_t)begun->what, (uint8_t)(begun->what >> 16), (uint8_t)(begun->what >> 24),
-                                   class, here->index);
-    struct trace_total *total = here->total;
-    if (!likely(total && total->key == key))
-        total = keyed_row(ncr_recorder.totals, 5, TRACE_TOTALS, key);
+    uint64_t like = (uint32_t)what | (uint64_t)(class + 1) << 32; /* never 0 */
+    struct trace_total *total = likely(here->like == like) ? here->total : find_total(here, like);
     if (likely(total)) {
-        here->total = total;
         total->calls++;
         total->bytes += bytes;
         total->ticks += spent;
@@ -258,35 +257,37 @@ static void change_group(struct trace_thread *row, const struct trace_record *re
     }
 }
 
-FAST void leave(struct ncr_recording *here, unsigned class, const struct begun *begun, int result) {
+FAST void leave(struct ncr_recording *here, unsigned class, int result) {
     uint64_t now = ticks();
     here->frame = NULL;
     ncr_call.program = NULL;
     if (!likely(here->generation == atomic_load_explicit(&ncr_recorder.generation, memory_order_relaxed)))
         return; /* forked meanwhile: the record is the parent's */
     struct trace_thread *row = here->row;
-    count(here, begun, now - begun->enter);
+    struct trace_record *inside = &row->inside;
+    uint64_t what = WORD_AT(inside, WHAT_AT);
+    count(here, what, inside->count, now - inside->enter);
     if (likely(here->left) || ncr_record_take_block()) {
         struct trace_record *record = here->next++;
         here->left--;
         publish(&record->sequence, 0);
         order_writes();
-        record->enter = begun->enter;
+        record->enter = inside->enter;
         record->leave = now;
-        record->count = begun->count;
-        record->stream = begun->stream;
-        record->call = begun->call;
-        WORD_AT(GROUP_AT) = begun->group_and_peer;
-        WORD_AT(WHAT_AT) = begun->what | (uint64_t)(uint8_t)result << 40;
-        publish(&record->sequence, begun->sequence);
+        record->count = inside->count;
+        record->stream = inside->stream;
+        record->call = inside->call;
+        WORD_AT(record, GROUP_AT) = WORD_AT(inside, GROUP_AT);
+        WORD_AT(record, WHAT_AT) = what | (uint64_t)(uint8_t)result << 40;
+        publish(&record->sequence, inside->sequence);
         row->written++;
     } else {
         ncr_record_leave_out();
     }
-    publish(&row->inside.sequence, 0);
+    publish(&inside->sequence, 0);
     order_writes();
     if (!likely(class != GROUP))
-        change_group(row, &row->inside, result);
+        change_group(row, inside, result);
 }
 
 /* ---- the call ---- */
@@ -358,15 +359,14 @@ int ncr_record_call(unsigned stub, uintptr_t *w, const uintptr_t *stack) {
         return call_unrecorded(function, below, w, stack, caller);
     bool plain = at->class != CREATE && at->class != END;
     struct ncr_creation creation;
-    struct begun begun;
     int row = ncr_record_row((const void *)w[at->comm]);
-    enter(here, function, w, likely(plain) ? row : prepare(function, w, stack, &creation, row), caller, stack, &begun);
+    enter(here, function, w, likely(plain) ? row : prepare(function, w, stack, &creation, row), caller, stack);
     if (!likely(plain))
         let_go(function, w, &creation, row);
     int result = call_below(below, likely(plain) ? at->words : words_of(function), w, stack);
     if (!likely(plain))
         conclude(function, w, &creation, row, result);
-    leave(here, at->class, &begun, result);
+    leave(here, at->class, result);
     return result;
 }
 

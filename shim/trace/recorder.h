@@ -70,8 +70,9 @@ struct ncr_recording {
     uint32_t blocks[2]; /* the thread's block of the ring and the one before, plus 1; 0: none */
     const void *frame;  /* the stack of the call that the thread is inside of, NULL outside */
     uintptr_t caller_start, caller_size;
-    struct trace_total *total; /* of the last call */
-    uint64_t pair_ticks;       /* when this thread last looked at the age of the clock pair */
+    struct trace_total *total; /* of the last call, and what calls are counted there; `like` 0: none */
+    uint64_t like;
+    uint64_t pair_ticks; /* when this thread last looked at the age of the clock pair */
     uint8_t caller;
     uint16_t grouped; /* communicators that its open group makes */
 };
