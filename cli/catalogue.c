@@ -131,7 +131,7 @@ void catalogue_read(struct catalogue *catalogue, const struct ncr_config *config
         catalogue->notes = formatted("%s", search.notes.data + 2);
     for (unsigned i = 0; i < catalogue->count; i++)
         if (strcmp(catalogue->list[i].method, "none") == 0)
-            remark(&catalogue->list[i], formatted("no torch stands beside it, so neither torch nor system finds it"),
+            remark(&catalogue->list[i], formatted("there is no torch beside it, so neither torch nor system finds it"),
                    formatted("name it: --use %s", catalogue->list[i].path));
 }
 

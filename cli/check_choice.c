@@ -34,7 +34,7 @@ static void check_torch_in(struct doctor *doctor, const char *folder) {
         const char *reach = reach_of(&info);
         if (!info.is_elf)
             report(doctor, FAILURE, "torch", "install torch again",
-                   "%s in %s: %s is no library (an interrupted download?)", name, folder, libraries[i][0]);
+                   "%s in %s: %s is not a library (an interrupted download?)", name, folder, libraries[i][0]);
         else if (!reach)
             report(doctor, WARNING, "torch",
                    "a torch with NCCL is needed for backend=nccl: python -c 'import torch; "
@@ -56,10 +56,10 @@ static void check_torch(struct doctor *doctor, const struct decision *decision) 
         check_torch_in(doctor, decision->torch);
     else if (config->torch)
         report(doctor, FAILURE, "torch", "correct or unset NCCL_REDIRECT_TORCH",
-               "NCCL_REDIRECT_TORCH=%s holds no torch", config->torch);
+               "NCCL_REDIRECT_TORCH=%s contains no torch", config->torch);
     else
         report(doctor, config->choice == NCR_CHOOSE_TORCH ? WARNING : FINE, "torch", NULL,
-               "none here: %s. Fine for a program that needs no torch",
+               "%s. Fine for a program that does not use torch",
                *decision->notes ? decision->notes : "no Python was found");
 }
 
@@ -138,7 +138,7 @@ static void check_method(struct doctor *doctor, bool torch, const struct decisio
                version_text(decision->chosen->version), decision->chosen->candidate.path);
     else if (torch && other->chosen)
         report(doctor, asked ? WARNING : FINE, name, NULL,
-               "finds no NCCL here: --use torch takes the system's with a warning, --use torch --strict is refused");
+               "finds no NCCL here: --use torch uses the system's with a warning, --use torch --strict is refused");
     else
         report(doctor, asked ? WARNING : FINE, name, NULL, "finds no NCCL here: --%s is refused", name);
 }
@@ -178,11 +178,11 @@ void check_choice(struct doctor *doctor) {
         report(doctor, WARNING, "choice",
                "set NCCL_REDIRECT_TORCH to torch's folder, or NCCL_REDIRECT_FALLBACK=0 to make this "
                "an error",
-               "%s asks for torch's NCCL, and gets the system's, since no NCCL of torch can be used",
+               "%s asks for torch's NCCL but gets the system's, since torch's cannot be used",
                doctor->config.decided_by);
 }
 
-/* Does the preload library do by other means what a library without this function lacks? */
+/* Does the preload library emulate this function on a library that lacks it? */
 static bool is_emulated(const char *function) {
     static const char *const emulated[] = {
 #define ALWAYS(name, adapter)
@@ -213,7 +213,7 @@ void check_functions(struct doctor *doctor) {
                functions_text(&refused, all), version);
     if (emulated.count)
         report(doctor, FINE, "functions", NULL,
-               "NCCL %s lacks %s, which the preload library does by other means of NCCL", version,
+               "NCCL %s lacks %s, which the preload library emulates by other functions of NCCL", version,
                functions_text(&emulated, all));
     if (!lacks.count)
         report(doctor, FINE, "functions", NULL, "the chosen NCCL has all %u that torch is linked with", needs->count);
@@ -269,9 +269,8 @@ void check_second(struct doctor *doctor) {
         report(doctor, WARNING, "second NCCL",
                "take its folder out of LD_LIBRARY_PATH, or choose it for all: --use system",
                "LD_LIBRARY_PATH leads to NCCL %s, %s: a program that finds its NCCL there and lost "
-               "the "
-               "preload (sudo, srun --export=NAME) gets it, while the others have %s",
+               "the preload library (sudo, srun --export=NAME) gets it, while the others have %s",
                other->version ? version_text(other->version) : "?", other->path, version_text(chosen->version));
     if (doctor->count == before && chosen)
-        report(doctor, FINE, "second NCCL", NULL, "none in the way of the chosen one");
+        report(doctor, FINE, "second NCCL", NULL, "none that could be used instead of the chosen one");
 }

@@ -43,11 +43,11 @@ void check_command(struct doctor *doctor) {
     check_losses(doctor);
     check_script(doctor);
     if (command->opaque)
-        report(doctor, FINE, "command", NULL, "%s: what it comes to is said below, by running it", command->opaque);
+        report(doctor, FINE, "command", NULL, "%s; the checks below show what happens when it runs", command->opaque);
     if (!command->program)
         return;
     reach_of_file(command->program, false, &reached);
     if (reached.reach == REACH_STATIC)
         report(doctor, FAILURE, "command", "build it with the shared libnccl (-lnccl, not libnccl_static.a)",
-               "%s has an NCCL linked into itself: no preload reaches those calls", command->program);
+               "%s has an NCCL linked into itself: a preload library cannot reach those calls", command->program);
 }

@@ -20,8 +20,8 @@ void check_driver(struct doctor *doctor) {
     if (doctor->decision.chosen && doctor->decision.chosen->rccl) {
         bool there = ncr_file_exists("/dev/kfd");
         report(doctor, there ? FINE : WARNING, "GPU driver",
-               there ? NULL : "start the job on a host (or in a container) with the GPU devices", "/dev/kfd is %s",
-               there ? "there" : "not there: RCCL finds no GPU");
+               there ? NULL : "start the job on a host (or in a container) with the GPU devices", "/dev/kfd %s",
+               there ? "exists" : "does not exist: RCCL finds no GPU");
         return;
     }
     try_open("libcuda.so.1", "cuDriverGetVersion", &trial);
@@ -38,18 +38,18 @@ void check_driver(struct doctor *doctor) {
                trial.version % 1000 / 10, cuda);
     else if (!trial.version)
         report(doctor, WARNING, "GPU driver", "nvidia-smi tells more",
-               "libcuda.so.1 is there and does not answer: no GPU is visible");
+               "libcuda.so.1 is installed but does not answer: no GPU is visible");
     else
         report(doctor, FINE, "GPU driver", NULL, "CUDA up to %d.%d%s", trial.version / 1000, trial.version % 1000 / 10,
                cuda ? formatted("; the chosen NCCL is built for CUDA %s", cuda) : "");
 }
 
-static const char *counts_text(const struct processes *processes, unsigned served) {
+static const char *counts_text(const struct processes *processes, unsigned active) {
     struct ncr_text text = {0};
-    if (served)
-        ncr_text_add(&text, "%u running now use NCCL through the preload library, without a conflict", served);
+    if (active)
+        ncr_text_add(&text, "%u running use NCCL through the preload library, without conflicts", active);
     else
-        ncr_text_add(&text, "none running now uses NCCL through the preload library");
+        ncr_text_add(&text, "no running process uses NCCL through the preload library");
     if (processes->hidden)
         ncr_text_add(&text, " (%u cannot be read%s)", processes->hidden, geteuid() == 0 ? "" : "; root can");
     if (processes->unread)
@@ -59,15 +59,15 @@ static const char *counts_text(const struct processes *processes, unsigned serve
 
 void check_processes(struct doctor *doctor) {
     struct processes processes;
-    unsigned served = 0, before = doctor->count;
+    unsigned active = 0, before = doctor->count;
     processes_read(&processes);
     for (unsigned i = 0; i < processes.count; i++) {
         const struct process *process = &processes.list[i];
-        served += process->shim && process->nccl_count;
+        active += process->shim && process->nccl_count;
         if (process->finding)
             report(doctor, process->nccl_count ? FAILURE : WARNING, "processes", process->fix, "process %d (%s) %s",
                    process->pid, start_of(60, process->command), process->finding);
     }
     if (doctor->count == before)
-        report(doctor, FINE, "processes", NULL, "%s", counts_text(&processes, served));
+        report(doctor, FINE, "processes", NULL, "%s", counts_text(&processes, active));
 }

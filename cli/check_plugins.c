@@ -15,12 +15,12 @@ static const struct kind {
     bool list;            /* the variable may hold several, separated by commas */
     const char *without;  /* what happens without one */
 } kinds[] = {
-    {"net", "NCCL_NET_PLUGIN", "ncclNetPlugin_v", true, "the networks inside NCCL are used"},
-    {"tuner", "NCCL_TUNER_PLUGIN", "ncclTunerPlugin_v", false, "NCCL's own tuning is used"},
+    {"net", "NCCL_NET_PLUGIN", "ncclNetPlugin_v", true, "NCCL's built-in networks are used"},
+    {"tuner", "NCCL_TUNER_PLUGIN", "ncclTunerPlugin_v", false, "NCCL's built-in tuning is used"},
     {"profiler", "NCCL_PROFILER_PLUGIN", "ncclProfiler_v", false, "nothing is profiled"},
-    {"env", "NCCL_ENV_PLUGIN", "ncclEnvPlugin_v", false, "the environment alone is read"},
-    {"gin", "NCCL_GIN_PLUGIN", "ncclGinPlugin_v", true, "the networks inside NCCL are used"},
-    {"rma", "NCCL_RMA_PLUGIN", "ncclRmaPlugin_v", true, "the networks inside NCCL are used"},
+    {"env", "NCCL_ENV_PLUGIN", "ncclEnvPlugin_v", false, "only the environment is read"},
+    {"gin", "NCCL_GIN_PLUGIN", "ncclGinPlugin_v", true, "NCCL's built-in networks are used"},
+    {"rma", "NCCL_RMA_PLUGIN", "ncclRmaPlugin_v", true, "NCCL's built-in networks are used"},
 };
 
 /** The interface that a symbol or a text names, such as ncclNetPlugin_v8? */
@@ -157,7 +157,7 @@ void check_plugins(struct doctor *doctor) {
         for (char *name; (name = strsep(&rest, kind->list ? "," : ""));) {
             if (strcmp(name, "none") == 0)
                 report(doctor, FINE, formatted("%s plugin", kind->name), NULL, "%s=%s: %s", kind->variable, value,
-                       kind->list && strchr(value, ',') ? "none stands for no further plugin" : kind->without);
+                       kind->list && strchr(value, ',') ? "none means no further plugin" : kind->without);
             else if (*name && strcmp(name, "STATIC_PLUGIN") != 0)
                 check_one(doctor, kind, name);
         }

@@ -12,8 +12,8 @@ static const char *fix_of_fault(const char *fault) {
     if (strstr(fault, "failed to map segment"))
         return "its file system is mounted noexec: copy nccl-redirect to another one";
     if (strstr(fault, "GLIBC_"))
-        return "this C library is older than glibc 2.17: the preload cannot be used on this host";
-    return "install nccl-redirect again; if it stays so, report what is printed here";
+        return "this C library is older than glibc 2.17: the preload library cannot be used on this host";
+    return "install nccl-redirect again; if that does not help, report this output";
 }
 
 void check_preload(struct doctor *doctor) {
@@ -28,7 +28,7 @@ void check_preload(struct doctor *doctor) {
         report(doctor, FINE, "32-bit", NULL, "%s",
                strchr(preload_entry(shim), '$')
                    ? "32-bit programs find a stand-in that does nothing (the $LIB in LD_PRELOAD)"
-                   : "32-bit programs run without the preload; their loader prints one line each "
+                   : "32-bit programs run without the preload library; their dynamic loader prints one line each "
                      "time (cannot be preloaded: ignored)");
 }
 
@@ -48,8 +48,8 @@ static void check_entry(struct doctor *doctor, const char *entry, const char *sh
     else if (real && own && strcmp(real, own) != 0)
         report(doctor, WARNING, "LD_PRELOAD",
                formatted("use one of them everywhere, for this one: LD_PRELOAD=%s", shim),
-               "lists another copy of the preload library, %s, than this tool's %s: what is said here may not "
-               "hold for it",
+               "lists another copy of the preload library, %s, than this tool's %s: these results may not apply "
+               "to it",
                entry, shim);
 }
 
@@ -123,6 +123,6 @@ void check_list(struct doctor *doctor) {
         report(doctor, FINE, "LD_PRELOAD", NULL, "%s",
                shims  ? "lists the preload library once, and no other NCCL"
                : runs ? "is set by run; no other NCCL is in it"
-                      : "is empty of NCCL: programs started from here are not redirected "
+                      : "lists neither the preload library nor an NCCL: programs started from here are not redirected "
                         "(nccl-redirect run -- CMD does that)");
 }

@@ -132,7 +132,7 @@ static void compare_with_choice(struct doctor *doctor, const struct event *event
     bool other_variable = strcmp(active.decided_by, config->decided_by) != 0;
     report(doctor, config->choice == NCR_CHOOSE_AUTO ? WARNING : FAILURE, "active",
            other_variable
-               ? "leave the variable to those who start the job, or set it alike everywhere"
+               ? "set the variable only where the job is started, or to the same value everywhere"
                : "see what the command changes before it starts the program (a module, LD_LIBRARY_PATH, another "
                  "Python), or name the file: --use /path/libnccl.so.2",
            "%s is active instead of the choice above, %s: there it was %s", active.path, chosen->candidate.path,
@@ -157,7 +157,7 @@ static void report_events(struct doctor *doctor, const struct events *events) {
     if (!events->count)
         report(
             doctor, WARNING, "active",
-            "if it should have, the preload was lost on the way (env -i, sudo, a login shell, srun --export=NAME), or "
+            "if it should have, the preload library was lost on the way (env -i, sudo, a login shell, srun --export=NAME), or "
             "nccl-redirect inspect PROGRAM tells how it reaches NCCL",
             "no process of the command called NCCL through the preload library");
 }
@@ -170,8 +170,8 @@ void check_run(struct doctor *doctor) {
     if (!shim)
         return; /* the check of the preload has failed */
     if (!mkdtemp(folder)) {
-        report(doctor, FAILURE, "run", "make TMPDIR a folder that can be written", "no folder for the log in %s: %s",
-               folder, strerror(errno));
+        report(doctor, FAILURE, "run", "set TMPDIR to a folder that can be written",
+               "no folder for the log can be made in %s: %s", folder, strerror(errno));
         return;
     }
     int status = run(doctor, folder, shim);

@@ -10,7 +10,7 @@ static void check_log_file(struct doctor *doctor) {
     const char *file = doctor->config.log_file;
     char *folder = file ? ncr_parent(file, 1) : NULL;
     if (file && access(folder && *folder ? folder : folder ? "/" : ".", W_OK) != 0)
-        report(doctor, WARNING, "variables", "make the folder, or unset NCCL_REDIRECT_LOG_FILE",
+        report(doctor, WARNING, "variables", "create the folder, or unset NCCL_REDIRECT_LOG_FILE",
                "NCCL_REDIRECT_LOG_FILE=%s: its folder cannot be written here, lines go to stderr", file);
 }
 
@@ -54,6 +54,6 @@ void check_variables(struct doctor *doctor) {
     check_system_path(doctor);
     if (doctor->count == before)
         report(doctor, FINE, "variables", NULL, "%s%s%s", config->decided_by,
-               strcmp(config->decided_by, "the default") == 0 ? " holds: auto (torch, program, system)" : " decides",
+               strcmp(config->decided_by, "the default") == 0 ? " applies: auto (torch, program, system)" : " decides",
                config->require_text ? formatted(", within %s", config->require_text) : "");
 }

@@ -47,7 +47,7 @@ static const char *list_text(const struct catalogue *catalogue, const char *use)
             ncr_text_add(&text, "%s%s %s (build %.8s)", text.length ? ", " : "", version_text(nccl->version),
                          nccl->path, nccl->build_id ? nccl->build_id : "unknown");
     }
-    return text.length ? ncr_text_get(&text) : "none at all";
+    return text.length ? ncr_text_get(&text) : "none";
 }
 
 /* The library of that version, or NULL with a message. */
@@ -70,7 +70,7 @@ static const char *path_of_version(const char *use, const struct ncr_subject *su
     }
     if (!found)
         complain(
-            "--use %s: there is no NCCL of that version here; there is %s. Fix: choose one of them, or name a file: --use "
+            "--use %s: no NCCL of that version was found here; found: %s. Fix: choose one of them, or name a file: --use "
             "/path/libnccl.so.2",
             use, list_text(&catalogue, NULL));
     return found ? found->path : NULL;

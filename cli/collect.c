@@ -73,7 +73,7 @@ int trace_collect(const struct trace_set *set, FILE *to) {
     static const char end[2 * TAR_BLOCK];
     if (isatty(fileno(to))) {
         complain(
-            "trace collect writes a tar stream, which is not for a terminal: nccl-redirect trace collect >traces.tar");
+            "trace collect writes a tar stream, which is not for a terminal; redirect it: nccl-redirect trace collect >traces.tar");
         return EXIT_USAGE;
     }
     for (unsigned i = 0; i < set->count; i++) {

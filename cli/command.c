@@ -193,7 +193,7 @@ static void look_into_text(struct command *command, const char *text, const char
     if (shell.unknown)
         command->opaque = formatted("%s is a shell script, and %s", name, shell.unknown);
     else if (unresolved && !command->program)
-        command->opaque = formatted("it is not known what %s, which %s starts, comes to", unresolved, name);
+        command->opaque = formatted("it is not known what %s, started by %s, will run", unresolved, name);
 }
 
 static void look_into_shell(struct command *command, char **words, unsigned depth) {

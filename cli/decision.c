@@ -105,8 +105,8 @@ const char *decision_failure(const struct decision *decision) {
     struct ncr_text text = {0};
     if (config->choice == NCR_CHOOSE_NOTHING)
         return ncr_text_get(&config->problem);
-    ncr_text_add(&text,
-                 config->choice == NCR_CHOOSE_AUTO ? "auto finds no NCCL: " : "%s cannot be met: ", config->decided_by);
+    ncr_text_add(
+        &text, config->choice == NCR_CHOOSE_AUTO ? "auto finds no NCCL: " : "cannot satisfy %s: ", config->decided_by);
     size_t start = text.length;
     for (unsigned i = 0; i < decision->count; i++) {
         const struct considered *one = &decision->list[i];
@@ -128,7 +128,7 @@ static const char *fix_of_refusal(const struct decision *decision) {
         if (one->outcome != NCR_REFUSED || strncmp(ncr_basename(one->candidate.path), "libtorch", 8) == 0)
             continue;
         if (strstr(one->why, "outside NCCL_REDIRECT_REQUIRE"))
-            return "widen the range, or offer an NCCL inside it: install one, or name a file with "
+            return "widen the range, or provide an NCCL inside it: install one, or name a file with "
                    "--use "
                    "/path/libnccl.so.2; `nccl-redirect list` shows what this machine has";
         return formatted("repair %s (install its package again), or name another file: --use "

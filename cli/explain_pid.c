@@ -124,7 +124,7 @@ static const char *restart_text(const struct restart *restart) {
     if (!restart->decided)
         return formatted("is not known: %s", restart->unknown);
     if (!chosen)
-        return formatted("gets none: %s", decision_failure(&restart->decision));
+        return formatted("gets no NCCL: %s", decision_failure(&restart->decision));
     return formatted("gets %s %s, %s (%s, from %s)%s%s", chosen->rccl ? "RCCL" : "NCCL", version_text(chosen->version),
                      chosen->candidate.path, ncr_method_name(chosen->candidate.method), chosen->candidate.origin,
                      restart->unknown ? "; but " : "", restart->unknown ? restart->unknown : "");
@@ -142,11 +142,11 @@ static void show(const struct process *process, const struct restart *restart) {
                                           : "no");
     if (restart->config.decided_by)
         pair_print(14, PLAIN, "decided by", "%s%s",
-                   process->shim ? "" : "the dynamic loader; with the preload: ", restart->config.decided_by);
+                   process->shim ? "" : "the dynamic loader; with the preload library: ", restart->config.decided_by);
     if (restart->config.require_text)
         pair_print(14, PLAIN, "required", "%s", restart->config.require_text);
-    pair_print(14, is_same(process, restart->decision.chosen) ? PLAIN : DOUBTFUL, "started anew", "%s%s%s",
-               process->shim ? "" : "with the preload it ", restart_text(restart),
+    pair_print(14, is_same(process, restart->decision.chosen) ? PLAIN : DOUBTFUL, "if restarted", "%s%s%s",
+               process->shim ? "" : "with the preload library it ", restart_text(restart),
                is_same(process, restart->decision.chosen) ? ", the same" : "");
     if (process->finding) {
         pair_print(14, BAD, "finding", "%s", process->finding);

@@ -59,15 +59,15 @@ void check_headers(struct doctor *doctor) {
         if (!version)
             continue;
         if (version == chosen->version)
-            report(doctor, FINE, "headers", NULL, "%s has those of NCCL %s, as the chosen library", folder,
-                   version_text(version));
+            report(doctor, FINE, "headers", NULL, "%s has the headers of NCCL %s, the version of the chosen library",
+                   folder, version_text(version));
         else
             report(
                 doctor, places[i].variable ? WARNING : FINE, "headers",
                 fits ? formatted("for what is compiled at run time: %s=%s (nccl-redirect env --include sets it)",
                                  places[i].variable ? places[i].variable : "EP_NCCL_ROOT_DIR", ncr_parent(fits, 1))
                      : NULL,
-                "%s%s has those of NCCL %s, the chosen library is %s: what is compiled against them at run time (DeepEP, "
+                "%s%s has the headers of NCCL %s, the chosen library is %s: what is compiled with them at run time (DeepEP, "
                 "NCCL EP) does not fit",
                 places[i].variable ? formatted("%s: ", places[i].variable) : "", folder, version_text(version),
                 version_text(chosen->version));

@@ -18,7 +18,7 @@ void overview_print(void) {
                "docs/troubleshooting.md (in share/doc/nccl-redirect)");
     line_print(0,
                "Exit codes: 0 fine, 1 a finding or a difference, 2 usage, 74 the output could not be written, 78 the "
-               "choice cannot be met, 126 and 127 the command cannot be executed or is not found.");
+               "choice cannot be satisfied, 126 and 127 the command cannot be executed or is not found.");
 }
 
 static void option_help(const struct option_row *option) {

@@ -103,7 +103,7 @@ static void print_records(const struct records *records, bool all) {
     if (!records->count)
         line_print(0, "no process was recorded");
     if (records->broken)
-        line_print(0, "note: %u lines are no records, or were cut", records->broken);
+        line_print(0, "note: %u lines are not records, or were cut off", records->broken);
 }
 
 /** list --history[=FOLDER], without a folder that of NCCL_REDIRECT_HISTORY. */

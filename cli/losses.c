@@ -228,7 +228,7 @@ const char *ignores_preload_word(const struct command *command) {
 void losses_of_program(struct command *command) {
     const char *word = ignores_preload_word(command);
     if (word)
-        add(command, true, formatted("%s is %s: a preload has no effect on it", command->program, word),
+        add(command, true, formatted("%s is %s: a preload library has no effect on it", command->program, word),
             "if it uses NCCL itself, it needs another build");
 }
 

@@ -96,7 +96,7 @@ static const struct option_row *find(const struct subcommand *subcommand, const 
             return &option_rows[i];
         if (*name && strncmp(full, name, strlen(name)) == 0) {
             if (found)
-                refuse(subcommand, formatted("--%s is the beginning of --%s and --%s", name, option_name(found), full));
+                refuse(subcommand, formatted("--%s is ambiguous: --%s or --%s", name, option_name(found), full));
             found = &option_rows[i];
         }
     }
@@ -130,7 +130,7 @@ static void take_option(struct parsing *parsing, const char *argument) {
     else if (option->type != OPTION_SWITCH)
         take_value(parsing, option, value);
     else if (value)
-        refuse(parsing->subcommand, formatted("--%s has no value, but got \"%s\"", name, value));
+        refuse(parsing->subcommand, formatted("--%s takes no value, but got \"%s\"", name, value));
     else
         *(bool *)((char *)parsing->request + option->place) = true;
 }

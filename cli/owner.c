@@ -150,5 +150,5 @@ const char *owner_text(const struct owners *owners) {
     for (unsigned i = 0; i < owners->count; i++)
         ncr_text_add(&text, "%s%s %s (%s)", i ? ", " : "", owners->list[i].name, owners->list[i].version,
                      owners->list[i].kind);
-    return owners->count ? ncr_text_get(&text) : "no package knows it";
+    return owners->count ? ncr_text_get(&text) : "no package owns it";
 }

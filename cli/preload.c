@@ -82,9 +82,9 @@ const char *shim_path(bool rccl, const char **problem) {
         return *problem ? NULL : path;
     }
     if (!self)
-        *problem = "/proc/self/exe cannot be read, by which the preload is found; is /proc mounted here?";
+        *problem = "/proc/self/exe cannot be read, which is needed to find the preload library; is /proc mounted here?";
     else
-        *problem = formatted("lib%s is not beside %s and not in ../lib/nccl-redirect; install nccl-redirect again",
+        *problem = formatted("lib%s is neither beside %s nor in ../lib/nccl-redirect; install nccl-redirect again",
                              file_name(rccl), self);
     return NULL;
 }

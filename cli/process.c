@@ -127,7 +127,7 @@ static void compare_ranks(const struct processes *processes, struct process *pro
         if (first->nccl_count == 1 && are_ranks(processes, first, process) &&
             !same_nccl(&first->nccls[0], &process->nccls[0])) {
             process->finding =
-                formatted("ranks of one launcher (process %d) have different NCCLs: %d has %s, this one has %s; "
+                formatted("ranks of one launcher (process %d) use different NCCLs: %d uses %s, this one uses %s; "
                           "their first collective fails or hangs",
                           process->parent, first->pid, nccl_text(&first->nccls[0]), nccl_text(&process->nccls[0]));
             process->fix = "give all ranks the same environment";

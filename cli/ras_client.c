@@ -132,7 +132,7 @@ static const char *capital(struct ncr_text *text) {
 /** What RAS says of the job on this host; -1 if it does not answer. */
 int ras_hang(const struct request *request) {
     static const char limits[] =
-        "By NCCL's RAS, which counts collectives by kind, not their arguments, and knows no sends, "
+        "According to NCCL's RAS, which counts collectives by kind, without arguments, and does not see sends, "
         "receives or captured calls. For more, record the job: nccl-redirect run --trace";
     struct ras_answer before, after;
     struct ncr_text first = {0}, second = {0};

@@ -85,9 +85,8 @@ static void describe_inside(struct reached *reached, const struct elf_info *info
                            : "Its own calls stay inside: not redirected");
     } else {
         reached->reach = REACH_STATIC;
-        reached->how = formatted("an NCCL%s is linked into it%s: its calls are out of reach of any "
-                                 "preload. To redirect it, build it with the "
-                                 "shared libnccl (-lnccl)",
+        reached->how = formatted("an NCCL%s is linked into it%s: a preload library cannot reach its calls. "
+                                 "To redirect it, build it with the shared libnccl (-lnccl)",
                                  version, info->defined.count ? "" : ", names stripped");
     }
 }
@@ -120,7 +119,7 @@ static void describe_opened(struct reached *reached, const struct elf_info *info
     if (info->opened.count)
         reached->how = formatted("opens %s at run time: redirected when it does", joined(&info->opened));
     else if (info->wanted.count)
-        reached->how = "needs NCCL functions of whoever loads it: redirected";
+        reached->how = "needs NCCL functions from whatever loads it: redirected";
     else if (info->asked.count)
         reached->how = formatted("has functions of its own by the names of %u NCCL functions, which "
                                  "look up the real ones at run "

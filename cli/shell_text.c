@@ -19,7 +19,7 @@ static bool is_among(const char *word, const char *list) {
     return strstr(list, formatted(" %s ", word)) != NULL;
 }
 
-/* Variables that lead to a NCCL, or to the program. */
+/* Variables that lead to an NCCL, or to the program. */
 static bool is_telling(const char *assignment) {
     static const char *const names[] = {
         "LD_", "NCCL_", "CUDA_", "ROCM_", "PATH=", "VIRTUAL_ENV=", "CONDA_", "PYTHON", "VLLM_"};

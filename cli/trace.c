@@ -262,7 +262,7 @@ int subcommand_trace(struct request *request) {
         which++;
     if (which == 4) {
         const char *meant = *word ? nearest_word(word, words, 4) : NULL;
-        complain(*word ? "trace: \"%s\" is none of summary, diff, export and collect%s%s"
+        complain(*word ? "trace: \"%s\" is not one of summary, diff, export and collect%s%s"
                        : "trace: which of summary, diff, export and collect?",
                  word, meant ? "; did you mean " : "", meant ? meant : "");
         return EXIT_USAGE;

@@ -47,7 +47,7 @@ static void ask(const char *path, const char *function, struct answer *answer) {
     } get = {handle && function ? dlsym(handle, function) : NULL};
     const char *error = handle ? "" : dlerror();
     answer->opened = handle != NULL;
-    snprintf(answer->error, sizeof answer->error, "%s", error ? error : "the loader does not say why");
+    snprintf(answer->error, sizeof answer->error, "%s", error ? error : "the dynamic loader gives no reason");
     if (!get.symbol || get.function(&answer->version) != 0)
         answer->version = 0;
 }

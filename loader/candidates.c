@@ -103,7 +103,7 @@ static void refuse_misfit(struct ncr_considered *one, const char *whom) {
     bool rccl = one->validation->rccl;
     one->outcome = NCR_REFUSED;
     one->validation->refusal =
-        ncr_path("is %s's, but %s is built for %s", rccl ? "AMD" : "NVIDIA", whom, rccl ? "CUDA" : "ROCm");
+        ncr_path("is for %s GPUs, but %s is built for %s", rccl ? "AMD" : "NVIDIA", whom, rccl ? "CUDA" : "ROCm");
 }
 
 static void open_accepted(struct ncr_selection *selection, struct ncr_considered *one) {
@@ -170,7 +170,7 @@ void ncr_selection_failure(const struct ncr_selection *selection, struct ncr_tex
     if (notes->length)
         ncr_text_add(text, "%s", notes->data + (text->length > start ? 0 : 2));
     if (selection->absent.length)
-        ncr_text_add(text, "%snot there: %s", text->length > start ? "; " : "", selection->absent.data);
+        ncr_text_add(text, "%snot found: %s", text->length > start ? "; " : "", selection->absent.data);
 }
 
 /** Add why the candidates of one method could not be used. */

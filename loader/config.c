@@ -71,7 +71,7 @@ static void read_choice(struct ncr_config *config) {
     if (!ncr_choice_read(value, &config->choice)) {
         config->choice = NCR_CHOOSE_NOTHING;
         ncr_text_add(&config->problem, "NCCL_REDIRECT=\"%s\" is %s; use auto, %s", value,
-                     strchr(value, '/') ? "a relative path, which is another file in every folder" : "not a backend",
+                     strchr(value, '/') ? "a relative path, which means another file in every folder" : "not a backend",
                      ncr_choice_values);
     }
     config->path = config->choice == NCR_CHOOSE_PATH ? ncr_copy(value) : NULL;
@@ -85,7 +85,7 @@ static void read_choice_of_vllm(struct ncr_config *config, const char *value) {
         config->choice = NCR_CHOOSE_SYSTEM;
     } else {
         config->choice = NCR_CHOOSE_NOTHING;
-        ncr_text_add(&config->problem, "VLLM_USE_PYTORCH_NCCL=\"%s\" is not a value; use true, 1, false or 0", value);
+        ncr_text_add(&config->problem, "VLLM_USE_PYTORCH_NCCL=\"%s\" is not valid; use true, 1, false or 0", value);
     }
     config->decided_by = ncr_path("VLLM_USE_PYTORCH_NCCL=%s", value);
 }
@@ -115,7 +115,7 @@ static void read_system_path(struct ncr_config *config) {
         if (*value != '/' && strchr(value, '/')) {
             ncr_text_add(
                 &config->errors,
-                "%s=\"%s\" is a relative path, which is another file in every folder: ignored; use the absolute "
+                "%s=\"%s\" is a relative path, which means another file in every folder: ignored; use the absolute "
                 "path of a libnccl.so.2, or a bare name that the dynamic loader finds\n",
                 variables[i], value);
         } else if (!config->system_path) {
@@ -157,8 +157,8 @@ static int read_word(struct ncr_config *config, const char *name, const char *co
         }
         ncr_text_add(&list, "%s%s", i == 0 ? "" : i + 1 < count ? ", " : " or ", values[i]);
     }
-    ncr_text_add(&config->errors, "%s=\"%s\" is not a value, %s holds; use %s\n", name, value, values[standard],
-                 ncr_text_get(&list));
+    ncr_text_add(&config->errors, "%s=\"%s\" is not valid, the default (%s) is used; use %s\n", name, value,
+                 values[standard], ncr_text_get(&list));
     ncr_text_free(&list);
     return standard;
 }
@@ -172,7 +172,7 @@ static void read_fallback(struct ncr_config *config) {
     config->fallback = !value || strcmp(value, "1") == 0;
     if (value && strcmp(value, "0") != 0 && strcmp(value, "1") != 0) {
         config->choice = NCR_CHOOSE_NOTHING;
-        ncr_text_add(&config->problem, "%sNCCL_REDIRECT_FALLBACK=\"%s\" is not a value; use 1 or 0",
+        ncr_text_add(&config->problem, "%sNCCL_REDIRECT_FALLBACK=\"%s\" is not valid; use 1 or 0",
                      config->problem.length ? "; " : "", value);
     }
 }
@@ -197,17 +197,18 @@ static void read_trace(struct ncr_config *config) {
         config->trace = ncr_copy(value);
     else
         ncr_text_add(&config->errors,
-                     "NCCL_REDIRECT_TRACE=\"%s\" is not a value, calls are not recorded; use 1, 0 or the absolute path "
+                     "NCCL_REDIRECT_TRACE=\"%s\" is not valid, calls are not recorded; use 1, 0 or the absolute path "
                      "of a folder\n",
                      value);
     unsigned long count = records && *records ? strtoul(records, &end, 10) : 0;
     if (count && !*end && count >= 1024 && count <= 1 << 22 && (count & (count - 1)) == 0)
         config->trace_records = (unsigned)count;
     else if (records && *records)
-        ncr_text_add(&config->errors,
-                     "NCCL_REDIRECT_TRACE_RECORDS=\"%s\" is not a value, 65536 holds; use a power of two from 1024 to "
-                     "4194304\n",
-                     records);
+        ncr_text_add(
+            &config->errors,
+            "NCCL_REDIRECT_TRACE_RECORDS=\"%s\" is not valid, the default (65536) is used; use a power of two from 1024 to "
+            "4194304\n",
+            records);
 }
 
 /* NCCL's own switch: from VERSION on it prints its version, and so does the shim. */

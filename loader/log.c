@@ -115,7 +115,7 @@ static void log_text(enum ncr_level level, const char *kind, struct ncr_text *te
     if (held.depth == 0 && level != NCR_DEBUG && !ncr_log_admits(kind, ncr_text_get(text), &count))
         return;
     if (count > 0)
-        ncr_text_add(text, " (%lu lines like this so far; those that were written before are left out)", count);
+        ncr_text_add(text, " (%lu such lines so far; repeated ones are left out)", count);
     add_line(line, level, ncr_text_get(text), text->length);
     if (now.length > 0)
         write_lines(now.data, now.length);

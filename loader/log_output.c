@@ -201,9 +201,9 @@ int ncr_log_open_at(const char *folder, const char *base) {
 
 static const char *reason(int error) {
     if (error == ELOOP)
-        return "a link in a folder that is writable for others is not followed";
+        return "a symbolic link in a folder that others can write to is not followed";
     if (error == EPERM)
-        return "it belongs to another user or has a second name, in a folder that is writable for others";
+        return "it belongs to another user or has a second hard link, in a folder that others can write to";
     return strerror(error);
 }
 

@@ -59,7 +59,7 @@ static void *try_to_open(const struct ncr_choosing *choosing, const struct ncr_c
     }
     if (!has_room(one->validation->size))
         ncr_memory_note();
-    ncr_text_add(reason, "cannot be opened (%s)", error ? error : "the loader does not say why");
+    ncr_text_add(reason, "cannot be opened (%s)", error ? error : "the dynamic loader gives no reason");
     return NULL;
 }
 
@@ -89,9 +89,9 @@ static void observe(void *arg, const struct ncr_considered *one) {
     bool named = candidate->origin == choosing->config->system_variable;
     const char *method = ncr_method_name(candidate->method);
     if (one->outcome == NCR_ABSENT)
-        ncr_log(NCR_DEBUG, "not there: %s (%s, from %s)", candidate->path, method, candidate->origin);
+        ncr_log(NCR_DEBUG, "not found: %s (%s, from %s)", candidate->path, method, candidate->origin);
     if (one->outcome == NCR_SEEN)
-        ncr_log(NCR_DEBUG, "seen before: %s", candidate->path);
+        ncr_log(NCR_DEBUG, "the same file as one before: %s", candidate->path);
     if (one->outcome == NCR_SEEN && named && !one->validation->shim)
         ncr_text_add(&choosing->named_fault, "was tried before, by torch's method, and could not be used");
     if (one->outcome != NCR_REFUSED)

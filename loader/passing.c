@@ -34,7 +34,7 @@ bool ncr_passing_note(int error) {
             if (error == ENOMEM)
                 lacking = "out of memory";
             else if (error == EMFILE || error == ENFILE)
-                lacking = "no file descriptor is free";
+                lacking = "no free file descriptor";
             return true;
         }
     return false;

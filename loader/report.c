@@ -29,7 +29,7 @@ static void report_method_unmet(const struct ncr_choosing *choosing, const char 
     bool program = config->choice == NCR_CHOOSE_PROGRAM;
     struct ncr_text reason = {0};
     ncr_selection_failure_of(&choosing->selection, program ? NCR_BY_PROGRAM : NCR_BY_TORCH, &reason);
-    const char *why = reason.length ? reason.data : program ? "it asks for none" : "no torch was found";
+    const char *why = reason.length ? reason.data : program ? "it uses none" : "no torch was found";
     if (config->choice == NCR_CHOOSE_AUTO)
         ncr_log(NCR_WARN,
                 "NCCL_REDIRECT_TORCH=%s is not used: it leads to no usable NCCL (%s). NCCL %s is active instead: %s",
@@ -91,13 +91,13 @@ static void report_not_own(struct ncr_choosing *choosing) {
     if (own && !is_active(choosing, own))
         ncr_log(
             NCR_WARN,
-            "the program is linked to %s, but torch's NCCL %s is active: %s (from %s). NCCL_REDIRECT=program takes the "
-            "program's own, NCCL_REDIRECT=torch torch's without this line",
+            "the program is linked to %s, but torch's NCCL %s is active: %s (from %s). NCCL_REDIRECT=program uses the "
+            "program's own, NCCL_REDIRECT=torch uses torch's without this warning",
             own, version, backend->path, backend->origin);
     else if (reason.length)
         ncr_log(NCR_WARN,
-                "the NCCL that this program has without a preload cannot be used (%s); the system's NCCL %s is active "
-                "instead: %s. NCCL_REDIRECT=system takes it without this line",
+                "the NCCL that this program would use by itself cannot be used (%s); the system's NCCL %s is active "
+                "instead: %s. NCCL_REDIRECT=system uses it without this warning",
                 reason.data, version, backend->path);
     ncr_text_free(&reason);
     free(own);
@@ -108,13 +108,13 @@ static void report_unknown_functions(const struct ncr_backend *backend, const ch
     const char *kind = backend->rccl ? "RCCL" : "NCCL", *plural = backend->unknown > 1 ? "s" : "";
     if (backend->global)
         ncr_log(NCR_INFO,
-                "%s %s (%s) has %u function%s that nccl-redirect " NCR_VERSION " does not know; calls of them go to it "
-                "directly. A program that is linked with them at its start needs NCCL_REDIRECT_BIND=start",
+                "%s %s (%s) has %u function%s that nccl-redirect " NCR_VERSION " does not know; calls to them go to it "
+                "directly. A program that is linked with them needs NCCL_REDIRECT_BIND=start",
                 kind, version, backend->path, backend->unknown, plural);
     else
         ncr_log(NCR_WARN,
                 "%s %s (%s) has %u function%s that nccl-redirect " NCR_VERSION " does not know; programs cannot call "
-                "them. A newer nccl-redirect knows them; `make check-abi` prints what to add to this one",
+                "them. Install a newer nccl-redirect, or add the rows that `make check-abi` prints",
                 kind, version, backend->path, backend->unknown, plural);
 }
 
@@ -140,8 +140,8 @@ void ncr_report_success(struct ncr_choosing *choosing) {
     if (ncr_passing_noted() && choosing->config->choice != NCR_CHOOSE_PATH)
         ncr_log(
             NCR_WARN,
-            "a file could not be read while NCCL was searched for (%s): another one may have come before %s, which is "
-            "active. NCCL_REDIRECT=%s takes that one without a search",
+            "a file could not be read during the search (%s), so another NCCL may have been missed in favour of %s, which is "
+            "active. NCCL_REDIRECT=%s selects it without a search",
             strerror(ncr_passing_noted()), choosing->backend->path, choosing->backend->path);
     ncr_report_backend(choosing->config, choosing->backend);
 }
@@ -160,8 +160,7 @@ void ncr_report_failure(struct ncr_choosing *choosing) {
     choosing->backend->reported = config->choice != NCR_CHOOSE_AUTO && !config->additional;
     if (choosing->backend->reported)
         ncr_log(NCR_ERROR,
-                "%s cannot be met, NCCL is disabled in this process: its functions return "
-                "ncclSystemError. Tried: %s. "
+                "cannot satisfy %s; NCCL is disabled in this process: its functions return ncclSystemError. Tried: %s. "
                 "NCCL_REDIRECT=auto would use the first NCCL that works",
                 config->decided_by, ncr_text_get(why));
 }
@@ -176,7 +175,8 @@ void ncr_report_lack(struct ncr_choosing *choosing) {
     *backend = (struct ncr_backend){.passing = true, .reported = true}; /* the library stays open */
     ncr_text_add(&backend->why, "%s; the next call tries again", lack);
     if (!choosing->config->additional)
-        ncr_log(NCR_ERROR, "NCCL cannot be chosen: %s. Calls return ncclSystemError; each tries again", lack);
+        ncr_log(NCR_ERROR,
+                "no NCCL can be selected: %s. NCCL calls return ncclSystemError, and each of them tries again", lack);
 }
 
 /** What the user wrote is wrong: said at once, also to a program that only asks whether there is an NCCL. */

@@ -72,8 +72,8 @@ static char *export_problem(const struct ncr_elf *elf, struct ncr_validation *va
     validation->shim = seen.shim;
     if (!seen.shim && seen.core && needs_nccl(elf))
         return ncr_copy(
-            "is itself linked with libnccl.so.2, which is nccl-redirect in this process: its calls would come "
-            "back to it without end. It can open the NCCL behind it by dlopen");
+            "is itself linked with libnccl.so.2, which is nccl-redirect in this process: its calls would return "
+            "to it without end. A wrapper must open the NCCL behind it with dlopen");
     char *problem = seen.shim ? ncr_copy("is nccl-redirect itself, not an NCCL") : core_problem(&seen);
     for (unsigned i = 0; i < NCR_ROWS; i++) {
         validation->rccl |= ncr_functions[i].rccl && seen.found[i];
@@ -88,7 +88,7 @@ static char *version_problem(struct ncr_elf *elf, const struct ncr_config *confi
         return NULL;
     validation->file_version = ncr_elf_nccl_version(elf, NULL);
     if (validation->file_version == 0)
-        return ncr_path("does not say its version%s, NCCL_REDIRECT_REQUIRE=%s cannot be checked",
+        return ncr_path("has no version string%s, so NCCL_REDIRECT_REQUIRE=%s cannot be checked",
                         elf->partly_searched ? " in the first 256 MiB of its constant data" : "", config->require_text);
     if (validation->file_version >= config->require.at_least && validation->file_version < config->require.below)
         return NULL;

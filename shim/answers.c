@@ -12,11 +12,12 @@ static void describe_lacking(struct ncr_text *text, const struct ncr_backend *ba
     ncr_version_text(f->since, since);
     ncr_version_text(backend->version, present);
     if (f->rccl && !backend->rccl)
-        ncr_text_add(text, "%s is a function of RCCL; the backend is NCCL %s (%s)", f->name, present, backend->path);
+        ncr_text_add(text, "%s is an RCCL function; the active library is NCCL %s (%s)", f->name, present,
+                     backend->path);
     else if (f->since > backend->version)
         ncr_text_add_needs(text, backend, f->name, "", f->since);
     else
-        ncr_text_add(text, "%s is missing in the backend %s (%s), although NCCL has it since %s", f->name, present,
+        ncr_text_add(text, "%s is missing in NCCL %s (%s), although NCCL has had it since %s", f->name, present,
                      backend->path, since);
 }
 

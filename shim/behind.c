@@ -76,7 +76,7 @@ static char *find_behind(const char *name, const void *caller, struct ncr_text *
         .open = take,
         .arg = &behind};
     if (!ncr_select(&selection)) {
-        ncr_text_add(why, "the active NCCL opens %s by its bare name, and there is none behind it: ", name);
+        ncr_text_add(why, "the active NCCL opens %s by its bare name, and no other NCCL can be used: ", name);
         ncr_selection_failure(&selection, why);
     }
     ncr_selection_free(&selection);

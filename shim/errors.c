@@ -101,13 +101,13 @@ int ncr_fail_group(const struct ncr_library *library, int code) {
     return code;
 }
 
-/** "FUNCTION HOW needs NCCL 2.23.4 or newer; the backend is …" */
+/** "FUNCTION HOW needs NCCL 2.23.4 or newer; the active one is …" */
 void ncr_text_add_needs(struct ncr_text *text, const struct ncr_backend *backend, const char *function, const char *how,
                         int since) {
     char needed[16], present[16];
     ncr_version_text(since, needed);
     ncr_version_text(backend->version, present);
-    ncr_text_add(text, "%s%s needs %s %s or newer; the backend is %s (%s)", function, how,
+    ncr_text_add(text, "%s%s needs %s %s or newer; the active one is %s (%s)", function, how,
                  backend->rccl ? "RCCL" : "NCCL", needed, present, backend->path);
 }
 
@@ -129,7 +129,7 @@ int ncr_refuse(const struct ncr_library *library, const char *format, ...) {
     return refuse(library, format, &text);
 }
 
-/** The same for something that needs a newer NCCL: "FUNCTION HOW needs NCCL 2.23.4 or newer; the backend is …". */
+/** The same for something that needs a newer NCCL: "FUNCTION HOW needs NCCL 2.23.4 or newer; the active one is …". */
 int ncr_refuse_lacking(const struct ncr_library *library, const char *function, const char *how, int since) {
     struct ncr_text text = {0};
     ncr_text_add_needs(&text, &library->backend, function, how, since);

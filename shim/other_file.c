@@ -48,7 +48,7 @@ void ncr_note_other_file(const char *file) {
             NCR_WARN,
             "the program opens NCCL %s, %s, but gets the one that is active in this process, NCCL %s: %s (%s, from %s). "
             "NCCL_REDIRECT=%s would choose the other one for the whole process; NCCL_REDIRECT=%s keeps this one "
-            "without this line",
+            "without this warning",
             theirs, file, ours, ncr_backend()->path, ncr_method_name(ncr_backend()->method), ncr_backend()->origin,
             file, ncr_method_name(ncr_backend()->method));
     }

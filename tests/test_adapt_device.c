@@ -42,9 +42,9 @@ static void the_text_tells_why(void **state) {
     (void)state;
     struct result result = run_as("adapt_recorder", 22809, 22803);
     assert_contains(result.err, "ncclDevCommCreate: the program is compiled for NCCL 2.28.3, whose device structs "
-                                "have another layout than those of the backend 2.28.9 (");
+                                "have another layout than those of NCCL 2.28.9 (");
     assert_contains(result.err, "ncclDevCommCreate of a program compiled for it needs NCCL 2.29.2 or "
-                                "newer; the backend is 2.28.9 (");
+                                "newer; the active one is 2.28.9 (");
     result_free(&result);
 }
 
@@ -55,7 +55,7 @@ static void buffers_of_windows_are_known(void **state) {
         struct result result = run_as("adapt_recorder_28", versions[i], 0);
         assert_contains(result.out, "window: 0 right\nsecond: 0 right\nnone: 0 right\nlate: cleared\n"
                                     "unknown: 5 right\ngone: 5 ncclWinGetUserPtr for a window that was "
-                                    "registered in a group needs NCCL 2.29.2 or newer; the backend");
+                                    "registered in a group needs NCCL 2.29.2 or newer; the active one");
         assert_contains(result.out, "still: 0 right\n");
         result_free(&result);
     }

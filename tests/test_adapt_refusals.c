@@ -34,7 +34,7 @@ static void assert_refused(const char *path, const char *name, const char *since
     struct result result = call(WITH_SHIM, path, name);
     assert_contains(result.out, text("%s start 0 code 5 end ", name));
     assert_lacks(result.out, "end 0");
-    const char *why = text("%s needs NCCL %s or newer; the backend is %s (%s)", name, since, present, path);
+    const char *why = text("%s needs NCCL %s or newer; the active one is %s (%s)", name, since, present, path);
     assert_contains(result.out, why);
     assert_contains(result.err, text("warning: %s. The call returns ncclInvalidUsage\n", why));
     result_free(&result);
@@ -95,8 +95,8 @@ static void answers_without_a_code_say_what_they_are(void **state) {
 static void what_cannot_be_emulated_is_refused(void **state) {
     (void)state;
     struct result result = call(WITH_SHIM, hostmem("v20403"), "ncclAlltoAll");
-    assert_contains(result.out, "code 5 end 4: ncclAlltoAll needs NCCL 2.28.3 or newer; the backend "
-                                "is 2.4.3 (");
+    assert_contains(result.out, "code 5 end 4: ncclAlltoAll needs NCCL 2.28.3 or newer; the active "
+                                "one is 2.4.3 (");
     result_free(&result);
 }
 

@@ -122,7 +122,7 @@ static void the_systems_instead_of_a_broken_one_is_one_line(void **state) {
     says(
         ENV(text("PYTHONPATH=%s", site), system_here), C_PROGRAM, SYSTEM_VERSION,
         text(
-            "warning: the NCCL that this program has without a preload cannot be used (%s/nvidia/nccl/lib/libnccl.so.2 (torch, ",
+            "warning: the NCCL that this program would use by itself cannot be used (%s/nvidia/nccl/lib/libnccl.so.2 (torch, ",
             site));
     says(ENV(no_torch, no_python, system_here), CMD(program("open_nccl"), broken), SYSTEM_VERSION,
          "is too short for a library");
@@ -155,7 +155,7 @@ static void strict_torch_means_torch_only(void **state) {
         run(WITH_SHIM, ENV(no_torch, no_python, system_here, torch, strict), CMD(program("linked_version")));
     assert_int_equal(result.status, 2); /* ncclSystemError */
     assert_contains(result.out, "version=-1 code=2 id=2");
-    assert_contains(result.err, "error: NCCL_REDIRECT=torch cannot be met, NCCL is disabled in this process");
+    assert_contains(result.err, "error: cannot satisfy NCCL_REDIRECT=torch; NCCL is disabled in this process");
     assert_contains(result.err, text("no torch in %s", no_torch + sizeof "PYTHONPATH=" - 1));
     assert_one_line(result.err);
     result_free(&result);
@@ -167,7 +167,7 @@ static void a_path_is_never_replaced(void **state) {
     struct result result =
         run(WITH_SHIM, ENV(torch_here, system_here, text("NCCL_REDIRECT=%s", missing)), CMD(program("linked_version")));
     assert_int_equal(result.status, 2);
-    assert_contains(result.err, text("error: NCCL_REDIRECT=%s cannot be met", missing));
+    assert_contains(result.err, text("error: cannot satisfy NCCL_REDIRECT=%s;", missing));
     assert_contains(result.err, text("%s (path, from NCCL_REDIRECT) does not exist", missing));
     assert_one_line(result.err);
     assert_contains(result.out, text("last=\"NCCL is disabled by nccl-redirect: %s", missing));

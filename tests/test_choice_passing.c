@@ -75,8 +75,9 @@ static void no_descriptor_is_free(void **state) {
     struct result result = run(WITH_SHIM, ENV(no_python, "NCCL_REDIRECT=/nonexistent/libnccl.so.2"),
                                CMD(program("few_descriptors"), "libnccl.so.2"));
     assert_contains(result.out, "first: dlopen fails\nlater: dlopen fails\n");
-    assert_contains(result.err, "NCCL cannot be chosen: no file descriptor is free. Calls return ncclSystemError; each "
-                                "tries again");
+    assert_contains(result.err,
+                    "no NCCL can be selected: no free file descriptor. NCCL calls return ncclSystemError, and "
+                    "each of them tries again");
     assert_contains(result.err, "/nonexistent/libnccl.so.2 (path, from NCCL_REDIRECT) does not exist");
     assert_lines(result.err, 2);
     result_free(&result);

@@ -151,8 +151,9 @@ static void a_relative_path_is_refused(void **state) {
                 opens("libnccl.so.2"));
         assert_contains(result.out, text("version=%d", SYSTEM_VERSION));
         const char *equals = strchr(settings[i], '=');
-        assert_contains(result.err, text("error: %.*s=\"%s\" is a relative path, which is another file in every folder",
-                                         (int)(equals - settings[i]), settings[i], equals + 1));
+        assert_contains(result.err,
+                        text("error: %.*s=\"%s\" is a relative path, which means another file in every folder",
+                             (int)(equals - settings[i]), settings[i], equals + 1));
         assert_one_line(result.err);
         result_free(&result);
     }

@@ -56,7 +56,7 @@ static void both_set_is_one_line(void **state) {
 static void a_wrong_value_names_the_right_ones(void **state) {
     (void)state;
     struct result result = run(WITH_SHIM, ENV(torch_here, "VLLM_USE_PYTORCH_NCCL=on"), C_PROGRAM);
-    assert_contains(result.err, "error: VLLM_USE_PYTORCH_NCCL=\"on\" is not a value; use true, 1, false or 0. NCCL is "
+    assert_contains(result.err, "error: VLLM_USE_PYTORCH_NCCL=\"on\" is not valid; use true, 1, false or 0. NCCL is "
                                 "disabled in this process");
     assert_one_line(result.err);
     result_free(&result);

@@ -195,10 +195,9 @@ static void a_version_can_be_chosen(void **state) {
                     "export NCCL_REDIRECT=" SCENE_NAME "/nccl/lib/libnccl.so.2");
     assert_contains(scene_says(&scene, 0, "nccl-redirect fingerprint --use 2.32.3"), "2.32.3 ");
     const char *said = scene_says(&scene, 78, "nccl-redirect run --use 2.28.9 -- python train.py");
-    assert_contains(said, "there is no NCCL of that version here; there is 2.21.5 " SCENE_NAME "/venv");
+    assert_contains(said, "no NCCL of that version was found here; found: 2.21.5 " SCENE_NAME "/venv");
     assert_contains(said, ", 2.32.3 " SCENE_NAME "/nccl/lib/libnccl.so.2 (build 855c15bc)");
-    assert_contains(scene_says(&none, 78, "nccl-redirect run --use 2.28.9 -- python3 train.py"),
-                    "there is none at all");
+    assert_contains(scene_says(&none, 78, "nccl-redirect run --use 2.28.9 -- python3 train.py"), "found: none.");
     scene_says(&scene, 78, "nccl-redirect explain --use 2.3 -- python train.py");
     assert_contains(scene_says(&scene, 78, "nccl-redirect run --use 2 -- python train.py"), "is not a backend");
 

@@ -39,12 +39,12 @@ static void variables_are_read_as_the_shim_reads_them(void **state) {
     assert_finds(0, "NCCL_REDIRECT=system", "", "warning LD_PRELOAD does not list the preload library, but a variable");
     assert_finds(0, "NCCL_REDIRECT_LOG_FILE=/nowhere/log", "",
                  "warning variables NCCL_REDIRECT_LOG_FILE=/nowhere/log: its folder");
-    assert_finds(1, "NCCL_REDIRECT_TORCH=/nowhere", "", "FAIL torch NCCL_REDIRECT_TORCH=/nowhere holds no torch");
+    assert_finds(1, "NCCL_REDIRECT_TORCH=/nowhere", "", "FAIL torch NCCL_REDIRECT_TORCH=/nowhere contains no torch");
     assert_finds(1, "NCCL_REDIRECT=/nowhere/libnccl.so.2", "",
-                 "FAIL choice NCCL_REDIRECT=/nowhere/libnccl.so.2 cannot be met");
-    assert_finds(1, "", "--use torch --strict --require '>=2.27'", "FAIL choice NCCL_REDIRECT=torch cannot be met");
+                 "FAIL choice cannot satisfy NCCL_REDIRECT=/nowhere/libnccl.so.2");
+    assert_finds(1, "", "--use torch --strict --require '>=2.27'", "FAIL choice cannot satisfy NCCL_REDIRECT=torch");
     assert_finds(0, "", "--use torch --require '>=2.27'",
-                 "warning choice NCCL_REDIRECT=torch asks for torch's NCCL, and gets the system's");
+                 "warning choice NCCL_REDIRECT=torch asks for torch's NCCL but gets the system's");
 }
 
 static void the_preload_list_is_checked(void **state) {
@@ -72,7 +72,7 @@ static void a_preload_that_does_not_load_is_a_failure(void **state) {
                     "is not the preload library (an interrupted copy?)");
     unlink(file);
     assert_contains(unwrapped(scene_says(&broken, 1, "nccl-redirect doctor")),
-                    "FAIL preload libnccl_redirect.so is not beside");
+                    "FAIL preload libnccl_redirect.so is neither beside");
     /* It looks well, and the dynamic loader refuses it. */
     write_file(text("%s/shim.c", broken.root), "const char nccl_redirect_version[] = \"x\";\n");
     const char *build = "PATH=/usr/bin:/bin; LD_PRELOAD=; gcc -shared -fPIC -x c /dev/null -o libgone.so && "
@@ -93,7 +93,7 @@ static void torch_without_gpu_or_nccl_is_told(void **state) {
     unlink(file);
     assert_contains(unwrapped(scene_says(&cpu, 0, "nccl-redirect doctor")), "has no GPU library (a CPU build)");
     write_file(file, "not a library\n");
-    assert_contains(unwrapped(scene_says(&cpu, 1, "nccl-redirect doctor")), "libtorch_cuda.so is no library");
+    assert_contains(unwrapped(scene_says(&cpu, 1, "nccl-redirect doctor")), "libtorch_cuda.so is not a library");
 }
 
 static void the_driver_must_be_new_enough(void **state) {
@@ -237,7 +237,7 @@ static void methods_say_what_would_happen(void **state) {
     const char *with = text("NCCL_HOME=%s/nccl", healthy.root);
     assert_contains(
         unwrapped(scene_says(&none, 0, text("%s nccl-redirect doctor", with))),
-        "use torch finds no NCCL here: --use torch takes the system's with a warning, --use torch --strict is refused");
+        "use torch finds no NCCL here: --use torch uses the system's with a warning, --use torch --strict is refused");
     scene_says(&none, 0, text("%s nccl-redirect run --use torch -- python3 train.py", with));
     scene_says(&none, 78, text("%s nccl-redirect run --use torch --strict -- python3 train.py", with));
 }
@@ -251,7 +251,7 @@ static void functions_are_emulated_or_refused(void **state) {
         "warning functions torch can call ncclCommSplit (2.18.1), which NCCL 2.14.3 lacks: such a call is refused");
     assert_contains(
         said, "ok functions NCCL 2.14.3 lacks ncclCommRegister (2.19.1), ncclMemAlloc (2.19.1), which the preload "
-              "library does by other means");
+              "library emulates");
 }
 
 /* What is compiled at run time must find the header of the NCCL that is active. */
@@ -263,7 +263,7 @@ static void headers_are_compared(void **state) {
     write_file(text("%s/nccl/include/nccl.h", scene.root), text(form, 32, 3));
     assert_contains(unwrapped(scene_says(&scene, 0, "nccl-redirect doctor")),
                     "warning headers NCCL_HOME: " SCENE_NAME
-                    "/nccl/include has those of NCCL 2.32.3, the chosen library is 2.21.5");
+                    "/nccl/include has the headers of NCCL 2.32.3, the chosen library is 2.21.5");
     assert_contains(scene_says(&scene, 78, "nccl-redirect env --include"), "there is no nccl.h of NCCL 2.21.5 beside");
     assert_contains(unwrapped(scene_says(&scene, 0, "nccl-redirect doctor --use system")), "ok headers ");
     write_file(text("%s/venv/lib/python3.11/site-packages/nvidia/nccl/include/nccl.h", scene.root), text(form, 21, 5));

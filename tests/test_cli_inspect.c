@@ -39,7 +39,7 @@ static void a_nccl_inside_is_out_of_reach(void **state) {
     (void)state;
     const char *inside = program("inside_nccl");
     assert_contains(inspected(1, inside), "an NCCL (2.21.5+cuda12.4) is linked into it");
-    assert_contains(inspected(1, inside), "out of reach of any preload");
+    assert_contains(inspected(1, inside), "a preload library cannot reach its calls");
     copy_file(inside, text("%s/stripped", scene.root), -1);
     struct result result = run(WITHOUT_SHIM, NO_ENV, CMD("/usr/bin/strip", text("%s/stripped", scene.root)));
     assert_int_equal(result.status, 0);
@@ -139,7 +139,7 @@ static void a_wheel_without_torch_is_listed(void **state) {
     make_link(real_nccl("cu12-2.21.5"), text("%s/nvidia/nccl/lib/libnccl.so.2", site));
     const char *said = unwrapped(scene_says(&alone, 0, "nccl-redirect list"));
     assert_contains(said, "NCCL 2.21.5");
-    assert_contains(said, "no torch stands beside it");
+    assert_contains(said, "there is no torch beside it");
     assert_contains(said, "--use " SCENE_NAME "/python/lib/python3.11/site-packages/nvidia/nccl/lib/libnccl.so.2");
     scene_says(&alone, 1, "nccl-redirect explain");
 }

@@ -136,12 +136,12 @@ static void a_process_is_explained(void **state) {
     const char *job = "nccl-redirect run -- python a & PIDS=$!; WANTED=1";
     const char *said = unwrapped(asked(0, job, "nccl-redirect explain --pid $PIDS"));
     assert_contains(said, "(python a): NCCL 2.21.5 is active file " SCENE_NAME "/venv/lib");
-    assert_contains(said, "decided by the default started anew gets NCCL 2.21.5, " SCENE_NAME "/venv/lib");
+    assert_contains(said, "decided by the default if restarted gets NCCL 2.21.5, " SCENE_NAME "/venv/lib");
     assert_contains(said, "(torch, from the running Python), the same");
     job = "NCCL_HOME=$PWD/nccl nccl-redirect run --use system -- python b & PIDS=$!; WANTED=1";
     said = unwrapped(asked(0, job, "NCCL_HOME=/nowhere nccl-redirect explain --pid $PIDS"));
     assert_contains(said, "NCCL 2.32.3 is active");
-    assert_contains(said, "decided by NCCL_REDIRECT=system started anew gets NCCL 2.32.3");
+    assert_contains(said, "decided by NCCL_REDIRECT=system if restarted gets NCCL 2.32.3");
     /* What it uses is not what it would get today. */
     job = "nccl-redirect run -- python a & PIDS=$!; WANTED=1";
     const char *wheel = "venv/lib/python3.11/site-packages/nvidia/nccl/lib/libnccl.so.2";

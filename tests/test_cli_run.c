@@ -112,7 +112,7 @@ static void a_choice_that_cannot_be_met_is_refused(void **state) {
     struct scene none = scene_make("no-torch"), broken = scene_make("broken");
     assert_refused(&none, "nccl-redirect run --use torch", "no torch in " SCENE_NAME);
     assert_refused(&none, "nccl-redirect run --use torch", "Fix: activate the environment");
-    assert_refused(&none, "nccl-redirect run --use system", "NCCL_REDIRECT=system cannot be met");
+    assert_refused(&none, "nccl-redirect run --use system", "cannot satisfy NCCL_REDIRECT=system");
     assert_refused(&none, "nccl-redirect run --use /nowhere/libnccl.so.2", "/nowhere/libnccl.so.2 does not exist");
     assert_refused(&none, "nccl-redirect run --use sytem", "is not a backend; use auto, torch, system, program or");
     assert_refused(&none, "nccl-redirect run --strict", "auto finds no NCCL");
@@ -136,7 +136,7 @@ static void the_build_tree_works_too(void **state) {
     result_free(&result);
     copy_file(built("nccl-redirect"), text("%s/alone/bin/nccl-redirect", healthy.root), -1);
     assert_contains(scene_says(&healthy, 78, "alone/bin/nccl-redirect run -- true"),
-                    "libnccl_redirect.so is not beside");
+                    "libnccl_redirect.so is neither beside");
 }
 
 /*
@@ -191,7 +191,7 @@ static void a_static_program_is_called_deaf(void **state) {
         skip();
     }
     assert_contains(scene_says(&healthy, 0, "nccl-redirect run -- ./alone.static"),
-                    "is linked statically: a preload has no effect");
+                    "is linked statically: a preload library has no effect");
     result_free(&result);
 }
 

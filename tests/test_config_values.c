@@ -61,11 +61,11 @@ static void wrong_values_that_decide(void **state) {
                                   "absolute path of a libnccl.so.2"},
         {"NCCL_REDIRECT= torch", "\" torch\" is not a backend"},
         {"NCCL_REDIRECT=libnccl.so.2", "\"libnccl.so.2\" is not a backend"},
-        {"NCCL_REDIRECT=lib/libnccl.so.2", "\"lib/libnccl.so.2\" is a relative path, which is another file in every "
+        {"NCCL_REDIRECT=lib/libnccl.so.2", "\"lib/libnccl.so.2\" is a relative path, which means another file in every "
                                            "folder; use auto, torch, system, program or the absolute path"},
         {"NCCL_REDIRECT=./x", "is a relative path"},
-        {"VLLM_USE_PYTORCH_NCCL=yes", "VLLM_USE_PYTORCH_NCCL=\"yes\" is not a value; use true, 1, false or 0"},
-        {"NCCL_REDIRECT_FALLBACK=no", "NCCL_REDIRECT_FALLBACK=\"no\" is not a value; use 1 or 0"},
+        {"VLLM_USE_PYTORCH_NCCL=yes", "VLLM_USE_PYTORCH_NCCL=\"yes\" is not valid; use true, 1, false or 0"},
+        {"NCCL_REDIRECT_FALLBACK=no", "NCCL_REDIRECT_FALLBACK=\"no\" is not valid; use 1 or 0"},
         {"NCCL_REDIRECT_FALLBACK=2", "use 1 or 0"},
         {"NCCL_REDIRECT_REQUIRE=new", "NCCL_REDIRECT_REQUIRE=\"new\" is not a version range; use bounds such as"},
     };
@@ -85,10 +85,10 @@ static void wrong_values_that_decide(void **state) {
 /* A wrong value of any other variable: an error line, and the default holds. */
 static void wrong_values_that_do_not_decide(void **state) {
     static const char *const cases[][2] = {
-        {"NCCL_REDIRECT_LOG=verbose", "NCCL_REDIRECT_LOG=\"verbose\" is not a value, warn holds; "
+        {"NCCL_REDIRECT_LOG=verbose", "NCCL_REDIRECT_LOG=\"verbose\" is not valid, the default (warn) is used; "
                                       "use off, error, warn, info or debug\n"},
         {"NCCL_REDIRECT_BIND=late",
-         "NCCL_REDIRECT_BIND=\"late\" is not a value, auto holds; use auto, start or first-use\n"},
+         "NCCL_REDIRECT_BIND=\"late\" is not valid, the default (auto) is used; use auto, start or first-use\n"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -267,8 +267,8 @@ static void what_a_sparse_file_claims_is_not_read(void **state) {
          "has a broken table of names (it claims 18432 MiB; no library has more than 128)"},
         {"a dynamic section", claim_dynamic,
          "has a broken dynamic section (it claims 18432 MiB; no library has more than 1)"},
-        {"constant data", claim_sections, "does not say its version in the first 256 MiB of its constant data"},
-        {"names of sections", claim_section_names, "does not say its version"},
+        {"constant data", claim_sections, "has no version string in the first 256 MiB of its constant data"},
+        {"names of sections", claim_section_names, "has no version string"},
     };
     unsigned char *bytes = malloc(size);
     struct ncr_config config = {.require_text = ">=2.0", .require = {20000, INT_MAX}};

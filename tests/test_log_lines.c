@@ -43,13 +43,13 @@ static void levels(void **state) {
                                    ENV(text("NCCL_REDIRECT_LOG=%s", cases[i].level), broken_first,
                                        "NCCL_REDIRECT=system", "NCCL_REDIRECT_BIND=never", "NCCL_REDIRECT_UNKNOWN=1"),
                                    C_PROGRAM);
-        assert_contains_at(result.err, ": error: NCCL_REDIRECT_BIND=\"never\" is not a value", cases[i].error, __FILE__,
+        assert_contains_at(result.err, ": error: NCCL_REDIRECT_BIND=\"never\" is not valid", cases[i].error, __FILE__,
                            __LINE__);
         assert_contains_at(result.err, ": warning: unknown variable NCCL_REDIRECT_UNKNOWN ignored", cases[i].warning,
                            __FILE__, __LINE__);
         assert_contains_at(result.err, ": info: passed over: /", cases[i].info, __FILE__, __LINE__);
         assert_contains_at(result.err, ": info: NCCL 2.32.3 is active: /", cases[i].info, __FILE__, __LINE__);
-        assert_contains_at(result.err, ": debug: not there: /", cases[i].debug, __FILE__, __LINE__);
+        assert_contains_at(result.err, ": debug: not found: /", cases[i].debug, __FILE__, __LINE__);
         assert_string_equal(result.out, text("libnccl.so.2: version=%d code=0\n", SYSTEM_VERSION));
         result_free(&result);
     }

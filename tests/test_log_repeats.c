@@ -35,7 +35,7 @@ static void a_line_is_written_once_and_then_counted(void **state) {
     char *err = expect("use", hostmem("plain"), 2 + 3, 1, "/none/b.so");
     assert_contains(err, "/none/a.so (path, from nccl_redirect_use) does not exist\n");
     assert_contains(err, "/none/b.so (path, from nccl_redirect_use) does not exist\n");
-    assert_contains(err, "does not exist (1000 lines like this so far; those that were written before are left out)\n");
+    assert_contains(err, "does not exist (1000 such lines so far; repeated ones are left out)\n");
     free(err);
 }
 
@@ -44,7 +44,7 @@ static void lines_of_one_kind_are_counted_together(void **state) {
     char *err = expect("another", hostmem("plain"), 16 + 2, 1, "/none/3999.so");
     assert_contains(err, "/none/15.so (path");
     assert_lacks(err, "/none/16.so (path");
-    assert_contains(err, "/none/999.so (path, from nccl_redirect_use) does not exist (1000 lines like this");
+    assert_contains(err, "/none/999.so (path, from nccl_redirect_use) does not exist (1000 such lines so far");
     free(err);
 }
 

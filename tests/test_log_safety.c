@@ -93,7 +93,7 @@ static void a_link_in_a_shared_folder_is_not_followed(void **state) {
     assert_int_equal(chmod(shared, 01777), 0);
     struct result result = logged(log);
     assert_string_equal(content(target), "kept\n");
-    assert_contains(result.err, "a link in a folder that is writable for others is not followed");
+    assert_contains(result.err, "a symbolic link in a folder that others can write to is not followed");
     result_free(&result);
 
     assert_int_equal(chmod(shared, 0755), 0); /* nobody else can have put it there: then it is */
@@ -125,7 +125,7 @@ static void a_file_with_a_second_name_in_a_shared_folder_is_not_written(void **s
     assert_int_equal(chmod(shared, 01777), 0);
     struct result result = logged(text("%s/log", shared));
     assert_string_equal(content(target), "kept\n");
-    assert_contains(result.err, "has a second name");
+    assert_contains(result.err, "has a second hard link");
     result_free(&result);
 }
 

@@ -31,7 +31,7 @@ static void assert_reasons(const char *message) {
     assert_contains(message, "/nvidia/nccl/lib/libnccl.so.2 (torch, from PYTHONPATH) is NCCL 2.21.5, outside");
     assert_contains(message, text("%s (system, from LD_LIBRARY_PATH) is truncated", broken));
     assert_contains(message, "/libnccl.so.2 (system, from LD_LIBRARY_PATH) is NCCL 2.32.3, outside");
-    assert_contains(message, "not there: ");
+    assert_contains(message, "not found: ");
     assert_contains(message, "/usr/local/lib/libnccl.so.2");
 }
 

@@ -9,18 +9,17 @@ static struct result ask(const char *redirect) {
 static void what_an_older_nccl_lacks(void **state) {
     (void)state;
     struct result result = ask(TORCH_NCCL);
-    const char *needs = text("needs NCCL 2.27.3 or newer; the backend is 2.21.5 (%s)", TORCH_NCCL);
+    const char *needs = text("needs NCCL 2.27.3 or newer; the active one is 2.21.5 (%s)", TORCH_NCCL);
     assert_contains(result.out, text("shrink code=5 | ncclCommShrink last=\"ncclCommShrink %s\"\n", needs));
     assert_contains(result.out, text("pshrink code=5 | pncclCommShrink last=\"ncclCommShrink %s\"\n", needs));
     assert_contains(result.out, text("void | ncclParamDumpAll last=\"ncclParamDumpAll needs NCCL 2.30.3 or newer; "
-                                     "the backend is 2.21.5 (%s)\"\n",
+                                     "the active one is 2.21.5 (%s)\"\n",
                                      TORCH_NCCL));
     assert_contains(result.out, "team 0,0,0 | ncclTeamRail last=\"ncclTeamRail needs NCCL 2.28.3 or newer;");
     assert_contains(result.out, "number -1 | ncclTeamRankToLsa last=\"ncclTeamRankToLsa needs NCCL 2.28.3 or newer;");
-    assert_contains(result.out,
-                    text("rccl code=5 | ncclAllToAllv last=\"ncclAllToAllv is a function of RCCL; the backend "
-                         "is NCCL 2.21.5 (%s)\"\n",
-                         TORCH_NCCL));
+    assert_contains(result.out, text("rccl code=5 | ncclAllToAllv last=\"ncclAllToAllv is an RCCL function; the active "
+                                     "library is NCCL 2.21.5 (%s)\"\n",
+                                     TORCH_NCCL));
     assert_int_equal(result.status, 0);
     result_free(&result);
 }
@@ -35,7 +34,7 @@ static void what_a_newer_nccl_has(void **state) {
     result_free(&result);
     result = run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", NAMED_NCCL)), call);
     assert_contains(result.out, text("code=5 last=\"ncclCommSuspend needs NCCL 2.29.7 or newer; "
-                                     "the backend is 2.14.3 (%s)\"",
+                                     "the active one is 2.14.3 (%s)\"",
                                      NAMED_NCCL));
     result_free(&result);
 }
@@ -45,7 +44,7 @@ static void the_backends_own_newer_error_wins(void **state) {
     /* Over host memory ncclCommCount(NULL) leaves a text of its own; 2.18.3 lacks ncclCommShrink. */
     struct result result = ask(hostmem("old"));
     assert_contains(result.out, "shrink code=5 | ncclCommShrink last=\"ncclCommShrink needs NCCL 2.27.3 or newer; the "
-                                "backend is 2.18.3 (/");
+                                "active one is 2.18.3 (/");
     assert_contains(result.out, "count code=4 | ncclCommCount last=\"");
     assert_lacks(result.out, "ncclCommCount last=\"ncclAllToAllv");
     assert_lacks(result.out, "ncclCommCount last=\"\"");
@@ -57,10 +56,9 @@ static void what_this_very_build_lacks(void **state) {
     (void)state;
     struct result result = run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", hostmem("lacks-split"))),
                                CMD(program("call_one"), "ncclCommSplit"));
-    assert_contains(result.out,
-                    text("code=5 last=\"ncclCommSplit is missing in the backend 2.28.9 (%s), although NCCL has "
-                         "it since 2.18.1\"",
-                         hostmem("lacks-split")));
+    assert_contains(result.out, text("code=5 last=\"ncclCommSplit is missing in NCCL 2.28.9 (%s), although NCCL has "
+                                     "had it since 2.18.1\"",
+                                     hostmem("lacks-split")));
     result_free(&result);
 }
 

@@ -43,8 +43,8 @@ static void encryption_is_set_in_all_or_none(void **state) {
     /* A library that comes later could not know. */
     assert_transcript(NO_ENV, "encrypt use:$B last version",
                       "22809 SetEncryption; encrypt=0; use:$B=2; last=nccl_redirect_use(\"$B\"): "
-                      "ncclSetEncryption was called "
-                      "before: $B would not know, and not encrypt; last=0; version=22809");
+                      "ncclSetEncryption has been called "
+                      "already, and $B would not encrypt; last=0; version=22809");
 }
 
 static void calls_about_nothing_made_follow_the_choice(void **state) {

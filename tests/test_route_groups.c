@@ -103,8 +103,8 @@ static void a_refused_call_spoils_the_whole_group(void **state) {
 static void an_end_without_a_start_reaches_no_library(void **state) {
     (void)state;
     assert_transcript(NO_ENV, A_AND_B "end last start reduce:b end end simulate",
-                      MADE "end=5; last=ncclGroupEnd: this thread is in no group; "
-                           "nccl_redirect_use() is not allowed in one; "
+                      MADE "end=5; last=ncclGroupEnd: no group is open in this thread; "
+                           "a group must not contain nccl_redirect_use(); "
                            "last=0; start=0; 23203 GroupStart; 23203 AllReduce; reduce:b=0; 23203 "
                            "GroupEnd; end=0; end=5; "
                            "estimate=-1; simulate=5");

@@ -89,8 +89,10 @@ static void an_id_has_room_for_one_other_library(void **state) {
     struct result result = owned_run(ENV(rules(text("name:tp*=%s;name:pp*=%s", owned("23203"), owned("21803")))),
                                      "id named:t,tp named:p,pp last");
     assert_contains(result.out, "23203 CommInitRankConfig\nnamed:t,tp=0\n");
-    assert_contains(result.out, "named:p,pp=5\nlast=the unique id was made by NCCL 2.32.3, but NCCL 2.18.3 (");
-    assert_contains(result.out, "rules about names can lead to one other backend only");
+    assert_contains(
+        result.out,
+        "named:p,pp=5\nlast=the unique ID was created by NCCL 2.32.3, but this rank joins with NCCL 2.18.3 (");
+    assert_contains(result.out, "all name: rules must lead to the same NCCL");
     result_free(&result);
 }
 

@@ -76,7 +76,7 @@ static void what_is_no_trace_is_refused_with_the_reason(void **state) {
     char *image = malloc(ranks[0]->size);
     memcpy(image, ranks[0]->image, ranks[0]->size);
     memset(image, 0, 8);
-    refused(image, ranks[0]->size, "it is no trace of nccl-redirect");
+    refused(image, ranks[0]->size, "it is not a trace of nccl-redirect");
     memcpy(image, ranks[0]->image, ranks[0]->size);
     ((struct trace_header *)(void *)image)->major = 7;
     refused(image, ranks[0]->size, "its format is version 7.0, this tool reads 1.x");

@@ -90,7 +90,7 @@ static void says(const char *json, const char *plain, int status, const char *pa
     struct result result = ask(json, plain, false);
     assert_int_equal(result.status, status);
     assert_contains(result.out, part);
-    assert_contains(result.out, "By NCCL's RAS");
+    assert_contains(result.out, "According to NCCL's RAS");
     assert_string_equal(result.err, "");
     result_free(&result);
 }

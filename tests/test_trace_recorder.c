@@ -258,7 +258,7 @@ static void the_standard_folder_is_ours_or_not_used(void **state) {
     bool had = rename(standard, aside) == 0;
     const char *target = fresh_folder();
     assert_int_equal(symlink(target, standard), 0);
-    unaffected("1", "it is no folder, or a link");
+    unaffected("1", "it is not a folder, or it is a symbolic link");
     assert_int_equal(files_in(target), 0);
     unlink(standard);
     if (getuid() == 0) {

@@ -89,7 +89,7 @@ static char *check_tables(const struct trace_header *header, uint64_t file_size)
 
 static char *check_header(const struct trace_header *header, uint64_t file_size) {
     if (memcmp(header->magic, TRACE_MAGIC, sizeof header->magic) != 0)
-        return refuse("it is no trace of nccl-redirect, or one whose writer ended before it was ready");
+        return refuse("it is not a trace of nccl-redirect, or one whose writer ended before it was ready");
     if (header->order != TRACE_ORDER)
         return refuse("it was written on a machine with another byte order");
     if (header->major != TRACE_MAJOR)
@@ -170,7 +170,7 @@ static char *read_header(struct trace_file *file) {
     if (!S_ISREG(status.st_mode))
         return refuse("it is not a regular file");
     if (!read_fully(file->descriptor, &file->header, sizeof file->header, 0))
-        return refuse("it has %lld bytes, less than a header: it is no trace of nccl-redirect, or was cut",
+        return refuse("it has %lld bytes, less than a header: it is not a trace of nccl-redirect, or was cut",
                       (long long)status.st_size);
     char *why = check_header(&file->header, (uint64_t)status.st_size);
     clean_header(&file->header);

@@ -85,7 +85,7 @@ int slurm_spank_init(spank_t spank, int count, char **settings) {
         read_setting(settings[i]);
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         if (spank_option_register(spank, &options[i]) != ESPANK_SUCCESS)
-            slurm_error("nccl_redirect: --%s cannot be registered; another plugin has it?", options[i].name);
+            slurm_error("nccl_redirect: --%s cannot be registered (does another plugin define it?)", options[i].name);
     return 0;
 }
 

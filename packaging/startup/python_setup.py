@@ -96,7 +96,7 @@ def enable():
     preload = works()
     if preload is None:
         remove(folder)
-        fail("a Python of %s does not load the preload (nccl-redirect doctor tells why); nothing was changed" % sys.prefix)
+        fail("a Python of %s does not load the preload library (nccl-redirect doctor tells why); nothing was changed" % sys.prefix)
     print("enabled for %s: with a variable of nccl-redirect set, it starts with %s" % (sys.executable, preload))
 
 
@@ -115,7 +115,7 @@ def status():
     if preload:
         print("enabled for %s by %s: %s" % (sys.executable, was[0], preload))
     elif was:
-        fail("enabled for %s by %s, and without effect; enable it again" % (sys.executable, was[0]))
+        fail("enabled for %s by %s, but without effect; enable it again" % (sys.executable, was[0]))
     else:
         print("not enabled for %s; nccl-redirect python --enable does it" % sys.executable)
         sys.exit(1)

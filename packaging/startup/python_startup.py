@@ -18,7 +18,7 @@ AT_SECURE = 23
 def say(text):
     """One line on stderr, unless the log is off."""
     if os.environ.get("NCCL_REDIRECT_LOG") not in ("off", "error") and sys.stderr:
-        sys.stderr.write("nccl-redirect: warning: %s; this Python goes on without it\n" % text)
+        sys.stderr.write("nccl-redirect: warning: %s; this Python continues without it\n" % text)
 
 
 def read(path):
@@ -98,4 +98,4 @@ def run(folder):
     try:
         start_again(folder)
     except (OSError, ValueError) as failure:
-        say("the preload is not used: %s" % failure)
+        say("the preload library is not used: %s" % failure)

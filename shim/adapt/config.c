@@ -50,8 +50,8 @@ static void report_dropped(const struct ncr_library *library, const char *config
         ncr_version_text(f->since, since);
         ncr_version_text(library->backend.version, present);
         ncr_log(NCR_WARN,
-                "the program sets %s in ncclConfig_t, which needs NCCL %s; the backend %s (%s) "
-                "does not read it",
+                "the program sets %s in ncclConfig_t, which needs NCCL %s or newer; NCCL %s (%s) "
+                "ignores it",
                 f->name, since, present, library->backend.path);
     }
 }

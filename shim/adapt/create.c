@@ -42,7 +42,7 @@ int ncr_adapt_init_rank_scalable(ncr_comm *comm, int ranks, int rank, int id_cou
         return NCR_TARGET(library, ncclCommInitRankScalable)(comm, ranks, rank, id_count, ids, fitted);
     }
     if (!ids || id_count < 1)
-        return ncr_invalid(library, "ncclCommInitRankScalable: there is no unique id");
+        return ncr_invalid(library, "ncclCommInitRankScalable: no unique ID was given");
     if (id_count > 1)
         return ncr_refuse_lacking(library, "ncclCommInitRankScalable", " with more than one id", 22304);
     return ncr_adapt_init_rank_config(comm, ranks, ids[0], rank, config);

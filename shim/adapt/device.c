@@ -23,8 +23,8 @@ static int refuse_layout(const struct ncr_library *library, const char *function
     ncr_version_text(library->backend.version, present);
     return ncr_refuse(library,
                       "%s: the program is compiled for NCCL %s, whose device structs have another "
-                      "layout than those of the "
-                      "backend %s (%s). Compile it for that version, or choose an NCCL of its own",
+                      "layout than those of NCCL %s (%s). Compile it for that version, or choose the NCCL "
+                      "that it is compiled for",
                       function, program, present, library->backend.path);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * NCCL calls some of its public functions through its own procedure linkage table (19 of them in 2.28.9), and a
- * preloaded library catches those calls too. They are put right in the library's table of addresses after it was
+ * preloaded library catches those calls too. They are put right in the library's global offset table after it was
  * opened, so that groups, tags and counts see the program's calls only. RTLD_DEEPBIND would do the same but defeats
  * malloc interposers and sanitizers.
  */
@@ -147,7 +147,7 @@ void ncr_isolate(const struct ncr_library *library) {
     ncr_mutex_unlock(&writing);
     if (!done)
         ncr_log(NCR_WARN,
-                "%s: its table of addresses cannot be written (%s), so its calls to its own functions pass through "
-                "whatever is preloaded, and tools count them twice",
+                "%s: its global offset table cannot be written (%s); its calls to its own functions pass through "
+                "preloaded libraries, and profilers count them twice",
                 library->backend.path, strerror(error));
 }

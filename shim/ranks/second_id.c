@@ -29,7 +29,8 @@ void ncr_second_id_add(const struct ncr_library *library, const struct ncr_libra
     if (NCR_TARGET(other, ncclGetUniqueId)(&made) != NCR_SUCCESS)
         return;
     if (memcmp(made.bytes + SECOND_BYTES, zero.bytes, sizeof made - SECOND_BYTES) != 0) {
-        ncr_log(NCR_WARN, "NCCL_REDIRECT_RULES: the unique ids of %s are too long for rules about names",
+        ncr_log(NCR_WARN,
+                "NCCL_REDIRECT_RULES: name: rules cannot lead to %s, whose unique IDs leave no room for a second one",
                 other->backend.path);
         return;
     }
@@ -51,9 +52,9 @@ int ncr_second_id_take(const struct ncr_library *library, bool by_name, struct n
     struct ncr_brief made = by_name ? second.library : second.first_library, ours = ncr_brief_of(library);
     if (memcmp(&made, &ours, sizeof made) != 0)
         return ncr_refuse(library,
-                          "the unique id was made by %s %d.%d.%d, but %s %d.%d.%d (%s) is to join with it. Set "
-                          "NCCL_REDIRECT and NCCL_REDIRECT_RULES alike on all hosts; rules about names can lead "
-                          "to one other backend only",
+                          "the unique ID was created by %s %d.%d.%d, but this rank joins with %s %d.%d.%d (%s). Set "
+                          "NCCL_REDIRECT and NCCL_REDIRECT_RULES to the same values on all hosts; all name: rules "
+                          "must lead to the same NCCL",
                           made.rccl ? "RCCL" : "NCCL", made.major, made.minor, made.patch, ours.rccl ? "RCCL" : "NCCL",
                           ours.major, ours.minor, ours.patch, library->backend.path);
     if (by_name) {

@@ -114,7 +114,7 @@ static int refuse_other_nccl(const struct ncr_library *library, const struct tag
         their_version, theirs->place, file,
         ncr_library_count() > 1 ? "Let nccl_redirect_use() or NCCL_REDIRECT_RULES choose the same for "
                                   "ncclGetUniqueId and on all ranks"
-                                : "Set NCCL_REDIRECT and NCCL_REDIRECT_REQUIRE alike on all hosts");
+                                : "Set NCCL_REDIRECT and NCCL_REDIRECT_REQUIRE to the same values on all hosts");
 }
 
 /* Builds of one version mostly work together, so this is no refusal; where they do not, this line saves days. */

@@ -98,7 +98,7 @@ static const char *missing_of(struct ncr_library *library) {
 
 int nccl_redirect_info(const void *communicator, struct nccl_redirect_info *info) {
     if (!info || info->size < sizeof info->size)
-        return ncr_fail(NCR_INVALID_ARGUMENT, "nccl_redirect_info: there is no info, or info->size is not set");
+        return ncr_fail(NCR_INVALID_ARGUMENT, "nccl_redirect_info: info is NULL, or info->size is not set");
     enum ncr_state state = ncr_bind(NULL);
     struct ncr_library *library =
         communicator ? ncr_library_of(communicator) : ncr_library_for_caller(__builtin_return_address(0));

@@ -92,7 +92,8 @@ static bool may_be_older(const char *function) {
     ncr_set_called_library(library);
     if (ncr_group_may_be_older() && library->backend.handle && library->backend.version >= 20703)
         return true;
-    ncr_fail(NCR_INVALID_USAGE, "%s: this thread is in no group; nccl_redirect_use() is not allowed in one", function);
+    ncr_fail(NCR_INVALID_USAGE, "%s: no group is open in this thread; a group must not contain nccl_redirect_use()",
+             function);
     return false;
 }
 

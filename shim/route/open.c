@@ -54,7 +54,7 @@ static struct ncr_library *add(const struct ncr_config *config, const struct ncr
     if (known)
         return known;
     if (ncr_encryption_is_set()) {
-        ncr_text_add(why, "ncclSetEncryption was called before: %s would not know, and not encrypt", backend->path);
+        ncr_text_add(why, "ncclSetEncryption has been called already, and %s would not encrypt", backend->path);
         return NULL;
     }
     struct ncr_library *library = ncr_library_new();
@@ -65,7 +65,7 @@ static struct ncr_library *add(const struct ncr_config *config, const struct ncr
     ncr_library_fill(library, backend);
     struct ncr_library *here = ncr_library_add(library);
     if (!here)
-        ncr_text_add(why, "%d libraries are open already, no more can be", NCR_MOST_LIBRARIES);
+        ncr_text_add(why, "%d libraries are open already, which is the limit", NCR_MOST_LIBRARIES);
     if (here && here == library)
         ncr_report_backend(config, &here->backend);
     return here;
@@ -104,7 +104,7 @@ struct ncr_library *ncr_library_open(enum ncr_choice choice, const char *path, c
     if (ncr_settings()->choice == NCR_CHOOSE_NOTHING) {
         ncr_text_add(why, "%s", ncr_text_get(&ncr_settings()->problem));
     } else if (ncr_is_binding()) {
-        ncr_text_add(why, "a library is being opened by this very thread");
+        ncr_text_add(why, "this thread is already opening a library");
     } else {
         struct ncr_gate gate;
         ncr_gate_enter(&gate);

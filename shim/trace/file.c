@@ -208,10 +208,10 @@ static int open_folder(const char *wanted, struct ncr_text *name, const char **w
     }
     int folder = open(name->data, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (standard ? O_NOFOLLOW : 0));
     if (folder < 0)
-        *why = errno == ELOOP || errno == ENOTDIR ? "it is no folder, or a link" : strerror(errno);
+        *why = errno == ELOOP || errno == ENOTDIR ? "it is not a folder, or it is a symbolic link" : strerror(errno);
     else if (standard &&
              (syscall(SYS_fstat, folder, &status) != 0 || status.st_uid != geteuid() || status.st_mode & 022))
-        *why = "it belongs to another user, or others may write into it";
+        *why = "it belongs to another user, or others can write to it";
     if (*why && folder >= 0)
         close(folder);
     return *why ? -1 : folder;

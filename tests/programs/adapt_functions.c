@@ -296,7 +296,7 @@ static void refused_calls_spoil_their_group(void **state) {
         if (!strstr(text, cases[i].text) && (cases[i].since || !lacks(21304) || *text))
             CHECK(!"the text");
         if (cases[i].since)
-            CHECK(strstr(text, "the backend is 2.") && strstr(text, "/libnccl.so.2)"));
+            CHECK(strstr(text, "the active one is 2.") && strstr(text, "/libnccl.so.2)"));
         OK(nccl.AllReduce(&value, &after, 1, ncclInt32, ncclSum, comm, NULL));
         CHECK(nccl.GroupEnd() != ncclSuccess);
         CHECK(before == 0 && after == 0);

@@ -187,9 +187,9 @@ static bool is_log_wrong(void) {
     return false;
 }
 
-static const char *const reasons[] = {
-    "Cannot allocate memory", "out of memory",     "no file descriptor is free",    "Interrupted system call",
-    "Input/output error",     "Stale file handle", "cannot open shared object file"};
+static const char *const reasons[] = {"Cannot allocate memory",        "out of memory",      "no free file descriptor",
+                                      "Interrupted system call",       "Input/output error", "Stale file handle",
+                                      "cannot open shared object file"};
 
 static bool has_reason(const char *why) {
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)

@@ -99,7 +99,7 @@ starts_without() { # ROOT FOLDER REASON [WITHOUT]: what the program prints then,
     same "${4:-$unserved}" "$(enter "$1" "${options[@]}" -- -- program)"
     one_line "$scratch/err" 'nccl-redirect: warning: program starts without nccl-redirect: ' "$3"
     same ' exit=78' "$(enter "$1" "${options[@]}" -- --strict -- program)"
-    one_line "$scratch/err" 'nccl-redirect: error: program is not started, as --strict demands: ' "$3"
+    one_line "$scratch/err" 'nccl-redirect: error: program is not started because of --strict: ' "$3"
     same "${4:-$unserved}" "$(enter "$1" "${options[@]}" -- --log off -- program)"
     same '' "$(cat "$scratch/err")"
 }

@@ -44,7 +44,7 @@ def env(use: Optional[str] = None, require: Optional[str] = None, strict: bool =
     """The variables that redirect a process, as a dictionary for ``subprocess`` or Ray's ``env_vars``.
 
     ``use``, ``require`` and ``strict`` are the options of ``nccl-redirect env``; what the environment says already is
-    kept, ``LD_PRELOAD`` is appended to. Raises ``ValueError`` with the tool's words for a value that is not accepted.
+    kept, ``LD_PRELOAD`` is appended to. Raises ``ValueError`` with the tool's error message for a value that is not accepted.
     """
     command = [tool(), "env", "--format", "json"]
     if use is not None:
