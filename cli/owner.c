@@ -12,6 +12,11 @@
 
 #define MOST_RECORD (64u << 20)
 
+/* Nothing tells the version of a record that is cut off or damaged. */
+static const char *version_or_unknown(const char *version) {
+    return version && *version ? version : "?";
+}
+
 static void add(struct owners *owners, struct owner owner) {
     owners->list = list_grow(owners->list, owners->count, sizeof *owners->list);
     owners->list[owners->count++] = owner;
@@ -67,7 +72,7 @@ static void read_wheel(const char *folder, const char *name, const char *file, u
             *dash++ = '\0';
         for (char *c = package; (c = strchr(c, '_'));)
             *c = '-';
-        add(owners, (struct owner){"wheel", package, dash ? dash : "?", recorded && recorded != size});
+        add(owners, (struct owner){"wheel", package, version_or_unknown(dash), recorded && recorded != size});
     }
     free(text);
 }
@@ -93,7 +98,8 @@ static const char *debian_version(const char *package) {
         dpkg_status ? line_behind(dpkg_status, formatted("Package: %.*s\n", length, package)) : NULL;
     const char *end = paragraph ? strstr(paragraph, "\n\n") : NULL;
     const char *version = paragraph ? line_behind(paragraph, "Version: ") : NULL;
-    return version && (!end || version < end) ? formatted("%.*s", (int)strcspn(version, "\n"), version) : "?";
+    bool of_package = version && (!end || version < end);
+    return version_or_unknown(of_package ? formatted("%.*s", (int)strcspn(version, "\n"), version) : NULL);
 }
 
 static void read_debian(const char *folder, const char *name, const char *file, uint64_t size, struct owners *owners) {
@@ -113,7 +119,8 @@ static void read_conda(const char *folder, const char *name, const char *file, u
     char *text = ncr_file_text(formatted("%s/%s", folder, name), MOST_RECORD);
     if (text && strstr(text, formatted("\"%s\"", file))) {
         const char *package = json_member(text, "name"), *version = json_member(text, "version");
-        add(owners, (struct owner){"conda package", package ? package : name, version ? version : "?", false});
+        add(owners,
+            (struct owner){"conda package", package && *package ? package : name, version_or_unknown(version), false});
     }
     free(text);
 }
