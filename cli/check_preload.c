@@ -115,10 +115,10 @@ void check_list(struct doctor *doctor) {
                "lists an NCCL itself, %s: it is used instead of the chosen one, or beside it", foreign);
     if (!shims && !runs && (getenv("NCCL_REDIRECT") || getenv("NCCL_REDIRECT_REQUIRE")))
         report(doctor, WARNING, "LD_PRELOAD",
-               "nccl-redirect run -- CMD, or eval \"$(nccl-redirect env)\" before the job",
-               "does not list the preload library, but a variable of nccl-redirect is set: nothing reads it, "
-               "programs started from here "
-               "are not redirected");
+               "nccl-redirect run -- CMD, or eval \"$(nccl-redirect env)\" before the job; for a Python environment, "
+               "nccl-redirect python --enable makes the variables alone enough",
+               "does not list the preload library, but a variable of nccl-redirect is set: the variables arrived, the "
+               "preload did not, and programs started from here are not redirected");
     if (doctor->count == before)
         report(doctor, FINE, "LD_PRELOAD", NULL, "%s",
                shims  ? "lists the preload library once, and no other NCCL"

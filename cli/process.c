@@ -91,7 +91,22 @@ static void explain_lost(const struct processes *processes, struct process *proc
     process->fix =
         by ? loss.fix
            : "pass LD_PRELOAD on (srun --export=ALL, mpirun -x LD_PRELOAD, no env -i), or put nccl-redirect run "
-             "behind what drops it (sudo nccl-redirect run -- CMD)";
+             "behind what drops it (sudo nccl-redirect run -- CMD); for Python, nccl-redirect python --enable makes "
+             "NCCL_REDIRECT alone enough";
+}
+
+/* Workers often inherit the variables without LD_PRELOAD. */
+static void explain_unread(struct process *process) {
+    const char *program = formatted("%.*s", (int)strcspn(process->command, " :"), process->command);
+    process->finding =
+        formatted("uses NCCL without the preload library, although NCCL_REDIRECT=%s is in its environment: "
+                  "the variable arrived, LD_PRELOAD did not",
+                  process->redirect);
+    process->fix = is_python(program)
+                       ? formatted("nccl-redirect python --enable %s (NCCL_REDIRECT alone is then enough there), or "
+                                   "pass LD_PRELOAD on",
+                                   shell_word(*program == '/' ? program : "PYTHON"))
+                       : "pass LD_PRELOAD on, or start it with nccl-redirect run -- CMD";
 }
 
 static void diagnose_process(const struct processes *processes, struct process *process) {
@@ -106,6 +121,8 @@ static void diagnose_process(const struct processes *processes, struct process *
         explain_listed(process, what);
     else if (above && process->readable)
         explain_lost(processes, process, above, what);
+    else if (process->redirect && *process->redirect && process->nccl_count && process->readable)
+        explain_unread(process);
 }
 
 static bool same_nccl(const struct mapped_nccl *a, const struct mapped_nccl *b) {

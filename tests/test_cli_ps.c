@@ -72,6 +72,17 @@ static void a_child_that_lost_the_preload_is_found(void **state) {
         "has lost the preload library, which process");
 }
 
+/* As workers of vLLM and Ray, and whatever is started with env -i and the variable. */
+static void a_variable_without_the_preload_is_found(void **state) {
+    (void)state;
+    const char *job = "NCCL_REDIRECT=system python alone & PIDS=$!; WANTED=1";
+    const char *said = unwrapped(asked(1, job, "nccl-redirect ps $PIDS"));
+    assert_contains(said,
+                    "although NCCL_REDIRECT=system is in its environment: the variable arrived, LD_PRELOAD did not");
+    assert_contains(said, "Fix: nccl-redirect python --enable ");
+    assert_lacks(asked(0, "python alone & PIDS=$!; WANTED=1", "nccl-redirect ps $PIDS"), "NCCL_REDIRECT");
+}
+
 /* Who dropped it stands between the two: a program of that name is enough. */
 static void the_one_who_dropped_it_is_named(void **state) {
     (void)state;
@@ -171,6 +182,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_serves_is_read_from_the_maps),
         cmocka_unit_test(a_child_that_lost_the_preload_is_found),
+        cmocka_unit_test(a_variable_without_the_preload_is_found),
         cmocka_unit_test(the_one_who_dropped_it_is_named),
         cmocka_unit_test(a_folder_that_is_not_mounted_is_told),
         cmocka_unit_test(a_second_nccl_is_found),
