@@ -3,8 +3,9 @@
  * Makes calls for ever, from several threads with a communicator each, and counts them in a shared file: what a trace of
  * it must show whenever it is looked at or killed.
  *
- * usage: linked_calls COUNTERS THREADS [COUNT]      COUNTERS: a file of one uint64_t per thread, calls that have returned;
- *                                                   COUNT: end after so many calls of each thread
+ * usage: linked_calls COUNTERS THREADS [COUNT|eat]  COUNTERS: a file of one uint64_t per thread, calls that have returned;
+ *                                                   COUNT: end after so many calls of each thread; eat: take memory
+ *                                                   until there is none, and abort then if nobody has killed it
  */
 #include "../support/nccl_id.h"
 
@@ -13,6 +14,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -55,6 +57,12 @@ int main(int argc, char **argv) {
     fflush(stdout);
     for (int i = 0; i < threads; i++)
         pthread_create(&ids[i], NULL, run, &all[i]);
+    while (argc > 3 && strcmp(argv[3], "eat") == 0) {
+        char *memory = malloc(1 << 16);
+        if (!memory)
+            abort();
+        memset(memory, 1, 1 << 16);
+    }
     for (int i = 0; i < threads; i++)
         pthread_join(ids[i], NULL);
     return 0;
