@@ -235,7 +235,7 @@ static void a_running_or_stopped_process_is_read_whole(void **state) {
         if (i % 3 == 1)
             kill(victim.pid, SIGSTOP);
         if (i % 3 == 1)
-            sleep_us(200);
+            assert_int_equal(waitpid(victim.pid, NULL, WUNTRACED), victim.pid); /* all threads have stopped */
         struct trace_file *file = open_only(victim.folder);
         struct trace_record *records = NULL;
         size_t room = 0, count = trace_file_ring(file, &records, &room);

@@ -226,7 +226,7 @@ static void a_folder_that_cannot_be_is_one_line(void **state) {
     (void)state;
     const char *folder = fresh_folder();
     write_file(text("%s/file", folder), "x");
-    unaffected(text("%s/file", folder), "no folder");
+    unaffected(text("%s/file", folder), "it is not a folder");
     unaffected(text("%s/none/there", folder), "No such file");
     assert_int_equal(files_in(folder), 1);
 }
@@ -263,7 +263,7 @@ static void the_standard_folder_is_ours_or_not_used(void **state) {
         unaffected("1", "belongs to another user");
         assert_int_equal(chown(standard, 0, 0), 0);
         assert_int_equal(chmod(standard, 0777), 0);
-        unaffected("1", "others may write");
+        unaffected("1", "others can write");
         assert_int_equal(files_in(standard), 0);
         rmdir(standard);
     }
