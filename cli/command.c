@@ -197,7 +197,9 @@ static void look_into_text(struct command *command, const char *text, const char
 }
 
 static void look_into_shell(struct command *command, char **words, unsigned depth) {
-    char **at = words + 1 + (strcmp(ncr_basename(words[0]), "busybox") == 0);
+    char **at = words + 1;
+    if (*at && strcmp(ncr_basename(words[0]), "busybox") == 0)
+        at++; /* its first argument is the shell */
     for (; *at && (**at == '-' || **at == '+'); at++) {
         size_t length = strlen(*at);
         if (**at == '-' && (*at)[1] != '-' && length > 1 && (*at)[length - 1] == 'c') {
