@@ -94,7 +94,7 @@ PACKAGES_LDFLAGS := -L$(PACKAGES_LIB) -Wl,-rpath,$(CURDIR)/$(PACKAGES_LIB)
 $(call objects,$(TOOL)): private OUR_CFLAGS += $(if $(filter-out -O0,$(filter -O%,$(CFLAGS))),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 # gc-sections: so that nothing is left of the C library's _start (cli/start_x86_64.S says why).
 $(BUILD)/nccl-redirect: $(call objects,cli) $(BUILD)/trace.a $(BUILD)/loader.a
-	$(call run,LD) $(CC) -pie -o $@ $^ -Wl,-e,ncr_tool_start -Wl,--gc-sections $(OUR_LDFLAGS) $(LDFLAGS)
+	$(call run,LD) $(CC) -pie -o $@ $^ -Wl,-e,ncr_tool_start -Wl,--gc-sections -Wl,-Map=$@.map $(OUR_LDFLAGS) $(LDFLAGS)
 
 docs: $(BUILD)/nccl-redirect ## Write the tool's tables into its manual pages and completions
 	@scripts/make-docs $(BUILD)/nccl-redirect
