@@ -38,8 +38,9 @@ static void start(struct job *job, const char *const *words) {
         dup2(out, 1);
         dup2(out, 2);
         setsid();
-        setenv("LD_PRELOAD", shim(), 1);
+        setenv("LD_PRELOAD", text("%s:%s", shim(), library("capture_driver")), 1);
         setenv("NCCL_REDIRECT", hostmem("plain"), 1);
+        setenv("B", hostmem("old"), 1);
         setenv("NCCL_REDIRECT_TRACE", job->folder, 1);
         execv(program("linked_job"), (char *const *)words);
         _exit(127);
@@ -208,6 +209,49 @@ static void a_communicator_whose_handle_came_later(void **state) {
         PARTS("Rank 3 (", "has not called AllReduce #1 on", "(4 ranks)", "3 ranks"));
 }
 
+/* ---- captured calls; a driver that takes odd streams for captured ones (tests/libraries/capture_driver.c) ---- */
+
+static void a_rank_that_skips_a_captured_call(void **state) {
+    (void)state;
+    ask(JOB("4", "all=init,ar:0:10*3,on:1,ar:0:10*2", "0-1=ar:0:9", "2=sleep:30000", "3=ar:0:9"), "missing-rank",
+        PARTS("Rank 2 (", "has not called AllReduce #6 on world", "certainty     likely",
+              "the call was captured into a CUDA graph"));
+}
+
+/* One rank captures what the others call outside of a graph: the arguments are what counts. */
+static void a_captured_count_that_differs(void **state) {
+    (void)state;
+    ask(JOB("4", "all=init", "1=on:3", "0=ar:0:64000", "1=ar:0:63999", "2-3=ar:0:64000", "all=sleep:20000"),
+        "count-mismatch", PARTS("call #1", "count 63999, float32, sum) on rank 1 (", "certainty     likely"));
+}
+
+/* ---- two NCCLs in each process: the second communicator is of another ---- */
+
+static void a_rank_that_skips_a_call_of_the_second_nccl(void **state) {
+    (void)state;
+    ask(JOB("4", "all=init,use,other,ar:0:10*5,ar:1:10*3", "0=ar:1:7", "1=sleep:30000", "2-3=ar:1:7"), "missing-rank",
+        PARTS("Rank 1 (", "has not called AllReduce #4 on", "3 ranks have been waiting in it"));
+}
+
+static void two_nccls_in_two_orders(void **state) {
+    (void)state;
+    ask(JOB("2", "all=init,use,other,ar:0:9,ar:1:9", "0=ar:0:9,ar:1:9", "1=ar:1:9,ar:0:9"), "order-mismatch",
+        PARTS("cycle of 2", "AllReduce #2 on"));
+}
+
+static void ranks_that_chose_different_nccls(void **state) {
+    (void)state;
+    ask(JOB("2", "all=init", "1=use", "all=split:0:1,other,sleep:30000"), "call-failed", PARTS("CommInitRank"));
+}
+
+static void two_nccls_and_a_capture_and_a_death(void **state) {
+    (void)state;
+    ask(JOB("4", "all=init,use,other,ar:0:10,on:1,ar:1:10*2,on:0", "3=kill", "0-1=ar:1:8", "2=ar:0:8"), "rank-dead",
+        PARTS("Rank 3 (", "killed"));
+}
+
+/* ---- many ---- */
+
 static void a_job_of_sixteen(void **state) {
     (void)state;
     ask(JOB("16", "all=init,ar:0:100*20,split:0:1", "0-12=ar:1:7", "13=sleep:30000", "14-15=ar:1:7"), "missing-rank",
@@ -303,6 +347,12 @@ int main(void) {
         cmocka_unit_test(a_cycle_of_three),
         cmocka_unit_test(the_cause_behind_its_consequences),
         cmocka_unit_test(a_communicator_whose_handle_came_later),
+        cmocka_unit_test(a_rank_that_skips_a_captured_call),
+        cmocka_unit_test(a_captured_count_that_differs),
+        cmocka_unit_test(a_rank_that_skips_a_call_of_the_second_nccl),
+        cmocka_unit_test(two_nccls_in_two_orders),
+        cmocka_unit_test(ranks_that_chose_different_nccls),
+        cmocka_unit_test(two_nccls_and_a_capture_and_a_death),
         cmocka_unit_test(a_job_of_sixteen),
         cmocka_unit_test(a_job_that_works_is_fine),
         cmocka_unit_test(a_job_that_moves_is_fine),

@@ -155,6 +155,34 @@ static void whatever_makes_them(void **state) {
     }
 }
 
+/* A communicator's NCCL, and a stream that is captured, are in the records of its calls. */
+static void two_nccls_and_captures_are_told_apart(void **state) {
+    (void)state;
+    const char *folder = fresh_folder();
+    struct trace_set set;
+    struct result result = run(WITH_SHIM,
+                               ENV(text("LD_PRELOAD=%s", library("capture_driver")), use_hostmem(),
+                                   text("B=%s", hostmem("old")), text("NCCL_REDIRECT_TRACE=%s", folder)),
+                               CMD(program("linked_job"), "2", "all=init,use,other,ar:0:10,on:5,ar:1:20,on:4,ar:1:30"));
+    assert_int_equal(result.status, 0);
+    open_set(&set, folder);
+    for (int rank = 0; rank < 2; rank++) {
+        const struct trace_file *file = of_rank(&set, rank);
+        const struct trace_record *calls[3];
+        for (unsigned i = 0; i < 3; i++) {
+            calls[i] = find(file, TRACE_ncclAllReduce, i);
+            assert_int_equal(calls[i]->count, 10 + 10 * i);
+            assert_int_equal(calls[i]->flags & (TRACE_CAPTURED | TRACE_CAPTURE_UNKNOWN), i == 1 ? TRACE_CAPTURED : 0);
+            assert_true(calls[i]->flags & TRACE_ROUTED);
+        }
+        assert_int_equal(file->libraries[file->comms[calls[0]->comm].library].version, 22809);
+        assert_int_equal(file->libraries[file->comms[calls[1]->comm].library].version, 21803);
+        assert_int_equal(calls[2]->comm, calls[1]->comm);
+    }
+    trace_set_close(&set);
+    result_free(&result);
+}
+
 static unsigned files_in(const char *folder) {
     unsigned count = 0;
     DIR *all = opendir(folder);
@@ -354,6 +382,7 @@ int main(void) {
         cmocka_unit_test(every_call_is_there_with_its_arguments),
         cmocka_unit_test(handles_that_come_later_are_known),
         cmocka_unit_test(whatever_makes_them),
+        cmocka_unit_test(two_nccls_and_captures_are_told_apart),
         cmocka_unit_test(off_there_is_no_file_and_no_stub),
         cmocka_unit_test(a_wrong_value_is_an_error_line),
         cmocka_unit_test(programs_do_not_notice),

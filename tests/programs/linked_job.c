@@ -13,15 +13,20 @@
  *   nbinit     init without blocking, waited for as the manual says; what is made of such a communicator is so too
  *   wait:C     until nothing is in progress on it
  *   vsplit:C:COLOR  split into a variable that is used for something else then
+ *   on:S       later calls are on the stream with that number for a handle; 0: the default stream
+ *   use        what is created from here on is of the NCCL that the environment names in B
+ *   other      ncclCommInitRank of all ranks, by an id that rank 0 makes now: the next communicator
  *   pair:A:B   ncclCommInitRank of ranks A and B alone: the next communicator of both
  *   destroy:C abort:C sleep:MS kill stop exit quit segv
  *   CALL*N     N times
  * Prints "rank R pid P" for each rank, and "done" for a rank that came to its end. Ends when all ranks have, or after
  * ms=TIME, with exit code 3 if some had to be killed.
  */
+#include "../../include/nccl_redirect.h"
 #include "../support/nccl_id.h"
 
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +54,12 @@ int ncclRecv(void *to, size_t count, int type, int peer, void *comm, void *strea
 
 enum { MOST = 16, FLOAT = 7, DOUBLE = 8, SUM = 0, MAX = 2 };
 
-static ncclUniqueId *ids; /* shared: ids[0] of all ranks, ids[1 + 16 * a + b] of a pair */
+static ncclUniqueId *ids; /* shared: ids[0] of all ranks, ids[1 + 16 * a + b] of a pair; `other`: made later */
+static struct {
+    int made; /* written last */
+    ncclUniqueId id;
+} * others;
+static void *stream;
 static void *comms[MOST];
 static int comm_count, ranks, rank;
 static double from[1 << 16], to[1 << 20];
@@ -85,6 +95,19 @@ static int split_into_variable(void *comm, int color) {
     return code;
 }
 
+static int init_other(void) {
+    if (rank == 0) {
+        int code = ncclGetUniqueId(&others[comm_count].id);
+        __atomic_store_n(&others[comm_count].made, 1, __ATOMIC_RELEASE);
+        if (code)
+            return code;
+    }
+    while (!__atomic_load_n(&others[comm_count].made, __ATOMIC_ACQUIRE))
+        sleep_ms(1);
+    comm_count++;
+    return ncclCommInitRank(&comms[comm_count - 1], ranks, others[comm_count - 1].id, rank);
+}
+
 static int call(const char *name, const int *n) {
     void *comm = n[0] >= 0 && n[0] < MOST ? comms[n[0]] : NULL;
     size_t count = (size_t)n[1];
@@ -93,6 +116,12 @@ static int call(const char *name, const int *n) {
         return ncclCommInitRank(&comms[comm_count++], ranks, ids[0], rank);
     if (IS("nbinit"))
         return init_without_blocking();
+    if (IS("on"))
+        return stream = (void *)(intptr_t)n[0], 0;
+    if (IS("use"))
+        return nccl_redirect_use(getenv("B"));
+    if (IS("other"))
+        return init_other();
     if (IS("wait"))
         return wait_for(comm, 0);
     if (IS("vsplit"))
@@ -100,23 +129,23 @@ static int call(const char *name, const int *n) {
     if (IS("pair"))
         return ncclCommInitRank(&comms[comm_count++], 2, ids[1 + MOST * n[0] + n[1]], rank == n[1]);
     if (IS("ar"))
-        return ncclAllReduce(from, to, count, FLOAT, SUM, comm, NULL);
+        return ncclAllReduce(from, to, count, FLOAT, SUM, comm, stream);
     if (IS("ard"))
-        return ncclAllReduce(from, to, count, DOUBLE, SUM, comm, NULL);
+        return ncclAllReduce(from, to, count, DOUBLE, SUM, comm, stream);
     if (IS("mx"))
-        return ncclAllReduce(from, to, count, FLOAT, MAX, comm, NULL);
+        return ncclAllReduce(from, to, count, FLOAT, MAX, comm, stream);
     if (IS("rs"))
-        return ncclReduceScatter(from, to, count, FLOAT, SUM, comm, NULL);
+        return ncclReduceScatter(from, to, count, FLOAT, SUM, comm, stream);
     if (IS("ag"))
-        return ncclAllGather(from, to, count, FLOAT, comm, NULL);
+        return ncclAllGather(from, to, count, FLOAT, comm, stream);
     if (IS("bc"))
-        return ncclBroadcast(from, to, count, FLOAT, n[2], comm, NULL);
+        return ncclBroadcast(from, to, count, FLOAT, n[2], comm, stream);
     if (IS("rd"))
-        return ncclReduce(from, to, count, FLOAT, SUM, n[2], comm, NULL);
+        return ncclReduce(from, to, count, FLOAT, SUM, n[2], comm, stream);
     if (IS("s"))
-        return ncclSend(from, count, FLOAT, n[2], comm, NULL);
+        return ncclSend(from, count, FLOAT, n[2], comm, stream);
     if (IS("r"))
-        return ncclRecv(to, count, FLOAT, n[2], comm, NULL);
+        return ncclRecv(to, count, FLOAT, n[2], comm, stream);
     if (IS("gs"))
         return ncclGroupStart();
     if (IS("ge"))
@@ -206,6 +235,7 @@ int main(int argc, char **argv) {
         return 2;
     setlinebuf(stdout);
     ids = mmap(NULL, sizeof *ids * (1 + MOST * MOST), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    others = mmap(NULL, sizeof *others * MOST, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     for (int i = 0; i < 1 + MOST * MOST; i++)
         ncclGetUniqueId(&ids[i]);
     for (int i = 2; i < argc; i++)
