@@ -521,6 +521,7 @@ void check_run(struct doctor *doctor);
 /* ---- preload.c: the shim's file and LD_PRELOAD ---- */
 
 const char *shim_path(bool rccl, const char **problem); /* NULL with the problem */
+const char *document_path(const char *name);
 bool is_shim(const char *path);
 bool is_shim_name(const char *base);
 const char *preload_fault(const char *entry); /* NULL: it loads */

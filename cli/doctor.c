@@ -68,7 +68,7 @@ static void show_result(const struct doctor *doctor) {
     if (first)
         line_add(PLAIN, ". %s: %s", failures ? "Begin with" : "Look at", first->name);
     if (failures)
-        line_add(PLAIN, ". By error message: docs/troubleshooting.md");
+        line_add(PLAIN, ". Error messages and what to do: %s", document_path("troubleshooting.md"));
     line_end(0, 0);
 }
 

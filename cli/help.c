@@ -14,8 +14,9 @@ void overview_print(void) {
         pair_print(13, PLAIN, subcommands[i].name, "%s", subcommands[i].summary);
     line_print(0, "%s", "");
     line_print(0,
-               "nccl-redirect help COMMAND explains one. Is something wrong? nccl-redirect doctor; by error message: "
-               "docs/troubleshooting.md (in share/doc/nccl-redirect)");
+               "nccl-redirect help COMMAND explains one. Is something wrong? nccl-redirect doctor; error messages and "
+               "what to do: %s",
+               document_path("troubleshooting.md"));
     line_print(0,
                "Exit codes: 0 fine, 1 a finding or a difference, 2 usage, 74 the output could not be written, 78 the "
                "choice cannot be satisfied, 126 and 127 the command cannot be executed or is not found.");

@@ -89,6 +89,19 @@ const char *shim_path(bool rccl, const char **problem) {
     return NULL;
 }
 
+/** Where a document is: installed, in a wheel, in the source tree; or, if it is in none of these, what to look for. */
+const char *document_path(const char *name) {
+    static const char *const places[] = {"/../share/doc/nccl-redirect/docs", "/../../share/doc/nccl-redirect/docs",
+                                         "/../../docs", "/../docs"};
+    char *self = realpath("/proc/self/exe", NULL), *folder = self ? ncr_parent(self, 1) : NULL;
+    for (size_t i = 0; folder && i < sizeof places / sizeof *places; i++) {
+        char *path = realpath(formatted("%s%s/%s", folder, places[i], name), NULL);
+        if (path)
+            return path;
+    }
+    return formatted("docs/%s (in share/doc/nccl-redirect)", name);
+}
+
 /**
  * What keeps an entry of LD_PRELOAD from working here, or NULL. This very tool is started with it: the shim must be
  * mapped there, and the dynamic loader have nothing to say.
