@@ -91,6 +91,10 @@ PACKAGES := build/packages/usr
 PACKAGES_LIB := $(PACKAGES)/lib/$(shell $(CC) -dumpmachine)
 PACKAGES_LDFLAGS := -L$(PACKAGES_LIB) -Wl,-rpath,$(CURDIR)/$(PACKAGES_LIB)
 
+# Nothing unwinds the tool's own functions but a debugger, which has the debug information: no tables for it in memory.
+# And what the preload alone needs of the loader's sources is not linked into the tool.
+$(call objects,$(TOOL)): private OUR_CFLAGS += -fno-asynchronous-unwind-tables -fno-unwind-tables
+$(call objects,$(LOADER)): private OUR_CFLAGS += -ffunction-sections -fdata-sections
 $(call objects,$(TOOL)): private OUR_CFLAGS += $(if $(filter-out -O0,$(filter -O%,$(CFLAGS))),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 # gc-sections: so that nothing is left of the C library's _start (cli/start_x86_64.S says why).
 $(BUILD)/nccl-redirect: $(call objects,cli) $(BUILD)/trace.a $(BUILD)/loader.a
