@@ -165,12 +165,16 @@ TO_INSTALL = $(foreach l,$(BOTH),644:$(BUILD)/$l:$(OWN)/$l link:$l:$(OWN)/lib$l)
              644:cli/completion/nccl-redirect.bash:share/bash-completion/completions/nccl-redirect \
              644:cli/completion/_nccl-redirect:share/zsh/site-functions/_nccl-redirect
 
-# The file for pkg-config names the prefix: it is written anew by each install, which may run beside another one.
+# Both in one folder: Lmod prefers the one in Lua, Environment Modules passes it over.
+MODULE := share/modulefiles/nccl-redirect/$(VERSION)
+# Files that name the prefix: they are written anew by each install, which may run beside another one.
+NAMING_PREFIX := scripts/nccl-redirect.pc.in packaging/modules/nccl-redirect.lua.in packaging/modules/nccl-redirect.tcl.in
 install: all $(if $(filter x86_64,$(CPU)),$(BUILD)/stub-32.so) ## Install under DESTDIR and PREFIX (/usr/local)
 	@scripts/install --check-prefix '$(PREFIX)'
-	@pc=$$(mktemp) && trap 'rm -f $$pc' EXIT && sed -e 's|@PREFIX@|$(PREFIX)|' \
-	    -e 's|@VERSION@|$(VERSION)|' scripts/nccl-redirect.pc.in >$$pc && \
-	    scripts/install "$(DESTDIR)$(PREFIX)" $(TO_INSTALL) 644:$$pc:share/pkgconfig/nccl-redirect.pc
+	@t=$$(mktemp -d) && trap 'rm -rf $$t' EXIT && for f in $(NAMING_PREFIX); do \
+	    sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $$f >$$t/$${f##*/}; done && \
+	    scripts/install "$(DESTDIR)$(PREFIX)" $(TO_INSTALL) 644:$$t/nccl-redirect.pc.in:share/pkgconfig/nccl-redirect.pc \
+	    644:$$t/nccl-redirect.lua.in:$(MODULE).lua 644:$$t/nccl-redirect.tcl.in:$(MODULE)
 	@preload=$$($(if $(DESTDIR),false,env -u LD_PRELOAD $(PREFIX)/bin/nccl-redirect env --format sh) 2>/dev/null | \
 	     sed -n 's/^export LD_PRELOAD=//p'); printf '%s\n' \
 	    "installed; LD_PRELOAD=$${preload:-$(PREFIX)/$(OWN)/libnccl_redirect.so}" \
