@@ -4,6 +4,10 @@
 
 #include <string.h>
 
+#define XX(name, since, result, route, makes)                                                                          \
+    _Static_assert(sizeof #name <= NCR_MOST_NAME, #name " is longer than NCR_MOST_NAME");
+#include "abi/nccl_api.def"
+
 const struct ncr_function ncr_functions[NCR_ROWS] = {
 #define XX(name, since, result, route, makes) {#name, since, NCR_##result, NCR_##route, NCR_##makes, false, true},
 #define XX_SOLO(name, since, result, route, makes) {#name, since, NCR_##result, NCR_##route, NCR_##makes, false, false},

@@ -31,12 +31,13 @@ enum ncr_makes {
     NCR_16(NCR_NEW_MEMORY)
 };
 
+enum { NCR_MOST_NAME = 40 }; /* bytes of a name with its NUL; a longer one does not compile */
+
+/* Without pointers: each would cost a relocation at the start of every process. The columns are the enumerations above. */
 struct ncr_function {
-    const char *name; /* without the p of the profiling alias */
-    int since;        /* major * 10000 + minor * 100 + patch */
-    enum ncr_result result;
-    enum ncr_route route;
-    enum ncr_makes makes;
+    char name[NCR_MOST_NAME]; /* without the p of the profiling alias */
+    int since;                /* major * 10000 + minor * 100 + patch */
+    unsigned char result, route, makes;
     bool rccl;  /* exists in RCCL only */
     bool alias; /* the profiling alias p<name> exists too */
 };

@@ -15,7 +15,7 @@ static void no_name_stands_twice(void **state) {
                 fail_msg("%s stands in rows %u and %u", ncr_functions[i].name, i, j);
 }
 
-/* address lookup builds a alias's name in 64 bytes: p, the name, NUL (shim/). */
+/* The look-up of addresses builds an alias's name in 64 bytes: p, the name, NUL (shim/). */
 static void the_longest_name_has_room(void **state) {
     (void)state;
     for (unsigned i = 0; i < NCR_ROWS; i++)
