@@ -110,11 +110,11 @@ static void a_place_that_stays_empty(void **state) {
                       MADE "start=0; 23203 GroupStart; 23203 CommSplit; split:b,c=0; 23203 CommCount; count:b=3; "
                            "23203 GroupEnd; 23203 launches nothing; end=3; copy:a,c=0; 22809 CommCount; count:a=0");
     /* The newest call that writes to a place counts, even if the older one was still in progress. */
-    assert_transcript(ENV("OWNED_LATE=thread", "OWNED_23203_CommSplit=7"),
-                      "all:a use:$B all:b use wait split:b,c split:a,c wait count:c",
-                      "22809 CommInitAll; all:a=7; use:$B=0; 23203 CommInitAll; all:b=7; use=0; wait=0; 23203 "
-                      "CommSplit; "
-                      "split:b,c=7; 22809 CommSplit; split:a,c=7; wait=0; 22809 CommCount; count:c=0");
+    assert_transcript(
+        ENV("OWNED_LATE=thread", "OWNED_23203_CommSplit=7"),
+        "all:a use:$B all:b use poll:a poll:b split:b,c split:a,c poll:c count:c",
+        "22809 CommInitAll; all:a=7; use:$B=0; 23203 CommInitAll; all:b=7; use=0; poll:a=1; poll:b=1; "
+        "23203 CommSplit; split:b,c=7; 22809 CommSplit; split:a,c=7; poll:c=1; 22809 CommCount; count:c=0");
 }
 
 static void a_group_that_failed_has_made_nothing(void **state) {

@@ -93,8 +93,9 @@ static void an_operation_that_fails(void **state) {
     assert_transcript(ENV("OWNED_LATE=fails"), A_AND_B "split:b,c wait state:b copy:a,c count:c abort:b wait same:a,c",
                       MADE "23203 CommSplit; split:b,c=7; wait=0; 23203 CommGetAsyncError; state:b=2; copy:a,c=0; "
                            "22809 CommCount; count:c=0; 23203 CommAbort; abort:b=0; wait=0; same:a,c=1");
-    assert_transcript(ENV("OWNED_LATE=thread", "OWNED_23203_CommSplit=5"), "use:$B all:b use wait split:b,c same:c,d",
-                      "use:$B=0; 23203 CommInitAll; all:b=7; use=0; wait=0; 23203 CommSplit; split:b,c=5; same:c,d=1");
+    assert_transcript(
+        ENV("OWNED_LATE=thread", "OWNED_23203_CommSplit=5"), "use:$B all:b use poll:b split:b,c same:c,d",
+        "use:$B=0; 23203 CommInitAll; all:b=7; use=0; poll:b=1; 23203 CommSplit; split:b,c=5; same:c,d=1");
 }
 
 static void a_parent_that_is_destroyed(void **state) {
