@@ -50,7 +50,7 @@ static void write_arguments(struct writing *writing, const struct trace_file *fi
     putc('}', to);
 }
 
-/* The first rank that came begins the arrow, the last ends it. */
+/* The first rank that came begins the arrow, the last ends it. Perfetto drops an arrow whose id is no number. */
 static void write_arrow(struct writing *writing, unsigned index, const struct trace_record *record, double at) {
     const struct trace_file *file = writing->set->files[index];
     if (record->comm == TRACE_NO_COMM || !record->call || !trace_is_collective(record->function))
@@ -65,10 +65,10 @@ static void write_arrow(struct writing *writing, unsigned index, const struct tr
                                                                                    : "t";
     begin_event(writing);
     fprintf(writing->to,
-            "{\"ph\":\"%s\",\"id\":\"%u.%" PRIu64
+            "{\"ph\":\"%s\",\"id\":\"0x%" PRIx64
             "\",\"cat\":\"nccl\",\"name\":\"%s\",\"pid\":%u,\"tid\":%u,\"ts\":%.3f%s}",
-            phase, communicator, record->call, trace_call_name(record->function), index, thread_of(file, record), at,
-            *phase == 's' ? "" : ",\"bp\":\"e\"");
+            phase, (uint64_t)communicator << 40 | (record->call & 0xffffffffff), trace_call_name(record->function),
+            index, thread_of(file, record), at, *phase == 's' ? "" : ",\"bp\":\"e\"");
 }
 
 static void write_record(void *arg, unsigned index, const struct trace_record *record) {
