@@ -138,7 +138,7 @@ static char *copy_string(uintptr_t from) {
         piece[size] = '\0';
         ncr_text_add(&text, "%s", piece);
         if (strlen(piece) < size)
-            return text.length || text.lost ? text.data : ncr_copy("");
+            return text.data;
         from += size;
     }
     ncr_text_free(&text);
