@@ -11,7 +11,7 @@ step_trace() {
     skip_if_host
     [ "$ranks" -ge 2 ] || { report SKIP trace "needs two GPUs"; return; }
     has_package torch || { report SKIP trace "no torch"; return; }
-    "$python" tests/gpu/trace_ranks.py drive "${NCR_TOOL:-$build/nccl-redirect}" "$shim" "${file[torch]:-${file[system]}}" \
+    NCR_GPU_RANKS=$ranks "$python" tests/gpu/trace_ranks.py drive "${NCR_TOOL:-$build/nccl-redirect}" "$shim" "${file[torch]:-${file[system]}}" \
         "$NCR_GPU_LOGS/trace" 2>&1 | tee "$log" | while read -r name result text; do
         case $result in
         ok) report ok "trace-$name" "$text" ;;
