@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the test of the backend stands on: NCCL's functions out of a library chosen at run time, checks that work in
- * threads and child processes, ranks in either, and elements of every type with their reference results. One file
- * includes it.
+ * What the tests of the backend (tests/test_hostmem_*.c) stand on: NCCL's functions out of a library chosen at run time,
+ * checks that work in threads and child processes, ranks in either, and elements of every type with their reference
+ * results. NCR_TEST_HOSTMEM is the path of its plain variant (…/plain/libnccl.so.2); other variants are looked for beside
+ * that folder. Each test is one file, which uses a part of this.
  */
 #ifndef HOSTMEM_TESTING_H
 #define HOSTMEM_TESTING_H
@@ -73,7 +74,7 @@ static struct {
 #undef XX
 } nccl;
 
-static bool load(const char *path) {
+static inline bool load(const char *path) {
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!library)
         fprintf(stderr, "%s\n", dlerror());
@@ -92,9 +93,21 @@ static bool load(const char *path) {
 /*
  * Checks may fail in threads and in child processes, where cmocka's asserts cannot be used: they are counted instead.
  */
+static const char *plain_path;
+
+/* Before all tests: 0, or the exit code of a test that cannot run. */
+static inline int load_plain(void) {
+    plain_path = getenv("NCR_TEST_HOSTMEM");
+    if (!plain_path) {
+        puts("NCR_TEST_HOSTMEM is not set: it names the plain variant of the backend over host memory");
+        return 77;
+    }
+    return load(plain_path) ? 0 : 1;
+}
+
 static _Atomic int failures;
 
-static bool check(bool holds, const char *what, int line) {
+static inline bool check(bool holds, const char *what, int line) {
     if (!holds && atomic_fetch_add(&failures, 1) < 20)
         fprintf(stderr, "%s:%d: %s (last error: %s)\n", __FILE__, line, what, nccl.GetLastError(NULL));
     return holds;
@@ -102,11 +115,11 @@ static bool check(bool holds, const char *what, int line) {
 #define CHECK(condition) check((condition), #condition, __LINE__)
 #define OK(call) check((call) == ncclSuccess, #call, __LINE__)
 
-static void assert_no_failures(void) {
+static inline void assert_no_failures(void) {
     assert_int_equal(atomic_exchange(&failures, 0), 0);
 }
 
-static double now(void) {
+static inline double now(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
@@ -122,7 +135,7 @@ struct rank_start {
     rank_main *main;
 };
 
-static void *run_rank(void *argument) {
+static inline void *run_rank(void *argument) {
     struct rank_start *start = argument;
     ncclComm_t comm = NULL;
     if (OK(nccl.CommInitRank(&comm, start->nranks, start->id, start->rank)))
@@ -132,13 +145,13 @@ static void *run_rank(void *argument) {
     return NULL;
 }
 
-static bool file_of_id_exists(const ncclUniqueId *id, int nranks) {
+static inline bool file_of_id_exists(const ncclUniqueId *id, int nranks) {
     char path[256];
     snprintf(path, sizeof path, "%s-%d", strchr(id->internal, ':') + 1, nranks);
     return access(path, F_OK) == 0;
 }
 
-static void in_threads(int nranks, rank_main *main) {
+static inline void in_threads(int nranks, rank_main *main) {
     struct rank_start starts[16];
     pthread_t threads[16];
     ncclUniqueId id;
@@ -154,7 +167,7 @@ static void in_threads(int nranks, rank_main *main) {
 }
 
 /* threads: how many ranks each process runs. */
-static void in_processes(int processes, int threads, rank_main *main) {
+static inline void in_processes(int processes, int threads, rank_main *main) {
     int nranks = processes * threads;
     ncclUniqueId id;
     assert_int_equal(nccl.GetUniqueId(&id), ncclSuccess);
@@ -185,11 +198,11 @@ static void in_processes(int processes, int threads, rank_main *main) {
 
 static const size_t sizes[ncclNumTypes] = {1, 1, 4, 4, 8, 8, 2, 4, 8, 2, 1, 1};
 
-static bool is_floating(ncclDataType_t type) {
+static inline bool is_floating(ncclDataType_t type) {
     return type == ncclFloat16 || type == ncclFloat32 || type == ncclFloat64 || type == ncclBfloat16;
 }
 
-static void put(void *buffer, size_t i, ncclDataType_t type, double value) {
+static inline void put(void *buffer, size_t i, ncclDataType_t type, double value) {
     float single = (float)value;
     switch (type) {
     case ncclInt8:
@@ -220,7 +233,7 @@ static void put(void *buffer, size_t i, ncclDataType_t type, double value) {
     }
 }
 
-static double get(const void *buffer, size_t i, ncclDataType_t type) {
+static inline double get(const void *buffer, size_t i, ncclDataType_t type) {
     float single = 0;
     switch (type) {
     case ncclInt8:
@@ -250,12 +263,12 @@ static double get(const void *buffer, size_t i, ncclDataType_t type) {
 }
 
 /* Element i of what a rank contributes: small enough that sums and products of a few ranks are exact in every type. */
-static double element(ncclDataType_t type, int rank, size_t i) {
+static inline double element(ncclDataType_t type, int rank, size_t i) {
     bool is_signed = type == ncclInt8 || type == ncclInt32 || type == ncclInt64 || is_floating(type);
     return (double)(((size_t)rank * 5 + i * 3 + i / 7) % 7) - (is_signed ? 3 : 0);
 }
 
-static double reduced(ncclDataType_t type, ncclRedOp_t op, int nranks, size_t i) {
+static inline double reduced(ncclDataType_t type, ncclRedOp_t op, int nranks, size_t i) {
     double result = element(type, 0, i);
     for (int rank = 1; rank < nranks; rank++) {
         double value = element(type, rank, i);
@@ -270,27 +283,27 @@ static double reduced(ncclDataType_t type, ncclRedOp_t op, int nranks, size_t i)
 }
 
 /* Through the type, so that a reference wraps around where the result does. */
-static bool equal(const void *buffer, size_t i, ncclDataType_t type, double wanted, bool exact) {
+static inline bool equal(const void *buffer, size_t i, ncclDataType_t type, double wanted, bool exact) {
     unsigned char reference[8];
     put(reference, 0, type, wanted);
     double got = get(buffer, i, type), difference = got - (exact ? get(reference, 0, type) : wanted);
     return exact ? difference == 0 : difference < 0.05 && difference > -0.05;
 }
 
-static void fill(void *buffer, size_t count, ncclDataType_t type, int rank, size_t first) {
+static inline void fill(void *buffer, size_t count, ncclDataType_t type, int rank, size_t first) {
     for (size_t i = 0; i < count; i++)
         put(buffer, i, type, element(type, rank, first + i));
 }
 
-static bool holds_reduced(const void *buffer, size_t first, size_t count, ncclDataType_t type, ncclRedOp_t op,
-                          int nranks) {
+static inline bool holds_reduced(const void *buffer, size_t first, size_t count, ncclDataType_t type, ncclRedOp_t op,
+                                 int nranks) {
     for (size_t i = 0; i < count; i++)
         if (!equal(buffer, i, type, reduced(type, op, nranks, first + i), op != ncclAvg || !is_floating(type)))
             return false;
     return true;
 }
 
-static bool holds_elements(const void *buffer, size_t count, ncclDataType_t type, int rank, size_t first) {
+static inline bool holds_elements(const void *buffer, size_t count, ncclDataType_t type, int rank, size_t first) {
     for (size_t i = 0; i < count; i++)
         if (!equal(buffer, i, type, element(type, rank, first + i), true))
             return false;
