@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who needs an NCCL: the objects of the process, what each was loaded by (for DT_RPATH), and for which vendor's GPUs they
- * are built.
+ * Who needs an NCCL: the objects of the process, what loaded each of them (for DT_RPATH), and for which vendor's GPUs
+ * they are built.
  */
 #include "loader.h"
 
@@ -9,8 +9,8 @@
 #include <string.h>
 
 /*
- * What a search looks at: the program, what needs an NCCL, torch's libraries, whoever asks now, and what these were loaded
- * by. Copied, since a search reads files, and other threads may load and unload libraries meanwhile.
+ * What a search looks at: the program, what needs an NCCL, torch's libraries, the object that asks now, and what loaded
+ * these. Copied, since a search reads files, and other threads may load and unload libraries meanwhile.
  */
 struct choosing {
     struct ncr_search *search;
@@ -31,8 +31,8 @@ static bool contains(const struct ncr_object *object, const void *address) {
 }
 
 /*
- * The loader keeps it to itself what has loaded an object. It was the first one that is linked with it; an object that
- * nobody is linked with was opened by a call, of which only the program is known to stand behind it.
+ * The loader does not tell what has loaded an object. It is taken to be the first one that is linked with it; an object
+ * that none is linked with was opened by a call, and only the program is assumed to have loaded that.
  */
 static unsigned loader_of(const struct choosing *choosing, unsigned object) {
     const struct ncr_object *all = choosing->all;
@@ -181,7 +181,7 @@ static bool is_rccl_name(const char *name) {
 
 /*
  * A program built for AMD's GPUs hands HIP's streams and buffers to NCCL: NVIDIA's would take them for CUDA's, and the
- * other way round. Known by what is linked or loaded; where both are, nothing is known.
+ * other way round. This is known from what is linked or loaded; where both are, it is not known.
  */
 void ncr_search_vendor(struct ncr_search *search) {
     const struct ncr_object *of[3] = {NULL, NULL, NULL};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Programs that bring their libraries along put their own folder into LD_LIBRARY_PATH before they start themselves again:
- * PyInstaller (which keeps the user's list in LD_LIBRARY_PATH_ORIG, if there was one) and who does as it does, AppImages.
- * What lies there is the program's, not the system's.
+ * Programs that bring their libraries along put their own folder into LD_LIBRARY_PATH before they start themselves
+ * again: PyInstaller (which keeps the user's list in LD_LIBRARY_PATH_ORIG, if there was one) and others that do the
+ * same, AppImages. What is there belongs to the program, not to the system.
  */
 #include "loader.h"
 

@@ -58,7 +58,7 @@ static void search_free(struct ncr_search *search) {
 
 /* ---- the loop ---- */
 
-/* Was this very file named by the user? Then its absence is always told. */
+/* Did the user name this file? Then its absence is always reported. */
 static bool is_named(const struct ncr_selection *selection, const struct ncr_candidate *candidate) {
     return candidate->method == NCR_BY_PATH || candidate->origin == selection->search.config->system_variable;
 }
@@ -70,7 +70,7 @@ static void note_refusal(struct ncr_selection *selection, const struct ncr_candi
                      ncr_method_name(candidate->method), candidate->origin, reason);
 }
 
-/* What the user named is always told; of a place that was merely searched only that nothing is there. */
+/* A file that the user named is always reported; of a place that was merely searched, only that nothing is there. */
 static void note_absence(struct ncr_selection *selection, struct ncr_considered *one) {
     const struct ncr_candidate *candidate = one->candidate;
     if (!is_named(selection, candidate)) {
@@ -86,8 +86,8 @@ static void note_absence(struct ncr_selection *selection, struct ncr_considered 
 }
 
 /*
- * One that was built for other GPUs than the process, or than the torch that it is offered for; what the user named is his
- * own affair. Returns whom it does not fit, or NULL.
+ * Is it built for other GPUs than the process, or than the torch that it is offered for? A file that the user named is
+ * not checked. Returns what it does not fit, or NULL.
  */
 static const char *misfit(const struct ncr_selection *selection, const struct ncr_considered *one) {
     const struct ncr_object *shown_by = selection->search.vendor_shown_by;
@@ -117,8 +117,8 @@ static void open_accepted(struct ncr_selection *selection, struct ncr_considered
 }
 
 /*
- * Where memory or descriptors lack, the search ends: the candidate that should come now may have been passed over, and what
- * was read of this one may be half of it.
+ * If memory or descriptors run out, the search ends: an earlier candidate may have been passed over for it, and this
+ * one may have been read in part only.
  */
 static bool consider(void *arg, const struct ncr_candidate *candidate) {
     struct ncr_selection *selection = arg;

@@ -24,7 +24,7 @@ bool ncr_choice_read(const char *text, enum ncr_choice *choice) {
     return *text == '/';
 }
 
-/** The same where one backend must be meant: everything but "auto". */
+/** The same for places that need one particular backend: everything but "auto". */
 bool ncr_choice_read_one(const char *text, enum ncr_choice *choice) {
     return ncr_choice_read(text, choice) && *choice != NCR_CHOOSE_AUTO;
 }

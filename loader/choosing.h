@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One decision on its way: shared by open.c, which makes it, and report.c, which says what came of it. */
+/* A decision in progress: shared by open.c, which makes it, and report.c, which reports the result. */
 #ifndef NCR_CHOOSING_H
 #define NCR_CHOOSING_H
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The variables that choose, read once into one struct at the moment of the decision (not at load: Python programs set
- * them before they import torch). A wrong value of a variable that decides which NCCL serves is a problem, with which NCCL
- * is disabled: what the user named is never replaced. A wrong value elsewhere is an error line, and the default holds.
+ * them before they import torch). An invalid value of a variable that decides which NCCL is used is a problem, and NCCL
+ * is disabled: what the user named is never replaced. An invalid value of another variable is an error line, and the
+ * default is used.
  */
 #include "loader.h"
 
@@ -105,7 +106,10 @@ static void read_choices(struct ncr_config *config) {
     }
 }
 
-/* vLLM and SGLang give the value to dlopen, so a bare name is fine; a relative path is another file in every folder. */
+/*
+ * vLLM and SGLang give the value to dlopen, so a bare name is accepted; a relative path would be another file in every
+ * folder.
+ */
 static void read_system_path(struct ncr_config *config) {
     static const char *const variables[] = {"VLLM_NCCL_SO_PATH", "SGLANG_NCCL_SO_PATH"};
     for (int i = 0; i < 2; i++) {
@@ -251,7 +255,7 @@ static void report_lines(enum ncr_level level, const struct ncr_text *lines) {
     }
 }
 
-/** Log what was wrong in the environment, and does not keep NCCL from being chosen. */
+/** Log the mistakes in the environment that do not keep NCCL from being selected. */
 void ncr_config_report(const struct ncr_config *config) {
     report_lines(NCR_ERROR, &config->errors);
     report_lines(NCR_WARN, &config->warnings);

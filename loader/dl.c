@@ -36,7 +36,7 @@ static void *in_libdl(const char *name) {
     return handle && __libc_dlsym ? __libc_dlsym(handle, name) : NULL;
 }
 
-/** dlsym, called from this library in any case: RTLD_NEXT is what comes behind it. */
+/** dlsym, always called from this library: RTLD_NEXT is what comes after it. */
 void *ncr_dlsym(void *handle, const char *name) {
     union {
         void *symbol;
@@ -49,7 +49,7 @@ void *ncr_dlsym(void *handle, const char *name) {
     return address || handle != RTLD_NEXT ? address : in_libdl(name);
 }
 
-/** dlerror; NULL also where there is none. */
+/** dlerror; NULL also if there is no error, or no dlerror. */
 char *ncr_dlerror(void) {
     union {
         void *symbol;

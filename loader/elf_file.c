@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Is a file a whole library of this machine? Read with pread, never mapped (a file that shrinks meanwhile would raise
- * SIGBUS), never executed. Only 64-bit little-endian ELF is read, since that is all this process could load. Whatever size
- * a file claims for a part of itself, no more is read than real libraries have: a sparse file of terabytes costs nobody
- * anything to make.
+ * Is a file a complete library for this machine? Read with pread, never mapped (a file that shrinks meanwhile would
+ * raise SIGBUS), never executed. Only 64-bit little-endian ELF is read, since that is all this process could load.
+ * Whatever size a file claims for a part of itself, no more is read than real libraries have: anybody can make a sparse
+ * file of terabytes.
  */
 #include "loader.h"
 
@@ -143,7 +143,10 @@ void ncr_elf_open(struct ncr_elf *elf, const char *path) {
     open_elf(elf, path, false);
 }
 
-/** The same for any ELF file, programs and those of other CPUs too; of a 32-bit one only that it is one is known. */
+/**
+ * The same for any ELF file, including programs and files for other CPUs; of a 32-bit file only that it is one is
+ * recorded.
+ */
 void ncr_elf_open_any(struct ncr_elf *elf, const char *path) {
     open_elf(elf, path, true);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a library file says of its links: the NCCL among its DT_NEEDED, DT_RPATH and DT_RUNPATH. Their strings lie together
+ * What a library file is linked with: the NCCL among its DT_NEEDED, DT_RPATH and DT_RUNPATH. Their strings lie together
  * and are read at once, since a decision may read several files on a shared file system.
  */
 #include "loader.h"
@@ -68,7 +68,7 @@ static void take_one_by_one(const struct ncr_elf *elf, struct ncr_links *links) 
     }
 }
 
-/** Read the links of an opened library file; nothing where it has none that can be read. Free with ncr_links_free(). */
+/** Read the links of an opened library file; empty if it has none that can be read. Free with ncr_links_free(). */
 void ncr_elf_links(struct ncr_elf *elf, struct ncr_links *links) {
     struct strings strings;
     *links = (struct ncr_links){0};

@@ -80,7 +80,7 @@ char *ncr_elf_dynamic_name(const struct ncr_elf *elf, int64_t tag, unsigned nth)
     return text;
 }
 
-/* The number of symbols stands nowhere: the GNU hash table's longest chain ends at the last one. */
+/* The number of symbols is not stored anywhere: the GNU hash table's longest chain ends at the last one. */
 static uint64_t count_by_gnu_hash(const struct ncr_elf *elf, uint64_t offset) {
     enum { PIECE = 1024 };
     uint32_t head[4]; /* buckets, first hashed symbol, words of the bloom filter, shift */

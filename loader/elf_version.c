@@ -51,7 +51,7 @@ static void copy_version(const char *at, char text[NCR_VERSION_TEXT]) {
     text[length] = '\0';
 }
 
-/* Looks for the text in one piece, which has a NUL behind it. */
+/* Look for the string in one piece, which ends with a NUL. */
 static int version_in(const char *piece, size_t length, char text[NCR_VERSION_TEXT]) {
     static const char mark[] = "CCL version ";
     int version = 0;

@@ -2,15 +2,15 @@
 /*
  * The environment, read in two ways.
  *
- * What leads to folders (LD_LIBRARY_PATH, NCCL_HOME, VIRTUAL_ENV, …) is read as it was when the process started: the
- * dynamic loader and Python read it then too, and modules that set NCCL_HOME in their own process must not change what
- * was predicted before. Copied by the constructor: programs write their title over the place where the kernel put the
- * variables (setproctitle).
+ * Variables that name folders (LD_LIBRARY_PATH, NCCL_HOME, VIRTUAL_ENV, …) are read as they were when the process
+ * started: the dynamic loader and Python read them then too, and modules that set NCCL_HOME in their own process must
+ * not change what was predicted before. Copied by the constructor: programs write their title over the place where the
+ * kernel put the variables (setproctitle).
  *
- * What chooses (NCCL_REDIRECT, vLLM's variables) is read as it is at the decision: a Python program sets it before it
- * imports torch. Another thread may be inside setenv then, which moves the array and frees the old one. C has no lock
- * for that, so the array is read by process_vm_readv from the process itself, which fails where memory is gone instead
- * of raising SIGSEGV, and again if it was moved meanwhile.
+ * Variables that choose (NCCL_REDIRECT, vLLM's variables) are read as they are at the decision: a Python program sets
+ * them before it imports torch. Another thread may be inside setenv then, which moves the array and frees the old one.
+ * C has no lock for that, so the array is read by process_vm_readv from the process itself, which fails where memory is
+ * gone instead of raising SIGSEGV, and again if it was moved meanwhile.
  */
 #include "loader.h"
 

@@ -26,8 +26,8 @@ unsigned ncr_file_calls(void) {
 static bool check_first; /* written once, at the start of the tool */
 
 /**
- * For the tool, which root runs over files of others: from now on only a regular file is opened. Opening alone acts on many
- * devices (a watchdog reboots the host, a tape is rewound), and a FIFO tells its writer.
+ * For the tool, which root runs on other users' files: from now on only regular files are opened. Opening alone acts on
+ * many devices (a watchdog reboots the host, a tape is rewound), and a FIFO tells its writer.
  */
 void ncr_file_check_first(void) {
     check_first = true;
@@ -36,8 +36,8 @@ void ncr_file_check_first(void) {
 enum { MOST_SIGNALS = 100 };
 
 /*
- * A call has failed: is it to be made again? One that a signal has ended is, and one to a file server that has failed or
- * has lost the file (ESTALE: its name leads to it again), once. Else the failure is noted.
+ * A call has failed: should it be repeated? Yes if a signal interrupted it, and once if a file server has failed or has
+ * lost the file (ESTALE: its name leads to it again). Otherwise the failure is noted.
  */
 static bool is_to_repeat(unsigned *failures) {
     unsigned most = errno == EINTR ? MOST_SIGNALS : errno == EIO || errno == ESTALE ? 1 : 0;
@@ -57,7 +57,7 @@ static int open_file(const char *path, int flags) {
     return file;
 }
 
-/* Of a path or, where that is NULL, of an open file. */
+/* Of a path or, if that is NULL, of an open file. */
 static bool read_status(const char *path, int file, struct stat *status) {
     unsigned failures = 0;
     long result;
@@ -106,8 +106,9 @@ static int close_failed(int file) {
 }
 
 /*
- * O_PATH finds the file and leaves it alone; the descriptor's own link then leads to that very file, whatever its name has
- * become. What is not a regular file stays at that: its status tells, and reading fails.
+ * O_PATH finds the file without opening it; the descriptor's own link then leads to that same file, whatever has
+ * happened to its name. A file that is not regular is not opened further: its status tells what it is, and reading
+ * fails.
  */
 static int open_checked(const char *path, int flags, struct stat *status) {
     char link[32];
@@ -199,7 +200,7 @@ bool ncr_file_is_executable(const char *path) {
     return can_access(path, X_OK);
 }
 
-/** Where a symbolic link points, as a fresh string; NULL if `path` is none. */
+/** Where a symbolic link points, as a fresh string; NULL if `path` is not a symbolic link. */
 char *ncr_file_link(const char *path) {
     char target[PATH_MAX];
     unsigned failures = 0;

@@ -38,13 +38,16 @@ static bool visit_absolute(void *arg, const char *origin, const char *folder) {
     return *folder == '/' && absolute->visit(absolute->arg, origin, folder);
 }
 
-/** The same without the relative ones: those are other folders for each process, and others may write in them. */
+/** The same without relative folders: they differ from process to process, and others may be able to write to them. */
 bool ncr_split_absolute(const char *list, const char *origin, ncr_folder_visitor *visit, void *arg) {
     struct absolute absolute = {visit, arg};
     return ncr_split_path(list, origin, visit_absolute, &absolute);
 }
 
-/* What stands for $LIB: Debian's loader says lib/TRIPLET, Red Hat's lib64, Arch's lib. Told by the one that is there. */
+/*
+ * What $LIB means: lib/TRIPLET for Debian's loader, lib64 for Red Hat's, lib for Arch's. Found by which loader is
+ * there.
+ */
 static const char *lib_token(void) {
 #if defined(__x86_64__)
     static const char triplet[] = "lib/x86_64-linux-gnu";
@@ -58,7 +61,7 @@ static const char *lib_token(void) {
     return multiarch ? triplet : lib64 ? "lib64" : "lib";
 }
 
-/* What stands for a token, as a fresh string, or NULL. */
+/* What a token means, as a fresh string, or NULL. */
 static char *token_value(const char *name, const char *object_path) {
     if (strcmp(name, "ORIGIN") == 0)
         return object_path ? ncr_parent(object_path, 1) : NULL;
@@ -83,8 +86,8 @@ static size_t token_at(const char *at, const char **name) {
 }
 
 /**
- * Put the folder of `object_path` in the place of $ORIGIN, and the system's words for $LIB and $PLATFORM (each also in
- * braces); a fresh string, or NULL.
+ * Replace $ORIGIN by the folder of `object_path`, and the system's words for $LIB and $PLATFORM (each also in braces);
+ * a fresh string, or NULL.
  */
 char *ncr_expand_tokens(const char *folder, const char *object_path) {
     struct ncr_text text = {0};

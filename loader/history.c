@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A record of what was active, for afterwards: one JSON line per process that opened a backend, in a folder that
- * NCCL_REDIRECT_HISTORY names, one file per host. Off without the variable. A record can fail and nothing else can: it
- * is one write to a regular file, no link is followed, and the files stay below a size.
+ * A history of what was active: one JSON line per process that opened a backend, in a folder that NCCL_REDIRECT_HISTORY
+ * names, one file per host. Off without the variable. If a record fails, nothing else does: it is one write to a
+ * regular file, no link is followed, and the files stay below a size.
  */
 #include "loader.h"
 #include "log_output.h"
@@ -85,7 +85,7 @@ static void make_line(struct ncr_text *line, const char *host, const struct ncr_
 
 /* ---- the file ---- */
 
-/* A full file gets another name and a new one begins. By the one process that gets the lock; others write on. */
+/* A full file is renamed, and a new one begins. The process that gets the lock does this; others continue to write. */
 static int begin_anew(const char *folder, const char *base, int file) {
     struct stat opened, named;
     char *path = ncr_path("%s/%s.jsonl", folder, base), *old = ncr_path("%s/%s.old.jsonl", folder, base);

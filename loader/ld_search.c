@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How the dynamic loader finds a library by its bare name (ld.so(8), glibc's elf/dl-load.c): DT_RPATH of the object that
- * needs it and of those that loaded it, LD_LIBRARY_PATH, DT_RUNPATH of that object, /etc/ld.so.cache, the default
+ * How the dynamic loader finds a library by its bare name (ld.so(8), glibc's elf/dl-load.c): DT_RPATH of the object
+ * that needs it and of those that loaded it, LD_LIBRARY_PATH, DT_RUNPATH of that object, /etc/ld.so.cache, the default
  * folders. It also takes relative folders; here they are left out, since nothing is opened from the current folder.
- * Builds for special CPU levels (glibc-hwcaps) are left out too: nobody has an NCCL there.
+ * Builds for special CPU levels (glibc-hwcaps) are left out too: there are no NCCLs of that kind.
  */
 #include "loader.h"
 
@@ -26,7 +26,7 @@ struct lookup {
     enum ncr_ld_part part;
 };
 
-/* RPATHs are full of "$ORIGIN/../..", which nobody wants to read in a message. Owns `path`. */
+/* RPATHs are full of "$ORIGIN/../..", which would make messages hard to read. Owns `path`. */
 static char *without_dots(char *path) {
     char *folder = strstr(path, "/../") ? ncr_parent(path, 1) : NULL, *real = folder ? ncr_file_real(folder) : NULL;
     char *plain = real ? ncr_path("%s/%s", real, ncr_basename(path)) : NULL;
@@ -68,7 +68,7 @@ static bool look_in_list(struct lookup *lookup, const char *list, const char *ob
 }
 
 static bool look_in_rpaths(struct lookup *lookup, const struct ncr_asker *asker) {
-    if (asker->runpath) /* the loader then looks into no RPATH, that of its loaders neither */
+    if (asker->runpath) /* the loader then ignores RPATHs, those of its loaders too */
         return false;
     for (; asker; asker = asker->loader)
         if (look_in_list(lookup, asker->rpath, asker->path, NCR_LD_RPATH))

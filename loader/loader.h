@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Finding, judging and opening a real NCCL. Linked into the shim and into the command-line tool, so that what the tool
- * explains is what the shim does. Depends on libc alone, exports nothing, and uses no libc symbol newer than GLIBC_2.17
- * (tests/test_shim_file.c). The prototypes stand in the order of a decision, grouped by the file they live in.
+ * Finding, validating and opening a real NCCL. Linked into the shim and into the command-line tool, so that what the
+ * tool explains is what the shim does. Depends on libc alone, exports nothing, and uses no libc symbol newer than
+ * GLIBC_2.17 (tests/test_shim_file.c). The prototypes stand in the order of a decision, grouped by the file they live
+ * in.
  *
  * Thread-safety: none of these functions lock; the shim calls them under its binding lock, the tool from one thread.
  * Memory: strings inside a struct are owned by it; everything else is const and lives as long as the process.
@@ -28,7 +29,7 @@ struct ncr_text {
     char *data; /* NUL-terminated once something was added, else NULL */
     size_t length;
     size_t room;
-    bool lost; /* there was no memory for it: it says so and nothing else */
+    bool lost; /* out of memory: the string says so and nothing else */
 };
 
 void ncr_text_add(struct ncr_text *text, const char *format, ...) NCR_PRINTF(2, 3);
@@ -38,7 +39,7 @@ void ncr_text_add_visible(struct ncr_text *text, const char *bytes, size_t lengt
 void ncr_text_free(struct ncr_text *text);
 const char *ncr_text_get(const struct ncr_text *text); /* "" when empty */
 
-/* ---- passing.c: failures that pass; memory ---- */
+/* ---- passing.c: temporary failures; memory ---- */
 
 void ncr_passing_begin(void);
 bool ncr_passing_note(int error);
@@ -85,7 +86,7 @@ bool ncr_choice_read_one(const char *text, enum ncr_choice *choice);
 /* ---- config.c: the environment, read once ---- */
 
 enum ncr_bind { NCR_BIND_AUTO, NCR_BIND_START, NCR_BIND_FIRST_USE };
-/* NCR_ANNOUNCE is no setting: a line of this level is always written, except with "off". */
+/* NCR_ANNOUNCE cannot be set: a line of this level is always written, except with "off". */
 enum ncr_level { NCR_OFF, NCR_ERROR, NCR_WARN, NCR_INFO, NCR_DEBUG, NCR_ANNOUNCE };
 
 struct ncr_range {
@@ -183,7 +184,7 @@ unsigned ncr_file_calls(void);
 struct ncr_elf {
     int file;
     struct stat status;
-    char *refusal; /* why it is no loadable library of this machine, or NULL */
+    char *refusal; /* why it cannot be loaded on this machine, or NULL */
     char *head;    /* the first head_size bytes */
     size_t head_size;
     bool missing;      /* there is no such file */
@@ -232,7 +233,10 @@ void ncr_links_free(struct ncr_links *links);
 
 /* ---- elf_version.c ---- */
 
-/* So much of a file's constant data is searched: libtorch_cuda.so has 100 MB, no NCCL more than a tenth of that. */
+/*
+ * At most so much of a file's constant data is searched: libtorch_cuda.so has 100 MB, no NCCL more than a tenth of
+ * that.
+ */
 #define NCR_ELF_MOST_TEXT ((uint64_t)256 << 20)
 
 bool ncr_elf_load_sections(struct ncr_elf *elf);
@@ -302,7 +306,7 @@ struct ncr_candidate {
     const char *origin; /* what led there: "LD_LIBRARY_PATH", "torch in VIRTUAL_ENV", … */
     const char *path;
     enum ncr_vendor vendor; /* that of the torch that it is for */
-    const char *refusal;    /* why it is none, where the search knows; else NULL */
+    const char *refusal;    /* why it cannot be used, if the search already knows; else NULL */
 };
 
 /* Returns true to stop the search. */
@@ -449,7 +453,7 @@ enum ncr_outcome ncr_consider(struct ncr_seen *seen, const struct ncr_candidate 
 
 /* ---- candidates.c: the loop that tries the candidates ---- */
 
-/* What one candidate came to. */
+/* The outcome for one candidate. */
 struct ncr_considered {
     const struct ncr_candidate *candidate;
     enum ncr_outcome outcome;
@@ -497,8 +501,8 @@ struct ncr_backend {
     unsigned unknown;    /* functions that it has and the table lacks */
     bool global;         /* it is in the global scope, so that those are found */
     struct ncr_text why; /* every candidate that was refused, and what was not found */
-    bool reported;       /* an error line has told it already */
-    bool passing;        /* there is none because of a failure that may pass */
+    bool reported;       /* an error line has been written about it */
+    bool passing;        /* there is no NCCL because of a temporary failure */
 };
 
 void ncr_report_backend(const struct ncr_config *config, const struct ncr_backend *backend);

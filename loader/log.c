@@ -24,7 +24,7 @@ static __thread struct {
     struct ncr_text lines;
 } held;
 
-/** Set level and file for the rest of the process. Any thread; what another thread has set already is the same. */
+/** Set level and file for the rest of the process. Any thread; another thread can only have set the same values. */
 void ncr_log_open(enum ncr_level level, const char *file) {
     const char *known = NULL, *copy = file ? strdup(file) : NULL;
     wanted = level;
@@ -96,7 +96,7 @@ void ncr_log_release(bool write) {
     errno = error;
 }
 
-/* "nccl-redirect: HOST:PID: LEVEL: text\n"; what comes from outside cannot end the line or command a terminal. */
+/* "nccl-redirect: HOST:PID: LEVEL: text\n"; text from outside cannot end the line or control a terminal. */
 static void add_line(struct ncr_text *line, enum ncr_level level, const char *text, size_t length) {
     static const char *const names[] = {"", "error", "warning", "info", "debug", "info"};
     struct utsname host;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A program that retries for ever must not fill the log. A line is written once; of one kind (the same place in the
- * sources, with other files or values in it) as many different ones as have room here. What is left out is counted, and
- * when there are 10, 100, 1000 … of a kind, the newest is written with the count. No lock and no memory of its own: lines
- * are written by any thread, at any moment.
+ * A program that retries forever must not fill the log. The same line is written once, and of one kind (the same place
+ * in the sources, with different files or values) as many different lines as there is room for here. Lines that are
+ * left out are counted, and when there are 10, 100, 1000 … of a kind, the newest is written with the count. No lock and
+ * no memory of its own: lines are written by any thread, at any moment.
  */
 #include "loader.h"
 #include "log_output.h"
@@ -20,7 +20,7 @@ static struct {
     _Atomic unsigned long count;
 } kinds[KINDS];
 
-static _Atomic int process; /* whose lines are counted: a forked child says its own */
+static _Atomic int process; /* whose lines are counted: a forked child counts its own */
 
 static uint64_t hash(const char *text) {
     uint64_t h = 14695981039346656037u; /* FNV-1a */

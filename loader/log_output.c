@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writing lines of the log so that a line can fail and nothing else can: no signal of a failed write reaches the
- * program, no descriptor stays open or takes the place of a closed stdin, stdout or stderr, no link of another user
- * leads the file elsewhere, and stderr is written only while it is a place for messages.
+ * Writing lines of the log so that a failure has no other effect: no signal of a failed write reaches the program, no
+ * descriptor stays open or takes the place of a closed stdin, stdout or stderr, no link of another user leads the file
+ * elsewhere, and stderr is written only while it is a place for messages.
  */
 #include "loader.h"
 #include "log_output.h"
@@ -105,7 +105,7 @@ static bool stderr_takes_messages(void) {
     return S_ISFIFO(status.st_mode) || isatty(STDERR_FILENO);
 }
 
-/** Write lines to stderr, if it is still a place for messages. Whether they arrive cannot be told to anybody. */
+/** Write lines to stderr, if it is still a place for messages. There is no way to report a failure. */
 void ncr_log_write_stderr(const char *lines, size_t length) {
     if (stderr_takes_messages())
         ncr_log_write(STDERR_FILENO, lines, length);
@@ -136,7 +136,7 @@ static bool is_shared(int folder) {
     return syscall(SYS_fstat, folder, &status) != 0 || !is_ours(status.st_uid) || (status.st_mode & 022) != 0;
 }
 
-/* In a folder that is writable for others the file must be this user's own and have no other name. */
+/* In a folder that others can write to, the file must be this user's own and have no second hard link. */
 static int opened_safely(int file, bool shared) {
     struct stat status;
     if (file < 0 || !shared)
@@ -159,8 +159,8 @@ static char *behind_link(int folder, const char *parent, const char *base) {
 }
 
 /*
- * Open for appending. A link is followed only where nobody else can have put it: not in a folder that is writable for
- * others, as /tmp is. Links of /proc (/dev/stderr leads there) are the kernel's, and name no path.
+ * Open for appending. A link is followed only where nobody else can have created it: not in a folder that others can
+ * write to, such as /tmp. Links of /proc (/dev/stderr leads there) are the kernel's, and name no path.
  */
 static int open_path(const char *path, unsigned links) {
     if (strncmp(path, "/proc/", 6) == 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where lines go, so that a line can fail and nothing else, and which are left out (log_limit.c); for log.c and history.c
- * alone.
+ * Where lines go, so that a failure has no other effect, and which are left out (log_limit.c); for log.c and history.c
+ * only.
  */
 #ifndef NCR_LOG_OUTPUT_H
 #define NCR_LOG_OUTPUT_H

@@ -25,7 +25,7 @@ static void identify(struct ncr_backend *backend, const char *candidate) {
 
 /*
  * Names that the table lacks can only be found if the backend is in the global scope. Never an RCCL: its copy of LLVM
- * clashes with others there; never torch's own library, whose other symbols are nobody's business; never a second
+ * clashes with others there; never torch's own library, whose other symbols must not be visible; never a second
  * library.
  */
 static bool opens_globally(const struct ncr_choosing *choosing, const struct ncr_candidate *candidate,
@@ -44,8 +44,8 @@ static bool has_room(off_t size) {
 }
 
 /*
- * Twice, since what fails may be over at once, and the message does not always tell: "failed to map segment from shared
- * object" is said of a file system without the right to execute and of a lack of memory.
+ * Twice, since a failure may be over at once, and the message does not always tell: "failed to map segment from shared
+ * object" means a file system mounted noexec as well as a lack of memory.
  */
 static void *try_to_open(const struct ncr_choosing *choosing, const struct ncr_considered *one, int mode,
                          struct ncr_text *reason) {
@@ -98,7 +98,7 @@ static void observe(void *arg, const struct ncr_considered *one) {
         return;
     ncr_log(NCR_INFO, "passed over: %s (%s, from %s) %s", candidate->path, method, candidate->origin,
             one->validation->refusal);
-    /* vLLM users point that variable at this shim: then it is skipped, and that is no fault. */
+    /* vLLM users point that variable at this shim: then it is skipped, which is not an error. */
     if (named && !one->validation->shim)
         ncr_text_add(&choosing->named_fault, "%s", one->validation->refusal);
 }

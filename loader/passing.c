@@ -52,17 +52,17 @@ void ncr_passing_note_message(const char *message) {
             ncr_passing_note(errors[i]);
 }
 
-/** The newest error that may not come at the next call; 0 if there was none. */
+/** The newest temporary error, which may not occur again; 0 if there was none. */
 int ncr_passing_noted(void) {
     return newest;
 }
 
-/** How many were noted: two answers tell whether there was one between them. */
+/** How many were noted: if two results differ, there was one in between. */
 unsigned ncr_passing_count(void) {
     return noted_count;
 }
 
-/** What has been lacking, in words; NULL if nothing has. */
+/** Which resource ran out, in words; NULL if none did. */
 const char *ncr_lacking(void) {
     return lacking;
 }

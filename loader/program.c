@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The NCCL that the program would have on its own: the file that it gives to dlopen, or what the dynamic loader would
+ * The NCCL that the program would load by itself: the file that it passes to dlopen, or what the dynamic loader would
  * find for the object that is linked with one or opens one by its bare name.
  */
 #include "loader.h"
@@ -9,8 +9,8 @@
 #include <string.h>
 
 /*
- * A relative path is meant from the current folder, also without us: the program itself says so at this very moment, no
- * variable that came from elsewhere.
+ * A relative path is relative to the current folder, as without the shim: the program itself passes it at this moment,
+ * it does not come from a variable that others set.
  */
 static bool offer_requested(struct ncr_search *search) {
     const char *requested = search->requested;
@@ -46,8 +46,8 @@ static bool is_in_bundle(struct ncr_search *search, const char *path) {
 }
 
 /*
- * Under auto, what the loader finds in places that all programs share is called the system's: its candidates are visited
- * here, where the loader would come to them, and those of the object's own RUNPATH behind them.
+ * Under auto, what the loader finds in places that all programs share counts as the system's: its candidates are
+ * visited here, where the loader would come to them, and those of the object's own RUNPATH after them.
  */
 static bool offer_under_auto(struct ncr_search *search, const char *name, const struct ncr_asker *asker) {
     static const unsigned parts[] = {RPATH, LIBRARY_PATH, RUNPATH, OF_ALL};
@@ -66,8 +66,8 @@ static bool offer_under_auto(struct ncr_search *search, const char *name, const 
 }
 
 /*
- * Has anything in the chain a path of its own, or may the program's bundle be in LD_LIBRARY_PATH? If not, the system's
- * method finds all that the loader does.
+ * Does an object in the chain have its own search path, or may the program's bundle be in LD_LIBRARY_PATH? If not, the
+ * system's method finds all that the loader does.
  */
 static bool has_own_path(const struct ncr_asker *asker) {
     const char *shared = ncr_environment("LD_LIBRARY_PATH");
@@ -120,7 +120,7 @@ char *ncr_program_own(struct ncr_search *search) {
     return NULL;
 }
 
-/** Offer what the program would have on its own. */
+/** Offer the NCCL that the program would load by itself. */
 bool ncr_program(struct ncr_search *search) {
     const char *requested = search->requested;
     if (offer_requested(search))

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a decision says: which NCCL is active, what the user asked for and did not get, why there is none. */
+/*
+ * What is reported of a decision: which NCCL is active, what the user asked for and did not get, why no NCCL can be
+ * used.
+ */
 #include "choosing.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Is the file the active NCCL by another name, or this preload library? Then nothing that asks for it is missing. */
+/* Is the file the active NCCL by another name, or this preload library? Then whatever asks for it has it. */
 static bool is_active(const struct ncr_choosing *choosing, const char *path) {
     struct ncr_validation validation;
     ncr_validate(path, choosing->config, &validation);
@@ -22,7 +25,7 @@ static bool system_path_is_met(struct ncr_choosing *choosing) {
     return met;
 }
 
-/* The method that was asked for, or a torch that was named, has no NCCL that can be used: the reason stands in the line. */
+/* The method that was asked for, or a torch that was named, has no NCCL that can be used: the line gives the reason. */
 static void report_method_unmet(const struct ncr_choosing *choosing, const char *version) {
     const struct ncr_config *config = choosing->config;
     const struct ncr_backend *backend = choosing->backend;
@@ -71,8 +74,9 @@ static void report_unmet(struct ncr_choosing *choosing) {
 }
 
 /*
- * By default a program never ends on an NCCL that nobody named and that is not its own, without a line that says so: where
- * its own cannot be used, or torch's comes before the one that it is linked to. A range that the user set is no surprise.
+ * By default a program never gets an NCCL that nobody named and that is not its own without a line that says so: where
+ * its own cannot be used, or torch's takes precedence over the one that it is linked to. A range that the user set is
+ * no surprise.
  */
 static void report_not_own(struct ncr_choosing *choosing) {
     const struct ncr_config *config = choosing->config;
@@ -131,10 +135,10 @@ void ncr_report_backend(const struct ncr_config *config, const struct ncr_backen
     ncr_history_add(config, backend);
 }
 
-/** One was opened: what the user set and did not get, and which it is. */
+/** An NCCL was opened: report what the user set and did not get, and which one it is. */
 void ncr_report_success(struct ncr_choosing *choosing) {
     if (choosing->config->additional)
-        return; /* it may be open already: who asked for it knows */
+        return; /* it may be open already, and whoever asked for it knows */
     report_unmet(choosing);
     report_not_own(choosing);
     if (ncr_passing_noted() && choosing->config->choice != NCR_CHOOSE_PATH)
@@ -147,8 +151,8 @@ void ncr_report_success(struct ncr_choosing *choosing) {
 }
 
 /**
- * None could be opened. What the user asked for by name is missed at once; else a program may only ask whether there is an
- * NCCL, and the error waits for the first call.
+ * No NCCL could be opened. If the user asked for one, that is reported at once; otherwise the program may only be
+ * asking whether there is an NCCL, and the error is reported at the first call.
  */
 void ncr_report_failure(struct ncr_choosing *choosing) {
     const struct ncr_config *config = choosing->config;
@@ -165,7 +169,7 @@ void ncr_report_failure(struct ncr_choosing *choosing) {
                 config->decided_by, ncr_text_get(why));
 }
 
-/** Memory or descriptors lacked: whatever was opened or read meanwhile, nothing is decided by it. */
+/** Memory or descriptors ran out: whatever was opened or read meanwhile does not decide anything. */
 void ncr_report_lack(struct ncr_choosing *choosing) {
     struct ncr_backend *backend = choosing->backend;
     const char *lack = ncr_lacking();
@@ -179,7 +183,7 @@ void ncr_report_lack(struct ncr_choosing *choosing) {
                 "no NCCL can be selected: %s. NCCL calls return ncclSystemError, and each of them tries again", lack);
 }
 
-/** What the user wrote is wrong: said at once, also to a program that only asks whether there is an NCCL. */
+/** A value is invalid: reported at once, also to a program that only asks whether there is an NCCL. */
 void ncr_report_problem(struct ncr_choosing *choosing) {
     const char *problem = ncr_text_get(&choosing->config->problem);
     ncr_text_add(&choosing->backend->why, "%s", problem);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * NCCL_REDIRECT_RULES: which backend for whom. Rules are separated by semicolons and tried in order:
+ * NCCL_REDIRECT_RULES: another backend for particular callers, communicators or opened files. Rules are separated by
+ * semicolons and tried in order:
  *
  *   PATTERN=BACKEND        calls that create a communicator from a library whose file name matches:
  *                          libtorch_cuda.so=torch

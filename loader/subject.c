@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The process that a decision is about: this one, as the shim asks, or one that the tool describes before it starts it.
- * All that discovery wants to know of a process passes through here, so that both get the same answer.
+ * All that the search needs to know about a process passes through here, so that both get the same answer.
  */
 #include "loader.h"
 
@@ -20,8 +20,8 @@ static bool is_relative_python(const char *name) {
 }
 
 /**
- * For the constructor: note what a running Python's path is relative to. Later the current folder is any other one,
- * where anybody may have put a bin/python3 and a pyvenv.cfg.
+ * For the constructor: note what a running Python's path is relative to. Later the current folder may be any other one,
+ * where somebody may have put a bin/python3 and a pyvenv.cfg.
  */
 void ncr_subject_note_start(void) {
     const char *names[2];

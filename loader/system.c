@@ -84,7 +84,10 @@ static bool offer_usual(struct pass *pass) {
     return offer_hpc_sdk(pass);
 }
 
-/* A bare name is what it is to dlopen, where the program takes it: the first file of that name which the loader finds. */
+/*
+ * A bare name means what it means to dlopen, to which the program would pass it: the first file of that name which the
+ * loader finds.
+ */
 static bool offer_named(struct ncr_search *search) {
     const char *named = search->config->system_path, *variable = search->config->system_variable;
     if (!named)
@@ -112,7 +115,9 @@ static bool offer_everywhere(struct ncr_search *search, const char *name) {
            offer_usual(&pass);
 }
 
-/** Offer the system's NCCLs in the order of docs/selection.md; an RCCL only where no NCCL is, or the other way round. */
+/**
+ * Offer the system's NCCLs in the order of docs/selection.md; an RCCL only if there is no NCCL, or the other way round.
+ */
 bool ncr_system(struct ncr_search *search) {
     static const char *const names[] = {"libnccl.so.2", "librccl.so.1"};
     bool rccl = search->vendor ? search->vendor == NCR_AMD : search->rccl_first;

@@ -10,8 +10,8 @@
 #include <string.h>
 
 /*
- * A message that lacks a piece in its middle may say the opposite. So one that cannot grow is given up as a whole, and says
- * that instead.
+ * A message with a piece missing in its middle may say the opposite. So if a message cannot grow, all of it is replaced
+ * by "out of memory".
  */
 static void lose(struct ncr_text *text) {
     ncr_memory_note();
@@ -89,7 +89,7 @@ size_t ncr_text_printable(const char *text, size_t length) {
 
 /**
  * Append text that came from outside (a variable, a file name, a host name, another process) so that it is one line and
- * cannot command a terminal: newline and tab become \n and \t, every other byte that is not part of a printable UTF-8
+ * cannot control a terminal: newline and tab become \n and \t, every other byte that is not part of a printable UTF-8
  * character becomes \xNN. A backslash stays as it is. `length` is in bytes; NUL bytes may be among them.
  */
 void ncr_text_add_visible(struct ncr_text *text, const char *bytes, size_t length) {

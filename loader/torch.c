@@ -2,7 +2,7 @@
 /*
  * Which torch this process has, or is going to import, found without starting Python: in what is mapped already, beside
  * the NCCL that the program opens, where NCCL_REDIRECT_TORCH says, among the packages of the Python that runs or would
- * run, and as libtorch for C++. What its NCCL is stands in torch_nccl.c.
+ * run, and as libtorch for C++. Which NCCL it has is found in torch_nccl.c.
  */
 #include "loader.h"
 
@@ -155,7 +155,7 @@ static void note_without(struct finding *finding, const char *folder) {
     ncr_text_add(&finding->looked, "%s%s", finding->looked.length ? ", " : "", folder);
 }
 
-/* Python passes over a folder called torch that is no package, such as one of sources in PYTHONPATH. */
+/* Python passes over a folder called torch that is not a package, such as a source tree in PYTHONPATH. */
 static bool visit_site(void *arg, const char *origin, const char *folder) {
     struct finding *finding = arg;
     char *libraries = exists(ncr_path("%s/torch/__init__.py", folder)) ? ncr_path("%s/torch/lib", folder) : NULL;

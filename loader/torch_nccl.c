@@ -15,7 +15,7 @@ struct library {
     char *path;
     bool hip;
     struct ncr_links links; /* the NCCL that it is linked with, and its paths; of a mapped one only the NCCL */
-    bool settled;           /* its NCCL was found and offered; usable or not, another one is somebody else's */
+    bool settled;           /* its NCCL was found and offered; even if it is not usable, any other one is not torch's */
     bool stop;              /* the visitor wants no more */
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * May this file be opened as the backend? Validated from the file alone, without running its code. What the dynamic loader
- * knows better (dependencies, symbol versions) is left to it: it refuses before any of the library's code has run.
+ * May this file be opened as the backend? Validated from the file alone, without running its code. Dependencies and
+ * symbol versions are left to the dynamic loader, which refuses a file before any of its code has run.
  */
 #include "loader.h"
 
@@ -97,7 +97,7 @@ static char *version_problem(struct ncr_elf *elf, const struct ncr_config *confi
     return ncr_path("is NCCL %s, outside NCCL_REDIRECT_REQUIRE=%s", version, config->require_text);
 }
 
-/** Validate one file. `validation` is filled as far as it was read; free it with ncr_validation_free(). */
+/** Validate one file. `validation` is filled in as far as the file was read; free it with ncr_validation_free(). */
 void ncr_validate(const char *path, const struct ncr_config *config, struct ncr_validation *validation) {
     *validation = (struct ncr_validation){0};
     unsigned failures = ncr_passing_count();
@@ -135,10 +135,10 @@ static bool seen_before(struct ncr_seen *seen, const struct ncr_validation *vali
     return false;
 }
 
-/* Whoever can write in the current folder (a shared one, /tmp) could have put a library of his own there. */
+/* Anybody who can write to the current folder (a shared one, /tmp) could have put a library there. */
 static const char in_current_folder[] = "is a relative path: nothing is opened from the current folder";
 
-/** What one candidate of a search comes to. `seen` starts as zero; free `validation` in every case. */
+/** The outcome for one candidate of a search. `seen` starts as zero; free `validation` in every case. */
 enum ncr_outcome ncr_consider(struct ncr_seen *seen, const struct ncr_candidate *candidate,
                               const struct ncr_config *config, struct ncr_validation *validation) {
     bool relative = *candidate->path != '/';
