@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Calls that no backend can take: NCCL is disabled, or the library lacks the function. Each is answered in the kind of
- * its result, and ncclGetLastError tells why.
+ * Calls that no backend can take: NCCL is disabled, or the library lacks the function. Each returns a value of its own
+ * type (an error code, an empty struct, …), and ncclGetLastError tells why.
  */
 #include "shim.h"
 
@@ -37,8 +37,8 @@ static const char *outcome(enum ncr_result result) {
 }
 
 /*
- * Refuse a function that the library lacks. Logged once per function. Only a code that is lost spoils the group: NCCL's
- * functions without one report no errors (v2.30.7:nccl_device/core.cc:22).
+ * Refuse a function that the library lacks. Logged once per function. Only a function with a result code makes the open
+ * group fail: NCCL's functions without one report no errors (v2.30.7:nccl_device/core.cc:22).
  */
 static void refuse_row(const struct ncr_library *library, unsigned row) {
     static _Atomic(const char *) texts[NCR_ROWS]; /* of the default library, made once */
@@ -57,7 +57,7 @@ static void refuse_row(const struct ncr_library *library, unsigned row) {
     ncr_set_error(library, known);
 }
 
-/** Why NCCL is disabled; said on the log at the first call, and again when the reason is another one. */
+/** Why NCCL is disabled; logged at the first call, and again if the reason changes. */
 const char *ncr_tell_disabled(void) {
     static _Atomic(const char *) told;
     bool reported;
@@ -87,12 +87,12 @@ static struct ncr_answer in_kind(enum ncr_result result, uint64_t code) {
     return (struct ncr_answer){0, 0};
 }
 
-/** The answer to a call through a slot that has no function behind it. Called from entry_*.S. Keeps errno. */
+/** The answer to a call through a slot without a function. Called from entry_*.S. Keeps errno. */
 struct ncr_answer ncr_answer(unsigned slot) {
     struct ncr_library *library = ncr_called_library();
     int error = errno;
     uint64_t code = NCR_SYSTEM_ERROR;
-    /* One that is there was not when the slot was looked at: another thread has opened the library since. */
+    /* If there is one now, another thread has opened the library since the slot was read. */
     if (ncr_state() != NCR_UNBOUND && library->backend.handle && !library->targets[slot]) {
         refuse_row(library, slot / 2);
         code = NCR_INVALID_USAGE;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An NCCL that wraps another one, and opens that by its bare name: "libnccl.so.2" is this preload in the loader's eyes, whose
- * functions lead back to the wrapper, and so on without end. It gets a real NCCL: the one that the loader would find for
- * it, or else the system's, but never itself. What it opens by a path it gets.
+ * An NCCL that wraps another one, and opens that by its bare name: to the loader, "libnccl.so.2" is this preload
+ * library, whose functions lead back to the wrapper, and so on without end. Instead the wrapper gets a real NCCL: the
+ * one that the loader would find for it, or else the system's, but never itself. What it opens by a path is opened as
+ * it is.
  */
 #include "layer.h"
 
@@ -86,7 +87,10 @@ static char *find_behind(const char *name, const void *caller, struct ncr_text *
 /* The backend has opened an NCCL. */
 static atomic_bool wraps;
 
-/** Does the backend wrap another NCCL? Then a second one in the process is its own. Thread-safe, as all here. */
+/**
+ * Does the backend wrap another NCCL? Then a second one in the process is the wrapped one. Thread-safe, as everything
+ * here.
+ */
 bool ncr_backend_wraps(void) {
     return atomic_load(&wraps);
 }

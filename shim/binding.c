@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Binding: the one decision of this process, and the slots filled from one handle. Happens in the constructor, at the
- * first call or at the first dlopen of an NCCL, whichever comes first. A backend is never closed or exchanged:
- * instantiated graphs hold it.
+ * first call or at the first dlopen of an NCCL, whichever comes first. A backend is never closed or replaced, because
+ * instantiated graphs refer to it.
  *
  * Several threads may decide at once, since nothing may be locked meanwhile (gate.c). Each prepares a whole decision;
- * one of them becomes the process's by a compare-and-swap of `decision`, and every thread that sees it finishes it. What
- * a decision points to is written before it is published and never changes.
+ * one of them becomes the process's by a compare-and-swap of `decision`, and every thread that sees it finishes it.
+ * Whatever a decision points to is written before the decision is published, and never changes.
  */
 #include "layer.h"
 #include "old_glibc.h"
@@ -25,8 +25,8 @@ struct decision {
     struct ncr_config *config;   /* the environment as it was at the first decision */
     struct ncr_library *library; /* NULL: NCCL is disabled */
     const char *disabled;        /* why, as a sentence; kept for ever: a program may hold the pointer */
-    bool reported;               /* an error line has told it already */
-    bool passing;                /* it is disabled by a failure that may pass: the next call decides anew */
+    bool reported;               /* an error line has been written about it */
+    bool passing;                /* it is disabled by a temporary failure: the next call decides again */
 };
 
 static struct ncr_config no_config; /* before the first decision, or without memory for it */
@@ -45,7 +45,7 @@ static void grow_state(enum ncr_state to) {
         ;
 }
 
-/* What every thread may do, and one does: two that do it do the same. */
+/* Any thread may do this, and one has to; if two do, they do the same. */
 static void finish(const struct decision *made) {
     if (made->library)
         ncr_library_set_default(made->library);
@@ -56,7 +56,10 @@ static void finish(const struct decision *made) {
     grow_state(made->library ? NCR_BOUND : NCR_DISABLED);
 }
 
-/* An NCCL that works takes the place of none, a newer reason that of an older. Returns whether `made` is published. */
+/*
+ * A decision with an NCCL replaces one without, and a newer reason replaces an older one. Returns whether `made` is
+ * published.
+ */
 static bool publish(struct decision *made) {
     struct decision *known = atomic_load(&decision);
     while (!known || (!known->library && (made->library || strcmp(made->disabled, known->disabled) != 0)))
@@ -112,7 +115,7 @@ static void set_disabled(struct decision *made, const struct ncr_backend *found)
     made->passing = found->passing || made->disabled == no_memory.disabled;
 }
 
-/* A whole decision, which nobody sees yet. NULL on lack of memory. */
+/* A complete decision, which no other thread sees yet. NULL on lack of memory. */
 static struct decision *decide(const struct ncr_request *request, struct decision *before) {
     ncr_passing_begin();
     struct decision *made = ncr_allocate(1, sizeof *made);
@@ -155,12 +158,15 @@ static void discard(struct decision *made, const struct decision *before) {
     free(made);
 }
 
-/* Does the program name a file that the decision may not have seen? A bare name is searched for where it looked. */
+/*
+ * Does the program name a file that the decision may not have considered? (A bare name is searched for where the
+ * decision has looked.)
+ */
 static bool names_a_file(const struct ncr_request *request) {
     return request && request->file && strchr(request->file, '/');
 }
 
-/* Has this been decided? If nothing could be opened, a file that the program names gets a new try. */
+/* Has this been decided? If nothing could be opened, a file that the program names is tried again. */
 static bool is_decided(const struct ncr_request *request) {
     const struct decision *made = atomic_load_explicit(&decision, memory_order_acquire);
     enum ncr_state now = ncr_state();
@@ -170,7 +176,10 @@ static bool is_decided(const struct ncr_request *request) {
            (now == NCR_DISABLED && (!names_a_file(request) || ncr_settings()->choice != NCR_CHOOSE_AUTO));
 }
 
-/* Lines are written when nobody waits for this thread any more, and only those of the thread that decided. */
+/*
+ * Lines are written when no thread waits for this one any more, and only those of the thread whose decision was
+ * published.
+ */
 static void bind_now(const struct ncr_request *request) {
     struct ncr_gate gate;
     bool ours = false;
@@ -211,7 +220,7 @@ bool ncr_bound_at_start(void) {
     return at_start;
 }
 
-/** Bind if it has not been tried: who asks about an error does not try again what may be over. */
+/** Bind if it has not been tried: a question about an error does not repeat an attempt that failed temporarily. */
 enum ncr_state ncr_state_to_ask(void) {
     return ncr_state() == NCR_UNBOUND ? ncr_bind(NULL) : ncr_state();
 }
@@ -233,13 +242,15 @@ const struct ncr_backend *ncr_backend(void) {
     return &ncr_library_at(0)->backend;
 }
 
-/** Is NCCL disabled by something that may be over at the next call? */
+/** Is NCCL disabled by a temporary failure? */
 bool ncr_disabled_for_now(void) {
     const struct decision *made = atomic_load_explicit(&decision, memory_order_acquire);
     return made && made->passing;
 }
 
-/** Why there is no backend, as a sentence, and whether an error line has told it. For ncr_state() NCR_DISABLED. */
+/**
+ * Why there is no backend, as a sentence, and whether an error line was written about it. For ncr_state() NCR_DISABLED.
+ */
 const char *ncr_disabled(bool *reported) {
     const struct decision *made = atomic_load_explicit(&decision, memory_order_acquire);
     if (reported)

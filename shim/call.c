@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is known of the call that a thread makes, for what comes behind: which library it goes to. */
+/*
+ * What is known about the call that a thread is making, for the code that runs later in it: which library it goes to.
+ */
 #include "shim.h"
 
 __thread struct ncr_call ncr_call;
@@ -9,8 +11,8 @@ extern const char __ehdr_start[] __attribute__((visibility("hidden")));
 extern const char etext[] __attribute__((visibility("hidden")));
 
 /**
- * Where the program called from: a layer that calls the next one in its own code (shim/trace/) would be taken for the
- * caller, so it says who was.
+ * Where the program called from: a layer that calls the next one from its own code (shim/trace/) would be taken for the
+ * caller, so it stores the real caller here.
  */
 const void *ncr_call_from(const void *return_address) {
     const char *address = return_address;

@@ -52,8 +52,8 @@ unbound:
     .size unbound, . - unbound
 
 /*
- * dlopen: ncr_on_dlopen() answers, or names where to jump with the program's own return address in x30: the real dlopen
- * tells by it whose RUNPATH counts.
+ * dlopen: ncr_on_dlopen() answers, or says where to jump with the program's own return address in x30, by
+ * which the real dlopen knows whose RUNPATH counts.
  */
     .globl dlopen
     .type dlopen, %function

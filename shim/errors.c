@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Errors of the shim itself: a result code for the program, a text for ncclGetLastError, and a group that launches
- * nothing. NCCL's own last error is one text per library, whichever thread failed; the shim's stands beside it, and the
- * newer one is told.
+ * Errors of the shim itself: a result code for the program, an error message for ncclGetLastError, and a group that
+ * launches nothing. NCCL has one last error message per library, whichever thread failed; the shim has one too, and the
+ * newer of the two is returned.
  */
 #include "shim.h"
 
@@ -28,7 +28,7 @@ static const char *library_error(const struct ncr_library *library, const void *
 }
 
 /**
- * ncclGetLastError of one library: the shim's text where it is the newer one, else the library's. `communicator` may be
+ * ncclGetLastError of one library: the shim's message if it is the newer one, else the library's. `communicator` may be
  * NULL. Any thread, any time; never NULL.
  */
 const char *ncr_last_error_of(struct ncr_library *library, const void *communicator) {
@@ -43,20 +43,23 @@ const char *ncr_last_error_of(struct ncr_library *library, const void *communica
     return theirs ? theirs : "";
 }
 
-/** The same of the library that this thread called last, which is the default one where there is no other. */
+/** The same for the library that this thread called last; the default library if there is only that. */
 const char *ncr_last_error(const void *communicator) {
     ncr_state_to_ask();
     return ncr_last_error_of(ncr_called_library(), communicator);
 }
 
-/** `text` becomes the newest error, about `library`. It must live for ever. */
+/** `text` becomes the newest error, about `library`. It must never be freed. */
 void ncr_set_error(const struct ncr_library *library, const char *text) {
     atomic_store(&library_error_then, hash(library_error(library, NULL)));
     atomic_store(&own_library, library);
     atomic_store(&own_error, text);
 }
 
-/* The newest error. Owns `text`, which may hold names from outside: programs print what ncclGetLastError tells. */
+/*
+ * Set the newest error. Owns `text`, whose control characters are escaped, since programs print what ncclGetLastError
+ * returns.
+ */
 static void set_new_error(const struct ncr_library *library, struct ncr_text *text) {
     struct ncr_text visible = {0};
     const char *bytes = ncr_text_get(text);
@@ -66,8 +69,8 @@ static void set_new_error(const struct ncr_library *library, struct ncr_text *te
 }
 
 /**
- * Let the group that is open in this thread, if there is one, launch nothing: after an error that the backend did not
- * see it would launch the rest. By an invalid call, which NCCL records for the group and otherwise only rejects
+ * Make the group that is open in this thread, if there is one, launch nothing: after an error that the backend did not
+ * see, it would launch the rest. Done by an invalid call, which NCCL records for the group and otherwise just rejects
  * (v2.28.9:include/group.h:89).
  */
 void ncr_poison_group(const struct ncr_library *library) {
@@ -77,7 +80,7 @@ void ncr_poison_group(const struct ncr_library *library) {
         all_reduce(NULL, NULL, 0, 0, 0, NULL, NULL);
 }
 
-/** Fail a call with `code` and a text for ncclGetLastError. Returns the code. Any thread. */
+/** Fail a call with `code` and an error message for ncclGetLastError. Returns the code. Any thread. */
 int ncr_fail(int code, const char *format, ...) {
     struct ncr_text text = {0};
     va_list list;
@@ -90,7 +93,8 @@ int ncr_fail(int code, const char *format, ...) {
 }
 
 /**
- * Pass on an error that the library gave outside of the open group, and let the group launch nothing. Returns the code.
+ * Pass on an error that the library returned outside of the open group, and make the group launch nothing. Returns the
+ * code.
  */
 int ncr_fail_group(const struct ncr_library *library, int code) {
     struct ncr_text text = {0};
@@ -119,7 +123,7 @@ static int refuse(const struct ncr_library *library, const char *kind, struct nc
     return NCR_INVALID_USAGE;
 }
 
-/** Refuse a call with ncclInvalidUsage and a text; the open group, if there is one, launches nothing. */
+/** Refuse a call with ncclInvalidUsage and an error message; the open group, if there is one, launches nothing. */
 int ncr_refuse(const struct ncr_library *library, const char *format, ...) {
     struct ncr_text text = {0};
     va_list list;

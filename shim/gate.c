@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who binds now. No lock of ours is ever held while the dynamic loader is called, because every order of such a lock
- * and the loader's own has been seen to hang:
+ * Which threads are binding. No lock of ours is ever held while the dynamic loader is called, because every order of
+ * such a lock and the loader's own has been seen to deadlock:
  *
  *   - ours first: a constructor of a library that another thread opens runs under the loader's lock, makes the first
  *     NCCL call and waits for ours, while the holder of ours waits for the loader's;
@@ -13,8 +13,8 @@
  *
  * So threads that bind at the same time may all search and open: opening the same file twice gives the same handle, and
  * one of them publishes (binding.c). This gate only makes that rare, and keeps a fork from copying a process in which
- * another thread is inside the loader. It is polite, not a lock: whoever waits here goes on after a bounded time, since
- * the one that it waits for may wait for it.
+ * another thread is inside the loader. It is not a lock: a thread that waits here continues after a bounded time, since
+ * the thread that it waits for may be waiting for it.
  */
 #include "shim.h"
 
@@ -54,7 +54,7 @@ static void decrement(_Atomic unsigned *counter) {
         syscall(SYS_futex, counter, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-/** Does this very thread bind? Then a constructor of the library that is being opened came back to us. */
+/** Is this thread binding? Then a constructor of the library that is being opened has called us. */
 bool ncr_is_binding(void) {
     return binding_depth > 0;
 }
@@ -91,7 +91,7 @@ static void after_fork_in_child(void) {
 
 /*
  * What glibc's pthread_atfork calls. Weak, because musl has no such function, and would end every program that inherits
- * a preload with a name that is missing.
+ * a preload library with an undefined symbol.
  */
 extern int __register_atfork(ncr_fork_handler *, ncr_fork_handler *, ncr_fork_handler *, void *library)
     __attribute__((weak));
@@ -115,8 +115,9 @@ static void make_forks_wait(void) {
 /* ---- binding ---- */
 
 /**
- * Before a binding, or another use of the loader's search: waits for those of other threads, but not for ever. Not for
- * a thread that is binding. Cancellation is off until ncr_gate_leave(): file system calls are points of it.
+ * Before a binding, or another use of the loader's search: wait for those of other threads, but for a bounded time.
+ * Must not be called by a thread that is binding. Cancellation is off until ncr_gate_leave(), since file system calls
+ * are cancellation points.
  */
 void ncr_gate_enter(struct ncr_gate *gate) {
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &gate->cancelable);

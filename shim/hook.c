@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dlopen of an NCCL gives this shim, so that programs which look functions up by handle (ctypes, JAX, CuPy) are
+ * dlopen of an NCCL returns this shim, so that programs which look functions up by handle (ctypes, JAX, CuPy) are
  * redirected too, and no second NCCL gets mapped. Every other dlopen goes on to the real one by a jump (entry_*.S).
  * dlsym is left alone: interposing it has broken cuDNN, profilers and the import of torch in other projects.
  */
@@ -25,7 +25,7 @@ static bool is_plugin(const char *base) {
     return false;
 }
 
-/* By file name, or by SONAME where a path with "nccl" or "rccl" in its file name does not tell. */
+/* By file name, or by SONAME if the file name is not decisive but has "nccl" or "rccl" in it. */
 static bool is_nccl(const char *file) {
     const char *base = ncr_basename(file);
     if (ncr_is_nccl_name(base))
@@ -41,10 +41,10 @@ static bool is_nccl(const char *file) {
 }
 
 /*
- * dlerror's text can be set by a failing dlopen only, and names the file: so the reason is put into the file's name. That
- * name must be one that nobody can create, since dlopen executes what it opens: a relative name is one in the current
- * folder, which may be writable for everybody, and any other folder may come to be. In /proc/self nobody can create
- * anything, and the walk ends at its first component, whatever follows.
+ * dlerror's message can only be set by a failing dlopen, and contains the name of the file: so the reason is put into
+ * that name. Nobody must be able to create a file of that name, since dlopen executes what it opens: a relative name is
+ * in the current folder, which may be writable for everybody, and any other folder may come to exist. In /proc/self
+ * nobody can create anything, and the walk ends at its first component, whatever follows.
  */
 static void *fail(const char *file, const char *why) {
     struct ncr_text name = {0}, text = {0};
@@ -84,9 +84,9 @@ static struct ncr_dlopen_answer open_library(const struct ncr_library *library, 
 }
 
 /*
- * What stands for the NCCL: this shim. Of a backend with functions that the table lacks, which is in the global scope for
- * that, the handle of that scope: names of the table are found here first, as tools that are preloaded before expect,
- * the others in the backend.
+ * The handle that a dlopen of an NCCL returns: this shim's. If the backend has functions that the table lacks, and is
+ * therefore in the global scope, the handle of that scope: names of the table are found here first, as tools that are
+ * preloaded earlier expect, the others in the backend.
  */
 static void *open_for_program(int mode) {
     if (ncr_backend()->handle && ncr_backend()->global)
@@ -95,8 +95,8 @@ static void *open_for_program(int mode) {
 }
 
 /*
- * Another library is about to be opened. If it is linked with NCCL, that is constructed first (loader/upcoming.c). What
- * is found by a search, not by a path, is not looked for; NCCL_REDIRECT_BIND=start is for that.
+ * Another library is about to be opened. If it is linked with NCCL, that is constructed first (loader/upcoming.c). A
+ * library that is found by a search, not by a path, is not checked; NCCL_REDIRECT_BIND=start is for that.
  */
 static void bind_before(const char *file, int mode) {
     if (ncr_state() != NCR_UNBOUND || ncr_is_binding() || (mode & RTLD_NOLOAD) || !strchr(file, '/') ||
@@ -132,7 +132,7 @@ struct ncr_dlopen_answer ncr_on_dlopen(const char *file, int mode, const void *c
     if (is_from_backend(caller))
         return open_for_backend(file, mode, caller);
     if ((mode & RTLD_NOLOAD) && ncr_state() != NCR_BOUND && !ncr_objects_need_nccl()) {
-        dlerror(); /* "not loaded" is no error, and an older one is not this call's */
+        dlerror(); /* "not loaded" is not an error, and an older error is not this call's */
         return (struct ncr_dlopen_answer){NULL, NULL};
     }
     struct ncr_library *library = NULL;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Texts that a program may hold for as long as it runs: what ncclGetLastError returned, why NCCL is disabled. The same
- * text is kept once, so that a loop which runs into one error does not grow. As many as have room here stay for ever;
- * after that there are a few buffers in turn, each of which is written again some errors later. (In NCCL itself it is one
- * buffer.) No lock: errors happen in any thread.
+ * Strings that a program may hold for as long as it runs: what ncclGetLastError returned, why NCCL is disabled. Equal
+ * strings are kept once, so that a loop that runs into the same error needs no more memory. As many as there is room
+ * for here are kept forever; after that a few buffers are used in turn, each of which is overwritten some errors later.
+ * (In NCCL itself it is one buffer.) No lock: errors happen in any thread.
  */
 #include "shim.h"
 
@@ -30,7 +30,7 @@ static const char *in_a_buffer(const char *text) {
     return buffer;
 }
 
-/** Keep a text; takes it over. Never NULL. Any thread. */
+/** Keep a string; takes ownership of it. Never NULL. Any thread. */
 const char *ncr_keep(struct ncr_text *text) {
     const char *mine = ncr_text_get(text);
     unsigned start = place_of(mine);

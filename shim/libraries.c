@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The opened NCCLs. Number 0 is the process's default, bound as ever; a layer may open others, once each, and all stay.
- * A library is made whole before anybody sees it; then nothing of it changes. The list only grows, and a count that is
+ * The opened NCCLs. Number 0 is the process's default; a layer may open others, once each, and all stay open. A library
+ * is complete before any other thread sees it, and does not change afterwards. The list only grows, and a count that is
  * stored last publishes each entry.
  */
 #include "layer.h"
@@ -13,7 +13,7 @@
 static struct ncr_library unbound;
 static _Atomic(struct ncr_library *) libraries[NCR_MOST_LIBRARIES] = {&unbound};
 static _Atomic unsigned count = 1;
-static struct ncr_mutex adding; /* for who adds; readers take none */
+static struct ncr_mutex adding; /* for writers; readers take none */
 
 unsigned ncr_library_count(void) {
     return atomic_load_explicit(&count, memory_order_acquire);
@@ -66,7 +66,7 @@ static void fill_targets(struct ncr_library *library) {
     for (unsigned slot = 0; slot < 2 * NCR_ROWS; slot += 2) {
         void *function = ncr_library_function(library->backend.handle, slot);
         library->targets[slot] = function;
-        /* Where there is no function there is no alias: to find nothing is what takes the loader long. */
+        /* Without the function there is no alias: a failing lookup is what takes the loader long. */
         library->targets[slot + 1] = function ? ncr_library_function(library->backend.handle, slot + 1) : NULL;
     }
     dlerror(); /* names that the library lacks have left a message */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The slots, through which every call of the program jumps (entry_*.S). They are written here and nowhere else: with the
- * default library's functions when it is bound, and again when a layer changes its mind.
+ * The slots, through which every call of the program jumps (entry_*.S). They are written here and nowhere else: with
+ * the default library's functions when it is bound, and again when a layer changes what it returns.
  */
 #include "layer.h"
 
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What stands in a slot as the layers see it now; NULL: nothing. */
+/* What the layers put into a slot now; NULL: nothing. */
 static void *address_for(unsigned slot) {
     void *address = ncr_functions[slot / 2].route == NCR_WHY ? NULL : ncr_library_at(0)->entries[slot];
     for (const struct ncr_layer *const *layer = ncr_layers; *layer; layer++)
@@ -18,8 +18,8 @@ static void *address_for(unsigned slot) {
 }
 
 /*
- * The slot is read before the layers are asked: a thread that was stopped in between, while a layer changed its mind and
- * another thread filled the slots anew, does not write over that what it had found out before.
+ * The slot is read before the layers are asked: a thread that was stopped in between, while a layer changed what it
+ * returns and another thread filled the slots again, must not overwrite that with its older value.
  */
 static void fill(unsigned slot) {
     void *known = atomic_load_explicit(&ncr_slots[slot], memory_order_acquire), *address;
@@ -30,8 +30,8 @@ static void fill(unsigned slot) {
 }
 
 /*
- * Before slots get an address: what stands behind it is there for every thread. A jump through a slot orders nothing on
- * aarch64: its processor may read data of the function before it has read the slot, and an acquire would be one more
+ * Before slots get an address: make what it points to visible to every thread. On aarch64 a jump through a slot is no
+ * acquire: the processor may read data of the function before it has read the slot, and an acquire would be one more
  * instruction in every call. So the thread that writes makes all others pass a barrier (membarrier(2), Linux 4.14).
  * x86-64 reads in order.
  */
@@ -44,8 +44,8 @@ static void make_others_see(void) {
 }
 
 /**
- * Fill the slots with what the layers put in front of the default library. Several threads may do so at once. A slot for
- * which there is nothing stays as it is, and its call is answered (answers.c).
+ * Fill the slots with what the layers put in front of the default library. Several threads may do so at once. A slot
+ * without a function stays as it is, and its calls are answered by answers.c.
  */
 void ncr_publish_slots(void) {
     make_others_see();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The constructor: runs in every process of the job, and does nothing where NCCL is not used. And the layers, the one
- * place that knows them all.
+ * The constructor: runs in every process of the job, and does nothing where NCCL is not used. It also lists the layers;
+ * no other place knows them all.
  */
 #include "layer.h"
 

@@ -40,8 +40,8 @@ static bool applies(const struct ncr_library *library, const struct adapter_row 
 }
 
 /*
- * NCCL writes ncclAlltoAll, RCCL ncclAllToAll; they are the same function, so the one serves the other's name where that
- * is missing.
+ * NCCL writes ncclAlltoAll, RCCL ncclAllToAll; they are the same function, so the one is called by the other's name
+ * where that is missing.
  */
 static void *other_spelling(const struct ncr_library *library, unsigned slot) {
     if (slot / 2 == NCR_ROW_ncclAlltoAll)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The layer that evens out versions: adapters are C functions that stand in a slot where a backend lacks a function that
- * NCCL's own means can replace exactly, or would misread what a program compiled for another version passes. Decided
- * once per library (adapt.c); a backend that needs no adapter keeps the bare jump. What is not exact is refused
- * (ncr_refuse) with the reason. An adapter serves the library that the call goes to (ncr_called_library).
+ * The layer that hides differences between versions: adapters are C functions in a slot whose function the backend
+ * lacks and other NCCL functions can replace exactly, or whose arguments it would misread from a program compiled for
+ * another version. Decided once per library (adapt.c); a backend that needs no adapter keeps the plain jump. What
+ * cannot be done exactly is refused (ncr_refuse) with the reason. An adapter works on the library that the call goes to
+ * (ncr_called_library).
  *
  * Facts about NCCL's versions are from NCCL's sources at the tags named beside them; tests/test_adapt_*.c and
  * docs/versions.md check them against real libraries.

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ncclConfig_t between versions. NCCL itself clamps the size and fills in fields that the program's version does not
- * have (init.cc, parseCommConfig, 2.14 on), so nearly every pair works untouched. Two traps need a corrected copy, and
- * a field that the backend is too old for is dropped silently by NCCL: here one line says so.
+ * have (init.cc, parseCommConfig, since 2.14), so nearly every pair works unchanged. Two traps need a corrected copy,
+ * and a field that the backend is too old for is dropped silently by NCCL: here one line says so.
  */
 #include "adapt.h"
 
@@ -64,7 +64,7 @@ static bool put(struct ncr_config_copy *copy, const void *config, size_t size, u
 
 /**
  * The configuration to pass on: `config` itself, or a corrected copy in `copy` of exactly config->size bytes. What is
- * not a configuration (NULL, wrong magic, absurd size) is passed on for the backend to judge.
+ * not a configuration (NULL, wrong magic, absurd size) is passed on for the backend to reject.
  */
 void *ncr_config_fit(const struct ncr_library *library, void *config, struct ncr_config_copy *copy) {
     struct ncr_versioned head;
@@ -77,7 +77,7 @@ void *ncr_config_fit(const struct ncr_library *library, void *config, struct ncr
     memcpy(&head, config, sizeof head);
     if (head.magic != NCR_MAGIC)
         return config;
-    /* A number that no NCCL has had comes from a newer header than any that is known. */
+    /* A version number that is not in the table comes from a header newer than any that is known. */
     int version = head.version > INT_MAX ? INT_MAX : ncr_version_from_nccl((int)head.version);
     atomic_store(&program_version, version);
     report_dropped(library, config, head.size, version);

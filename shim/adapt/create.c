@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Creating communicators: the configuration is fitted, and what an older backend lacks is replaced where a simpler call
- * does exactly the same.
+ * Creating communicators: the configuration is adapted, and functions that an older backend lacks are replaced where a
+ * simpler call does exactly the same.
  */
 #include "adapt.h"
 

@@ -9,8 +9,8 @@
 
 /*
  * Is the program compiled for a 2.28 whose structs have another layout? Between 2.28.3 and 2.28.7
- * ncclDevCommRequirements grew from 24 to 56 bytes and ncclDevResourceRequirements from 32 to 56, and neither tells its
- * size. A program that never passed a configuration gives no answer; then it is taken to fit.
+ * ncclDevCommRequirements grew from 24 to 56 bytes and ncclDevResourceRequirements from 32 to 56, and neither contains
+ * its size. For a program that never passed a configuration this is not known; then it is assumed to fit.
  */
 static bool has_other_layout(const struct ncr_library *library, char text[16]) {
     int program = ncr_program_version();

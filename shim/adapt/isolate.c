@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * NCCL calls some of its public functions through its own procedure linkage table (19 of them in 2.28.9), and a
- * preloaded library catches those calls too. They are put right in the library's global offset table after it was
+ * preloaded library catches those calls too. They are corrected in the library's global offset table after it was
  * opened, so that groups, tags and counts see the program's calls only. RTLD_DEEPBIND would do the same but defeats
  * malloc interposers and sanitizers.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Allocation, registration and windows where the backend is too old for them. NCCL defines what a build or machine
- * without the feature does: plain device memory, no handle, no window; programs must cope with that, and so it is
- * exact.
+ * without the feature does: plain device memory, no handle, no window. Programs must handle that, so it is an exact
+ * replacement.
  */
 #include "adapt.h"
 #include "old_glibc.h"
@@ -13,8 +13,8 @@
 /* ---- ncclMemAlloc before 2.19: cudaMalloc, NCCL's own fallback (v2.30.7:allocator.cc:96) ---- */
 
 /*
- * What allocates in this process: cudaMalloc and cudaFree of the CUDA runtime that the program has, or, where that is
- * linked statically and hidden, the driver's own. Chosen once, so that memory goes back to where it came from.
+ * What allocates memory in this process: cudaMalloc and cudaFree of the program's CUDA runtime, or, if that is linked
+ * statically and hidden, the driver's functions. Chosen once, so that memory goes back to where it came from.
  */
 struct allocator {
     int (*allocate)(void **pointer, size_t size);

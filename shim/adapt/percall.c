@@ -32,7 +32,7 @@ static int check(struct ncr_library *library, const char *function, const void *
     if (head.magic != NCR_MAGIC)
         return ncr_invalid(library, "the configuration of the collective was not initialised with "
                                     "NCCL_COLLCONFIG_INITIALIZER");
-    /* A larger struct than the known one may have a field that is set: it cannot be judged. */
+    /* A struct larger than the known one may have a field that is set, so it is refused. */
     bool unset = head.size <= KNOWN_SIZE;
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         int64_t wide = 0;

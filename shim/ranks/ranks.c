@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The functions that make or take a unique id, and what is looked at before the library gets the call. */
+/* The functions that create or take a unique id, and what is checked before the library gets the call. */
 #include "ranks.h"
 #include "layer.h"
 
@@ -15,7 +15,7 @@
     XX(ncclCommInitRankScalable, init_rank_scalable)                                                                   \
     XX(ncclCommGrow, grow)
 
-/* Where in a library's `wrapped` stands what lies below each. */
+/* The index in a library's `wrapped` of what is below each of them. */
 enum {
 #define XX(name, wrapper) BELOW_##name,
     WRAPPERS
@@ -26,7 +26,7 @@ _Static_assert((int)WRAPPER_COUNT <= (int)NCR_MOST_WRAPPED, "they fit into struc
 
 #define BELOW(library, name) NCR_FUNCTION(ncr_fn_##name, (library)->wrapped[BELOW_##name])
 
-/* May the called library join with this id? Of an id for two libraries it takes its own part. */
+/* May the called library join with this id? From an id for two libraries it takes its own part. */
 static int take_id(const struct ncr_library *library, struct ncr_id *id) {
     int code = ncr_second_id_take(library, ncr_call.by_name, id);
     return code ? code : ncr_tag_check(library, id);

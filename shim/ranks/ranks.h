@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The layer that looks at what ranks tell each other before they join: the unique id. Off the wire it has what NCCL put
- * there; the bytes that NCCL leaves free carry what is described here, so that ranks that disagree are told so and do
- * not hang. Ranks without the preload hand on the same bytes and join as ever.
+ * The layer for what ranks tell each other before they join: the unique id. NCCL's own bytes are left as they are; the
+ * bytes that NCCL leaves free carry what is described here, so that ranks that disagree get an error message instead of
+ * a hang. Ranks without the preload library pass on the same bytes and join as usual.
  *
  * An ncclUniqueId has 128 bytes. NCCL's own part is the first 64 at most (48 since 2.8), is made and read by NCCL alone,
  * and the bytes behind are zero in every version since 2.5 (NCCL only hashes them). Bytes 64 to 127 hold one of:
@@ -19,7 +19,8 @@
  *                      76  an id of the second library, its first 48 bytes
  *                     124  zeros
  *
- * All are bytes: there is no order to agree on. Whoever changes this keeps reading what older versions wrote.
+ * All fields are bytes, so there is no byte order to agree on. A change of this layout must keep reading what older
+ * versions wrote.
  */
 #ifndef NCR_RANKS_H
 #define NCR_RANKS_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Unique ids under rules about names: who makes an id does not know yet what the communicator will be called, and
- * NCCL's ids work in the library that made them only. So the id gets that of the other library in its free bytes (64 to
- * 127), and each rank takes the one of the library that its rules lead to. Ranks without rules use the id as it is.
+ * Unique ids with name: rules: the rank that creates an id does not know yet what the communicator will be called, and
+ * an id works only in the library that created it. So the id carries an id of the other library in its free bytes (64
+ * to 127), and each rank takes the one of the library that its rules lead to. Ranks without rules use the id as it is.
  */
 #include "ranks.h"
 
@@ -41,8 +41,8 @@ void ncr_second_id_add(const struct ncr_library *library, const struct ncr_libra
 }
 
 /**
- * Before `library` joins with an id: take its part of one that has two. `by_name`: a rule about the name chose the
- * library. If the id is for another library, ncclInvalidUsage with a text.
+ * Before `library` joins with an id: take its part of one that has two. `by_name`: a name: rule chose the library. If
+ * the id is for another library, ncclInvalidUsage with an error message.
  */
 int ncr_second_id_take(const struct ncr_library *library, bool by_name, struct ncr_id *id) {
     struct second second;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Ranks that disagree: NCCL compares versions only since 2.23.4, and only where the wire formats match; otherwise ranks
- * hang or say "message truncated". So the rank that makes the unique id writes into it which NCCL it uses, and each rank
- * compares before it joins. ranks.h has the layout.
+ * hang or say "message truncated". So the rank that creates the unique id writes into it which NCCL it uses, and each
+ * rank compares before it joins. ranks.h has the layout.
  */
 #include "ranks.h"
 
@@ -19,7 +19,7 @@ struct tag {
         char place[PLACE]; /* host, NUL, the end of the path, NUL */
         struct {
             char place_before[PLACE_WITH_BUILD];
-            char has_build; /* 1; text of versions without builds has no such byte behind a NUL */
+            char has_build; /* 1; tags of versions without build-ids have no such byte after a NUL */
             unsigned char build[BUILD_BYTES];
         };
     };
@@ -47,7 +47,7 @@ static bool has_build(const struct tag *tag) {
     return tag->has_build == 1 && tag->place_before[PLACE_WITH_BUILD - 1] == '\0';
 }
 
-/* Of a tag that came over the network: make sure that its texts end. */
+/* For a tag that came over the network: make sure that its strings end. */
 static const char *file_of(struct tag *tag) {
     tag->place[has_build(tag) ? PLACE_WITH_BUILD - 1 : PLACE - 1] = '\0';
     size_t host = strlen(tag->place);
@@ -117,7 +117,10 @@ static int refuse_other_nccl(const struct ncr_library *library, const struct tag
                                 : "Set NCCL_REDIRECT and NCCL_REDIRECT_REQUIRE to the same values on all hosts");
 }
 
-/* Builds of one version mostly work together, so this is no refusal; where they do not, this line saves days. */
+/*
+ * Different builds of one version mostly work together, so this is not refused; where they do not, this line saves
+ * days.
+ */
 static void warn_of_other_build(const struct ncr_library *library, struct tag *theirs) {
     static atomic_flag warned = ATOMIC_FLAG_INIT;
     char version[16], build[2 * BUILD_BYTES + 1];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which library a call that creates something goes to, and what is remembered of it. */
+/* Which library a call that creates something goes to, and what is recorded about it. */
 #include "owners.h"
 
 static __thread struct ncr_library *chosen;
@@ -18,7 +18,7 @@ void ncr_choose_library(struct ncr_library *library) {
 
 /**
  * What the next unique id or communicator of this thread uses: its choice, else that of a rule about the caller (the
- * program's return address), else the default. NULL if a rule cannot be met; then the error is set.
+ * program's return address), else the default. NULL if a rule cannot be satisfied; then the error is set.
  */
 struct ncr_library *ncr_library_for_caller(const void *caller) {
     struct ncr_library *library = ncr_chosen_library();
@@ -27,7 +27,10 @@ struct ncr_library *ncr_library_for_caller(const void *caller) {
     return library;
 }
 
-/** A call for this library comes: the error that the thread asks about is its, and it is in the thread's group. */
+/**
+ * A call goes to this library: a later question of the thread about an error is about it, and it joins the thread's
+ * open group.
+ */
 void ncr_enter(struct ncr_library *library) {
     ncr_set_called_library(library);
     ncr_group_join(library);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Functions that make communicators, once calls are routed: each chooses the library, by rules about the caller and the
- * communicator's name, and the handle is known to be that library's before the program has it (pending.c). What a row
- * without a function here makes, maker.c remembers.
+ * communicator's name, and the handle is recorded as that library's before the program has it (pending.c). For rows
+ * without a function here, maker.c records it.
  */
 #include "route.h"
 

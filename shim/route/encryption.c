@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ncclSetEncryption, which is about the whole process and comes before the first unique id. Encryption that only some
- * libraries do would be a false promise, so once it is set no further library is opened.
+ * ncclSetEncryption, which applies to the whole process and comes before the first unique id. Encryption by only some
+ * of the libraries would be a false promise, so once it is set no further library is opened.
  */
 #include "route.h"
 

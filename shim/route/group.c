@@ -28,7 +28,7 @@ const void *ncr_group_of_thread(void) {
     return ncr_group.depth > 0 ? &ncr_group : NULL;
 }
 
-/** A call for this library comes: if the thread is in a group, the library is too from now on. */
+/** A call goes to this library: if the thread is in a group, the library joins it. */
 void ncr_group_join(struct ncr_library *library) {
     unsigned bit = 1u << library->index;
     if (ncr_group.depth == 0 || (ncr_group.joined & bit) || !library->backend.handle)
@@ -37,7 +37,7 @@ void ncr_group_join(struct ncr_library *library) {
     call(library, NCR_ROW_ncclGroupStart);
 }
 
-/** No group of this thread, or of any, is older than routing. */
+/** No group of this thread, or of any thread, is older than routing. */
 void ncr_group_settle(bool all) {
     ncr_group.settled = true;
     if (all)
@@ -72,8 +72,8 @@ static bool is_error(int code) {
 }
 
 /*
- * A library's part of the group has ended. The first real error, else ncclInProgress, else success; the library that
- * failed is the one whose error is asked for.
+ * A library's part of the group has ended. The first real error, else ncclInProgress, else success; a later question
+ * about an error is about the library that failed.
  */
 static void join_code(int *code, int more, const struct ncr_library *library) {
     ncr_pending_group_ended(&ncr_group, library, more);
@@ -85,7 +85,8 @@ static void join_code(int *code, int more, const struct ncr_library *library) {
 
 /*
  * The end of a group that began before routing, while another thread opened the second library: it is the default
- * library's. A thread that has none is told so here, or, the first time, by that library (NCCL checks since 2.7.3).
+ * library's. A thread without an open group gets the error here, or, the first time, from that library (NCCL checks
+ * since 2.7.3).
  */
 static bool may_be_older(const char *function) {
     struct ncr_library *library = ncr_library_at(0);

@@ -15,7 +15,7 @@
 /* An id and twice the arguments that any function has. What is copied beyond the arguments does no harm. */
 enum { STACK_WORDS = 32 };
 
-/* The kernel reads the word first, and only then sees that the first argument is nonsense. */
+/* The kernel reads the word first, and only then notices that the first argument is invalid. */
 static bool is_readable(const uintptr_t *word) {
     int error = errno;
     bool readable = syscall(SYS_rt_sigprocmask, ~0, word, NULL, sizeof *word) == 0 || errno != EFAULT;
@@ -60,8 +60,8 @@ void *ncr_answer_with(int code) {
 }
 
 /**
- * Call the library's function for the program, and remember what it makes. `parent` is the communicator that it is made
- * of, or NULL. Returns where to go on, or NULL if the library lacks the function.
+ * Call the library's function for the program, and record what it makes. `parent` is the communicator that it is made
+ * of, or NULL. Returns where to continue, or NULL if the library lacks the function.
  */
 void *ncr_call_maker(unsigned slot, struct ncr_library *library, const void *parent, const uintptr_t *registers,
                      const uintptr_t *stack) {

@@ -35,8 +35,8 @@ void ncr_owners_unlock(void) {
 }
 
 /*
- * For a handle that is not in the table. Takes the place of one that is gone: a program that creates and destroys for
- * ever, mostly at the same addresses, needs no more room for it.
+ * For a handle that is not in the table. Takes the place of a removed one: a program that creates and destroys again
+ * and again, mostly at the same addresses, needs no more room.
  */
 static void insert(struct ncr_owners *table, const void *handle, struct ncr_library *library) {
     size_t i = ncr_owner_place(table, handle);
@@ -77,7 +77,7 @@ bool ncr_owners_reserve(enum ncr_kind kind) {
     return room;
 }
 
-/** Remember who has just made a handle, whoever had one at this address before. Under the lock. */
+/** Record which library has just made a handle, replacing an older entry for this address. Under the lock. */
 void ncr_own_locked(enum ncr_kind kind, const void *handle, struct ncr_library *library) {
     struct ncr_owner *known = ncr_owner_find(atomic_load(&ncr_owners[kind]), handle);
     if (known) {
@@ -89,7 +89,7 @@ void ncr_own_locked(enum ncr_kind kind, const void *handle, struct ncr_library *
         insert(table, handle, library);
 }
 
-/** Forget a handle. Under the lock. */
+/** Remove a handle. Under the lock. */
 void ncr_disown_locked(enum ncr_kind kind, const void *handle) {
     struct ncr_owners *table = atomic_load(&ncr_owners[kind]);
     struct ncr_owner *known = ncr_owner_find(table, handle);
@@ -109,7 +109,7 @@ void ncr_own_again(enum ncr_kind kind, const void *handle, struct ncr_library *l
     ncr_owners_unlock();
 }
 
-/** Forget a handle, before the call that destroys it: its address may be used again before that returns. */
+/** Remove a handle, before the call that destroys it: its address may be used again before that returns. */
 void ncr_disown(enum ncr_kind kind, const void *handle) {
     if (!handle || !ncr_owner_find(atomic_load(&ncr_owners[kind]), handle))
         return;

@@ -11,7 +11,7 @@
 #include "route.h"
 
 struct ncr_owner {
-    _Atomic(const void *) handle; /* NULL: free; GONE (owners.c): was one, keep looking behind it */
+    _Atomic(const void *) handle; /* NULL: free; GONE (owners.c): was one, continue with the next place */
     _Atomic(struct ncr_library *) library;
 };
 
@@ -30,8 +30,8 @@ static inline size_t ncr_owner_place(const struct ncr_owners *table, const void 
 }
 
 /*
- * The entry of a handle, or NULL. Any thread. Inlined also where the rest is built for size: this is the way of every
- * call.
+ * The entry of a handle, or NULL. Any thread. Inlined also where the rest is built for size: every routed call does
+ * this.
  */
 __attribute__((always_inline)) static inline struct ncr_owner *ncr_owner_find(struct ncr_owners *table,
                                                                               const void *handle) {

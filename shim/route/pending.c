@@ -20,7 +20,7 @@
  *     for a group, not ncclInProgress; ncclCommGetAsyncError), or when one of its communicators has been destroyed.
  *     A returned ncclSuccess does not say so: ncclCommSplit returns it before there is a handle (v2.18.6:init.cc:1985),
  *     and ncclCommGrow writes the handle a second time (v2.30.7:init.cc:3224).
- *   - The handle reaches the program before any call returns that could tell it that it has come: the call itself, the
+ *   - The handle reaches the program before any call returns that could tell the program about it: the call itself, the
  *     end of a group, ncclCommGetAsyncError. A program that only watches its variable gets it from a thread of ours,
  *     which lives while a handle is pending, a fraction of a millisecond later (watch.c).
  */
@@ -277,12 +277,12 @@ void ncr_pending_group_ended(const void *group, const struct ncr_library *librar
     happen(&(struct event){.ends = ends_with_group, .group = group, .library = library, .code = code});
 }
 
-/** Let the program have what has come. Any thread. */
+/** Deliver to the program the handles that have been written. Any thread. */
 void ncr_pending_look(void) {
     happen(&(struct event){.ends = NULL});
 }
 
-/** Is it worth while to look again soon? Under the lock. */
+/** Is it worth looking again soon? Under the lock. */
 bool ncr_is_pending_locked(void) {
     bool pending = false;
     for (struct ncr_pending *p = pendings; p && !pending; p = p->next)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where a call goes once a second library is open: by the communicator or window among its arguments (the table says
- * which), by the thread's choice, or through a function here that serves all libraries.
+ * which), by the thread's choice, or through a function here that handles all libraries.
  */
 #include "owners.h"
 
@@ -10,7 +10,7 @@ extern const char ncr_routed_start[];
 
 static atomic_bool routing;
 
-/** Is the library of each call looked for? */
+/** Is routing on? */
 bool ncr_routing(void) {
     return atomic_load_explicit(&routing, memory_order_acquire);
 }
@@ -77,7 +77,7 @@ static plain_function *function_of(const struct ncr_library *library, unsigned r
     return NCR_FUNCTION(plain_function, library->entries[2 * row]);
 }
 
-/* What a new communicator of this caller would be served by. */
+/* The library that a new communicator of this caller would use. */
 static int get_version(int *version) {
     typedef int get(int *);
     struct ncr_library *library = ncr_library_for_caller(__builtin_return_address(0));
@@ -88,14 +88,14 @@ static int get_version(int *version) {
     return entry ? ((get *)entry)(version) : ncr_answer_lacking(library, NCR_ROW_ncclGetVersion);
 }
 
-/* Of the library whose code it is: the last call's. The error that is asked about next is its too. */
+/* From the library that returned the code, that of the last call. A next question about an error is about it too. */
 static const char *get_error_string(int code) {
     typedef const char *get(int);
     plain_function *entry = function_of(ncr_called_library(), NCR_ROW_ncclGetErrorString);
     return entry ? ((get *)entry)(code) : "NCCL is disabled; ncclGetLastError tells more";
 }
 
-/* Of the library that made the communicator or, with NULL, that this thread called last. */
+/* From the library that made the communicator or, with NULL, that this thread called last. */
 static const char *get_last_error(const void *communicator) {
     ncr_state_to_ask();
     return ncr_last_error_of(communicator ? ncr_library_of(communicator) : ncr_called_library(), communicator);
@@ -117,7 +117,7 @@ static void reset_debug_internal(void) {
     reset_all(NCR_ROW_ncclResetDebugInitInternal);
 }
 
-/* What NCCL tells here, the program knows of what is pending; so it gets the handles first. */
+/* What NCCL returns here tells the program about its pending handles, so these are delivered first. */
 static int get_async_error(void *communicator, int *state) {
     typedef int get(void *, int *);
     struct ncr_library *library = ncr_owner(NCR_COMMUNICATORS, communicator);
@@ -131,7 +131,7 @@ static int get_async_error(void *communicator, int *state) {
     return code;
 }
 
-/* ---- what destroys: the handle is forgotten first, because its address may be used again at once ---- */
+/* ---- functions that destroy: the handle is removed first, because its address may be used again at once ---- */
 
 static void forget(enum ncr_kind kind, const void *handle) {
     ncr_pending_destroying(kind, handle);
@@ -257,11 +257,11 @@ static void *slot_of(unsigned slot, void *below) {
 }
 
 /**
- * From now on look at every call. `at_first`: nothing was called yet. Else the calling thread is in no group, and what
- * others have open is the default library's.
+ * Route every call from now on. `at_first`: nothing was called yet. Otherwise the calling thread is in no group, and
+ * groups that other threads have open are the default library's.
  */
 void ncr_route_all(bool at_first) {
-    static atomic_bool done; /* until then each thread that comes fills the slots: its next call is to be routed */
+    static atomic_bool done; /* until then every thread that comes fills the slots: its next call is routed */
     if (atomic_load(&done))
         return;
     if (!ncr_routing())

@@ -25,8 +25,8 @@ struct ncr_making {
 };
 
 /*
- * A call that makes a handle, after ncr_expect(). Without memory to remember whose the handle is the call is not made:
- * later the handle would be taken for the default library's.
+ * A call that makes a handle, after ncr_expect(). If there is no memory to record the handle's library, the call is not
+ * made: the handle would later be taken for the default library's.
  */
 #define NCR_MAKE(making, call) ((making)->no_memory ? ncr_refuse_making(making) : ncr_made((making), (call)))
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A rule that cannot be met is an error, never replaced: NULL. */
+/* A rule that cannot be satisfied is an error, and no other library is used instead: NULL. */
 static struct ncr_library *library_of_rule(const struct ncr_rule *rule) {
     struct ncr_text why = {0};
     struct ncr_library *library = ncr_library_open(rule->choice, rule->path, "NCCL_REDIRECT_RULES", &why);
@@ -17,12 +17,12 @@ static struct ncr_library *library_of_rule(const struct ncr_rule *rule) {
     return library;
 }
 
-/* Does a rule of this kind match? *library is then its library, NULL if it cannot be met. */
+/* Does a rule of this kind match? *library is then its library, NULL if it cannot be satisfied. */
 static bool match(enum ncr_rule_kind kind, const char *text, struct ncr_library **library) {
     const struct ncr_config *config = ncr_settings();
     for (size_t i = 0; i < config->rule_count; i++) {
         const struct ncr_rule *rule = &config->rules[i];
-        /* A pattern without a slash is about file names, wherever they lie. */
+        /* A pattern without a slash is about file names, in whatever folder. */
         const char *part = kind == NCR_RULE_OPEN && !strchr(rule->pattern, '/') ? ncr_basename(text) : text;
         if (rule->kind == kind && fnmatch(rule->pattern, part, 0) == 0) {
             *library = library_of_rule(rule);
@@ -62,8 +62,8 @@ static bool find_caller(void *arg, const struct ncr_object *object) {
 }
 
 /**
- * Does a rule speak of the library that this call comes from? The main program is called "program". *library is NULL if
- * the rule cannot be met (the error is set), and untouched if there is none.
+ * Does a rule match the library that this call comes from? The main program is called "program". *library is NULL if
+ * the rule cannot be satisfied (the error is set), and unchanged if no rule matches.
  */
 bool ncr_rule_for_caller(const void *address, struct ncr_library **library) {
     struct caller caller = {(uintptr_t)address, NULL};
@@ -79,7 +79,7 @@ bool ncr_rule_for_caller(const void *address, struct ncr_library **library) {
     return matched;
 }
 
-/** Does a rule speak of this communicator's name? `config` is an ncclConfig_t or NULL. */
+/** Does a rule match this communicator's name? `config` is an ncclConfig_t or NULL. */
 bool ncr_rule_for_name(const void *config, struct ncr_library **library) {
     struct ncr_versioned head;
     const char *name;
@@ -94,8 +94,8 @@ bool ncr_rule_for_name(const void *config, struct ncr_library **library) {
 }
 
 /**
- * The library that rules about names lead to besides `library`; NULL if there is none, or it cannot be used. Of several
- * the first counts: a unique id has room for one.
+ * The library that name: rules lead to besides `library`; NULL if there is none, or it cannot be used. Of several the
+ * first counts: a unique id has room for one.
  */
 struct ncr_library *ncr_rule_alternative(const struct ncr_library *library) {
     const struct ncr_config *config = ncr_settings();
@@ -107,7 +107,10 @@ struct ncr_library *ncr_rule_alternative(const struct ncr_library *library) {
     return NULL;
 }
 
-/** Does a rule speak of this file that a program opens? *library is NULL if it cannot be met (the error is set). */
+/**
+ * Does a rule match this file that a program opens? *library is NULL if the rule cannot be satisfied (the error is
+ * set).
+ */
 bool ncr_rule_for_file(const char *file, struct ncr_library **library) {
     return has_rules(NCR_RULE_OPEN) && match(NCR_RULE_OPEN, file, library);
 }
