@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every NCCL in reach of this environment: what the methods find, wheels that no torch stands beside, and their
- * oddities.
+ * Every NCCL that this environment can reach: what the methods find, wheels without a torch beside them, and what is
+ * odd about them.
  */
 #include "cli.h"
 
@@ -41,7 +41,7 @@ static void read_file(struct nccl *nccl) {
     nccl->build_id = *info.build_id ? formatted("%s", info.build_id) : NULL;
 }
 
-/* The version in a wheel's name is the one that it installed; what lies there now may be another's. */
+/* The version in a wheel's name is the one that it installed; the file that is there now may be another one. */
 static void compare_with_owners(struct nccl *nccl) {
     const struct owners *owners = &nccl->owners;
     const struct owner *writer = NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Doctor: torch, both methods, what the configured choice comes to, and what would be used if that failed. */
+/* Doctor: torch, both methods, the result of the configured choice, and what would be used if that failed. */
 #include "cli.h"
 
 #include <dirent.h>
@@ -127,7 +127,10 @@ static void report_refusals(struct doctor *doctor, const char *name, const struc
                    decision->list[i].why);
 }
 
-/* As if this method alone were asked for. `other` is what the system has, for torch falls back to it unless it is strict. */
+/*
+ * As if this method alone were asked for. `other` is what the system has, since torch falls back to it unless it is
+ * strict.
+ */
 static void check_method(struct doctor *doctor, bool torch, const struct decision *decision,
                          const struct decision *other) {
     const char *name = method_words[!torch][0];
@@ -244,7 +247,7 @@ void check_fallback(struct doctor *doctor) {
     }
 }
 
-/* What a process that lost the preload gets by the dynamic loader's own search. */
+/* What a process that lost the preload library gets by the dynamic loader's own search. */
 static const struct nccl *without_preload(const struct catalogue *catalogue) {
     static const char *const origins[] = {"LD_LIBRARY_PATH", "/etc/ld.so.cache"};
     for (int i = 0; i < 2; i++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Doctor: the GPU driver, and the processes that run already. */
+/* Doctor: the GPU driver, and the processes that are already running. */
 #include "cli.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Doctor: the plugins of NCCL. Each is opened in a child as NCCL would open it, since a plugin that cannot load is passed over
- * by NCCL without a word at its usual level: the job runs, slowly.
+ * Doctor: the plugins of NCCL. Each is opened in a child as NCCL would open it, since NCCL passes over a plugin that
+ * cannot load without a message at its usual log level: the job runs, slowly.
  */
 #include "cli.h"
 
@@ -23,7 +23,7 @@ static const struct kind {
     {"rma", "NCCL_RMA_PLUGIN", "ncclRmaPlugin_v", true, "NCCL's built-in networks are used"},
 };
 
-/** The interface that a symbol or a text names, such as ncclNetPlugin_v8? */
+/** The interface that a symbol or a string names, such as ncclNetPlugin_v8? */
 bool is_plugin_interface(const char *symbol) {
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         size_t length = strlen(kinds[i].symbol);
@@ -75,7 +75,7 @@ static bool take_cached(void *arg, const char *origin, const char *path) {
     return true;
 }
 
-/* Which file a name means, only to say it and to read it. */
+/* Which file a name means; only for the report, and to read the file. */
 static void find_plugin(struct plugin *plugin) {
     if (strchr(plugin->name, '/'))
         plugin->path = ncr_file_exists(plugin->name) ? plugin->name : NULL;
@@ -84,7 +84,10 @@ static void find_plugin(struct plugin *plugin) {
         ncr_split_path("/lib64:/usr/lib64:/lib:/usr/lib", "", try_plugin_folder, plugin);
 }
 
-/* NCCL tries the value as it is, then as a part of a file name; the loader's words about the first that is there count. */
+/*
+ * NCCL tries the value as it is, then as a part of a file name; the loader's message about the first file that exists
+ * counts.
+ */
 static struct plugin open_plugin(const struct kind *kind, const char *wanted) {
     const char *const names[] = {wanted, wanted ? formatted("libnccl-%s-%s.so", kind->name, wanted)
                                                 : formatted("libnccl-%s.so", kind->name)};

@@ -61,7 +61,10 @@ static const char *file_of(const char *entry) {
     return ncr_ld_search(entry, NULL, NCR_LD_ALL, &hit) ? hit.path : NULL;
 }
 
-/* A tool that wraps NCCL's functions (nccl_checkpoint) sees no call unless it stands in front: the first one gets them. */
+/*
+ * A tool that wraps NCCL's functions (nccl_checkpoint) sees no calls unless it comes first: the first library in the
+ * list gets them.
+ */
 static void check_wrappers_behind(struct doctor *doctor, const struct names *entries) {
     bool behind = false;
     for (unsigned i = 0; i < entries->count; i++) {

@@ -121,7 +121,9 @@ static bool same_file(const char *a, const char *b) {
            first.st_dev == second.st_dev;
 }
 
-/* The choice was made for this command in this environment; who decided otherwise had another one. */
+/*
+ * The choice was made for this command in this environment; a process that decided otherwise had another environment.
+ */
 static void compare_with_choice(struct doctor *doctor, const struct event *event) {
     const struct considered *chosen = doctor->decision.chosen;
     const struct ncr_config *config = &doctor->config;

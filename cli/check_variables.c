@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Doctor: do the variables mean what was meant? */
+/* Doctor: are the values of the variables valid, and do they have an effect? */
 #include "cli.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The choice of the options, put in the place of the variables, from where the loader reads it. A version is the tool's own
- * way to name a library: the one of that version among those that `list` shows.
+ * The choice made by options, put into the variables, from which the loader reads it. A version is the tool's own way
+ * to name a library: the one of that version among those that `list` shows.
  */
 #include "cli.h"
 
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A relative path is meant from here, not from wherever the command will be. */
+/* A relative path is relative to the tool's folder, not to wherever the command will run. */
 static const char *absolute(const char *use) {
     char *here = use[0] != '/' && strchr(use, '/') ? getcwd(NULL, 0) : NULL;
     return here ? formatted("%s/%s", here, use) : use;
@@ -34,7 +34,7 @@ static bool has_version(const struct nccl *nccl, const char *use) {
     return strncmp(version, use, length) == 0 && (version[length] == '\0' || version[length] == '.');
 }
 
-/* Two files of one build are one NCCL, as a wheel in two environments is. */
+/* Two files of one build count as one NCCL, such as a wheel in two environments. */
 static bool same_build(const struct nccl *a, const struct nccl *b) {
     return a->build_id && b->build_id && strcmp(a->build_id, b->build_id) == 0;
 }

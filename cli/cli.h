@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The command-line tool. Each subcommand is one file; what they share stands here, grouped by the file it lives in. What is
- * decided comes from the loader that the shim is linked with, so that the tool says what the shim does.
+ * The command-line tool. Each subcommand is one file; what they share is declared here, grouped by the file that
+ * defines it. What is decided comes from the loader that the shim is linked with, so that the tool says what the shim
+ * does.
  *
  * Memory: a subcommand runs once and the process ends, so text and lists are not freed. Everything runs in one thread.
  */
@@ -17,7 +18,7 @@ enum {
     EXIT_FINDING = 1, /* something is wrong, or differs */
     EXIT_USAGE = 2,
     EXIT_OUTPUT = 74,      /* what was printed could not be written (EX_IOERR) */
-    EXIT_UNMET = 78,       /* the choice cannot be met (EX_CONFIG) */
+    EXIT_UNMET = 78,       /* the choice cannot be satisfied (EX_CONFIG) */
     EXIT_CANNOT_RUN = 126, /* the command is there and cannot be executed */
     EXIT_NOT_FOUND = 127
 };
@@ -138,10 +139,10 @@ struct elf_info {
     struct names wanted;  /* NCCL functions that it imports */
     struct names defined; /* NCCL functions that it has inside, exported or not */
     struct names exported;
-    struct names bound;       /* NCCL functions that it calls through a table of the loader, its own ones among them */
-    const char *version_text; /* "2.28.9+cuda13.0" among its texts */
-    struct names asked;       /* names of NCCL functions among its texts, to be looked up at run time */
-    struct names opened;      /* texts such as libnccl.so.2 */
+    struct names bound;       /* NCCL functions that it calls through its procedure linkage table, also its own */
+    const char *version_text; /* "2.28.9+cuda13.0" among its strings */
+    struct names asked;       /* names of NCCL functions among its strings, to be looked up at run time */
+    struct names opened;      /* strings such as libnccl.so.2 */
     struct names plugins;     /* plugin interfaces: what a plugin exports, what an NCCL asks for: ncclNetPlugin_v8 */
 };
 
@@ -154,7 +155,7 @@ void elf_info_read(const char *path, int depth, struct elf_info *info);
 /* ---- command.c: what a command line will execute ---- */
 
 struct loss {
-    bool certain; /* else only under circumstances */
+    bool certain; /* false: only in some cases */
     const char *text, *fix;
 };
 
@@ -164,7 +165,7 @@ struct command {
     int status;           /* 0, EXIT_CANNOT_RUN or EXIT_NOT_FOUND */
     const char *problem;  /* why, with the fix */
     const char *launcher; /* "mpirun": programs in front of the one that was looked at, else NULL */
-    const char *opaque;   /* why it cannot be known what runs in the end and with which NCCL, or NULL */
+    const char *opaque;   /* why it is not known what will run in the end and with which NCCL, or NULL */
     const char *doubt;    /* likewise, where what runs there is known */
     bool elsewhere;       /* it runs on another host or in a container */
     const char *program;  /* the file that runs in the end: interpreter of a script, links resolved */
@@ -229,7 +230,7 @@ void dependencies(const char *executable, struct ncr_object **objects, unsigned 
 struct trial {
     bool opened;
     const char *error; /* the loader's words */
-    int version;       /* the library's own answer, 0 if it gave none */
+    int version;       /* what its ncclGetVersion returned, or 0 */
 };
 
 void try_open(const char *path, const char *version_function, struct trial *trial);
@@ -397,8 +398,8 @@ struct process {
 
 struct processes {
     struct process *list;
-    unsigned count, hidden; /* hidden: processes of others that could not be read */
-    unsigned unread;        /* that there was no time for */
+    unsigned count, hidden; /* hidden: processes of other users that could not be read */
+    unsigned unread;        /* for which there was no time */
 };
 
 void processes_read(struct processes *processes);
@@ -428,7 +429,7 @@ int history_show(const struct request *request);
 /* ---- env.c, env_formats.c, env_files.c ---- */
 
 struct env_setting {
-    const char *name, *value; /* without a value: take the variable away (forms with can_unset) */
+    const char *name, *value; /* without a value: unset the variable (forms with can_unset) */
 };
 
 struct env_plan {

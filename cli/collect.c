@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The traces of this host as one tar stream (ustar, POSIX.1-1988), for a launcher to bring together:
- * srun --ntasks-per-node=1 nccl-redirect trace collect | tar x -i. Into each copy goes how its process was, and when, which
- * nobody can ask of another host later.
+ * The traces of this host as one tar stream (ustar, POSIX.1-1988), for a launcher to bring together: srun
+ * --ntasks-per-node=1 nccl-redirect trace collect | tar x -i. Each copy gets the state of its process and the time,
+ * which cannot be found out from another host later.
  */
 #include "traces.h"
 

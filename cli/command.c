@@ -31,7 +31,7 @@ char **words_with(const char *first, char **rest) {
     return words;
 }
 
-/** The words of a text that are separated by blanks, and more behind them. */
+/** The words of a string, separated by blanks, followed by more words. */
 char **words_split(const char *text, char **rest) {
     char *copy = (char *)formatted("%s", text), *word = strtok(copy, " \t");
     struct names found = {NULL, 0};
@@ -42,7 +42,7 @@ char **words_split(const char *text, char **rest) {
     return rest;
 }
 
-/** NAME=value in front of a command decides for the command: put it into our own environment. */
+/** NAME=value in front of a command applies to the command: put it into our own environment. */
 bool assignment_apply(const char *word) {
     const char *equals = strchr(word, '=');
     if (!equals || equals == word)
@@ -123,7 +123,7 @@ bool is_python(const char *path) {
     return strncmp(ncr_basename(path), "python", 6) == 0;
 }
 
-/* Does the program that was found have to do with NCCL? A Python does, or may. */
+/* Does the program that was found use NCCL? A Python may. */
 static bool is_of_nccl(const struct command *command) {
     struct reached reached;
     if (!command->program)
@@ -162,7 +162,7 @@ static void describe_program(struct command *command) {
 
 static void follow(struct command *command, char **words, unsigned depth);
 
-/* Take what a command of a script comes to. */
+/* Take the result of resolving a command of a script. */
 static void adopt(struct command *command, const struct command *found) {
     const struct command outer = *command;
     *command = *found;
@@ -171,7 +171,7 @@ static void adopt(struct command *command, const struct command *found) {
     command->script = outer.script;
 }
 
-/* The first command of a script that has to do with NCCL. */
+/* The first command of a script that may use NCCL. */
 static void look_into_text(struct command *command, const char *text, const char *name, unsigned depth) {
     struct shell_text shell;
     const char *unresolved = NULL;

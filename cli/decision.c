@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the preload's own loop over the candidates sees, and the one that the preload would open. */
+/* The candidates as the preload library's own loop sees them, and the one that it would open. */
 #include "cli.h"
 
 #include <stdlib.h>
@@ -50,7 +50,9 @@ static void remember(void *arg, const struct ncr_considered *seen) {
     decision->list[decision->count++] = one;
 }
 
-/* What another user's environment leads to is looked at and never opened: its code would run as whoever asks. */
+/*
+ * A file that another user's environment leads to is read but never opened: its code would run as the user of the tool.
+ */
 static bool take_as_it_is(void *arg, const struct ncr_considered *one, struct ncr_text *reason) {
     (void)one;
     (void)reason;
@@ -82,7 +84,10 @@ static void select_for(struct decision *decision, const struct ncr_config *confi
     ncr_selection_free(&selection);
 }
 
-/** Decide as the preload in `subject` would, by its loop. `config` is read already; it may have been changed since. */
+/**
+ * Decide as the preload library in `subject` would, by its loop. `config` is read already; it may have been changed
+ * since.
+ */
 void decide(struct decision *decision, const struct ncr_config *config, const struct ncr_subject *subject) {
     select_for(decision, config, subject, open_in_child);
 }
@@ -92,14 +97,14 @@ void decide_untried(struct decision *decision, const struct ncr_config *config, 
     select_for(decision, config, subject, take_as_it_is);
 }
 
-/** The exit code that a decision stands for. */
+/** The exit code for a decision. */
 int decision_status(const struct decision *decision) {
     if (decision->chosen)
         return EXIT_FINE;
     return decision->config.choice == NCR_CHOOSE_AUTO ? EXIT_FINDING : EXIT_UNMET;
 }
 
-/** What cannot be met, and why, in one text. */
+/** What cannot be satisfied, and why, in one message. */
 const char *decision_failure(const struct decision *decision) {
     const struct ncr_config *config = &decision->config;
     struct ncr_text text = {0};
@@ -171,7 +176,7 @@ const char *decision_fix(const struct decision *decision) {
     return "correct the value, or unset it";
 }
 
-/** One word for a candidate. */
+/** The outcome of a candidate as a word. */
 const char *outcome_word(const struct considered *one) {
     static const char *const words[] = {"absent", "same", "refused", "usable", "chosen"};
     return words[one->outcome];

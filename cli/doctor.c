@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * nccl-redirect doctor: the first questions of every bug report. The checks stand in check_*.c, in the order of their
+ * nccl-redirect doctor: the first questions of every bug report. The checks are in check_*.c, in the order of their
  * report.
  */
 #include "cli.h"
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-/** One answer; `fix` is NULL where nothing is to be done. */
+/** One answer; `fix` is NULL if there is nothing to do. */
 void report(struct doctor *doctor, enum level level, const char *name, const char *fix, const char *format, ...) {
     char *text;
     va_list list;
@@ -97,9 +97,9 @@ static const struct {
 } checks[] = {
     {check_preload, false},   /* can the preload library work here? */
     {check_list, false},      /* is LD_PRELOAD in order? */
-    {check_variables, false}, /* do the variables mean what was meant? */
+    {check_variables, false}, /* are the variables valid? */
     {check_methods, false},   /* torch, and what each method finds */
-    {check_choice, false},    /* what the configuration comes to */
+    {check_choice, false},    /* the result of the configured choice */
     {check_functions, false}, /* what torch needs and the chosen NCCL lacks */
     {check_fallback, false},  /* what is used if that one fails */
     {check_second, false},    /* other NCCLs in the way, packages that disagree */
@@ -107,7 +107,7 @@ static const struct {
     {check_headers, false},   /* what is compiled at run time */
     {check_plugins, false},   /* plugins of NCCL */
     {check_processes, false}, /* what runs already */
-    {check_command, false},   /* can the preload reach the command? */
+    {check_command, false},   /* can the preload library reach the command? */
     {check_run, true},        /* what was really active in it */
 };
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The header of an NCCL beside its library: what is compiled at run time (DeepEP, NCCL EP) needs those of the very version
- * that will be active.
+ * The header of an NCCL beside its library: code that is compiled at run time (DeepEP, NCCL EP) needs the header of the
+ * version that will be active.
  */
 #include "cli.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* The number behind "#define NAME". */
+/* The number after "#define NAME". */
 static int number_of(const char *text, const char *name) {
     const char *line = strstr(text, formatted("#define %s ", name));
     return line ? atoi(line + strlen("#define ") + strlen(name)) : -1;

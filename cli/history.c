@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* nccl-redirect list --history: what was active in processes that are over, from the folder of NCCL_REDIRECT_HISTORY. */
+/* nccl-redirect list --history: which NCCL was active in past processes, from the folder of NCCL_REDIRECT_HISTORY. */
 #include "cli.h"
 
 #include <dirent.h>
@@ -31,7 +31,7 @@ static void add_lines(struct records *records, char *text) {
     for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         const char *time = json_member(line, "time");
         if (!time || !(json_member(line, "nccl") || json_member(line, "rccl"))) {
-            records->broken++; /* cut by a full disk, or somebody else's */
+            records->broken++; /* cut off by a full disk, or not written by nccl-redirect */
             continue;
         }
         records->list = list_grow(records->list, records->count, sizeof *records->list);
@@ -39,7 +39,7 @@ static void add_lines(struct records *records, char *text) {
     }
 }
 
-/* Every HOST.jsonl; links are not followed, and the texts are kept for good. False with errno. */
+/* Every HOST.jsonl; links are not followed, and the strings are never freed. False with errno. */
 static bool read_folder(struct records *records, const char *path) {
     DIR *folder = opendir(path);
     for (struct dirent *entry; folder && (entry = readdir(folder));) {

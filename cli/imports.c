@@ -135,7 +135,7 @@ static bool look_for_distribution(void *arg, const char *origin, const char *fol
     return distribution->found;
 }
 
-/** The libraries of an installed distribution; false if there is none of that name. */
+/** The libraries of an installed distribution; false if no distribution has that name. */
 bool distribution_libraries(const char *name, struct names *libraries) {
     static const struct ncr_subject any;
     struct distribution distribution = {name, {NULL, 0}, false};

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * JSON, written and (two members of an object) read. A library would be better company, but no distribution ships one that
- * can be linked statically (Debian's libcjson-dev has the shared library alone), and the tool must run on a host or in an
+ * JSON, written and (two members of an object) read. A library would be better, but no distribution ships one that can
+ * be linked statically (Debian's libcjson-dev has the shared library only), and the tool must run on a host or in an
  * image that has nothing but the C library. So here is as much of RFC 8259 as the tool needs.
  *
- * A value is kept as its text: an object is what stands between its braces. What comes from outside (a path, a command
- * line, another host's name) need not be UTF-8, JSON must be: bytes that are not become the visible text \xNN.
+ * A value is kept as its JSON text: an object is what is between its braces. What comes from outside (a path, a command
+ * line, another host's name) need not be UTF-8, but JSON must be: bytes that are not become the visible string \xNN.
  */
 #include "cli.h"
 
@@ -163,7 +163,7 @@ static const char *skip_blanks(const char *at) {
     return at + strspn(at, " \t\r\n");
 }
 
-/* Behind the string that starts at `at`, or NULL if it has no end. */
+/* The end of the string that starts at `at`, or NULL if it has none. */
 static const char *skip_string(const char *at) {
     for (at++; *at && *at != '"'; at++)
         if (*at == '\\' && at[1])
@@ -171,7 +171,7 @@ static const char *skip_string(const char *at) {
     return *at ? at + 1 : NULL;
 }
 
-/* Behind the value that starts at `at`. */
+/* The end of the value that starts at `at`. */
 static const char *skip_value(const char *at) {
     unsigned depth = 0;
     for (at = skip_blanks(at); *at; at++) {
@@ -251,7 +251,9 @@ static const char *read_string(const char *at) {
     return end ? ncr_text_get(&text) : NULL;
 }
 
-/** The string that a member of an object has, as a fresh text; NULL if it has none, or another kind of value. */
+/**
+ * The string that a member of an object has, as a fresh string; NULL if there is no such member, or it is not a string.
+ */
 const char *json_member(const char *object, const char *key) {
     const char *at = skip_blanks(object);
     if (*at != '{')

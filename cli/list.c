@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* nccl-redirect list: every NCCL that this machine offers to this environment. */
+/* nccl-redirect list: every NCCL that can be found on this machine from this environment. */
 #include "cli.h"
 
 #include <string.h>

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The options of one step: from behind its name up to the command behind it. */
+/* The options of one step: the words between its name and the command that it starts. */
 struct options {
     char **first, **end;
 };
@@ -78,7 +78,7 @@ static bool env_clears(const struct options *options) {
 
 /* ---- other users ---- */
 
-/* sudo never hands it on by itself, also with -E: LD_* is on its list. NAME=value and a list of names are asked for. */
+/* sudo never passes it on by itself, not even with -E: LD_* is on its list. NAME=value and a list of names do. */
 static bool sudo_drops(const struct options *options) {
     const char *kept = value_of(options, "--preserve-env");
     return !has(options, "LD_PRELOAD=") && !(kept && strstr(kept, "LD_PRELOAD"));
@@ -186,7 +186,7 @@ void losses_of_step(struct command *command, char **words, char **inner) {
     const struct options options = {words + 1, end};
     for (char **at = words + 1; *at; at++)
         if (strcmp(ncr_basename(*at), "nccl-redirect") == 0 || strstr(*at, "nccl-redirect run")) {
-            command->loss_count = 0; /* it starts anew there */
+            command->loss_count = 0; /* nccl-redirect sets it again there */
             return;
         }
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -194,7 +194,7 @@ void losses_of_step(struct command *command, char **words, char **inner) {
             add(command, rows[i].certain, rows[i].text, rows[i].fix);
 }
 
-/* Processes that stand for a starter which has gone, or is on another host. */
+/* Processes that tell of a starter which has exited, or is on another host. */
 static const char *starter_behind(const char *process) {
     static const char *const names[][2] = {
         {"slurmstepd", "srun"}, {"sshd", "ssh"}, {"containerd-shim", "docker"}, {"conmon", "podman"}};
@@ -215,9 +215,9 @@ bool loss_of_process(const char *name, struct loss *loss) {
     return false;
 }
 
-/** Why the program itself does not see a preload, or NULL. */
+/** Why a preload library has no effect on the program itself, or NULL. */
 const char *ignores_preload_word(const struct command *command) {
-    return command->elsewhere   ? NULL /* what starts it there is none of its affair */
+    return command->elsewhere   ? NULL /* the program is started by something else there */
            : command->is_static ? "linked statically"
            : command->set_uid   ? "a set-uid program"
            : command->narrow    ? "a 32-bit program"

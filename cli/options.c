@@ -85,7 +85,7 @@ struct parsing {
     char **at; /* the next argument */
 };
 
-/* The option of this name, or the only one that it is the beginning of. */
+/* The option of this name, or the only one that begins with it. */
 static const struct option_row *find(const struct subcommand *subcommand, const char *name) {
     const struct option_row *found = NULL;
     for (size_t i = 0; i < OPTION_COUNT; i++) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How the tool's answers look, and the one place where text becomes output. Paths, command lines, host names and values of
- * variables come from other users too, and root reads them on a terminal: what is formatted here is made visible
- * (ncr_text_add_visible) as a whole, and colour is put around it, never into it.
+ * How the tool's answers look, and the one place where text becomes output. Paths, command lines, host names and values
+ * of variables come from other users too, and root reads them on a terminal: what is formatted here is made visible
+ * (ncr_text_add_visible) as a whole, and color is put around it, never into it.
  *
  * For people: wrapped at the width of the terminal, with colour. For programs (standard output is no terminal): one
  * record is one line, so that grep finds all of it; or JSON.
@@ -87,8 +87,8 @@ static unsigned columns_of(const char *text, size_t length) {
 }
 
 /*
- * Write words from column `at` on; a line that would pass the width goes on below, at `indent`. A word is never cut: a path
- * that was cut could not be copied.
+ * Write words from column `at` on; a line that would exceed the width continues below, at `indent`. A word is never
+ * split: a path that was split could not be copied.
  */
 static void wrap(FILE *to, unsigned width, unsigned at, unsigned indent, const char *text) {
     for (bool first = true; *text; first = false) {
@@ -162,7 +162,7 @@ void line_print(unsigned indent, const char *format, ...) {
     free(text);
 }
 
-/* What comes from outside may stand among the arguments: the whole is made visible. */
+/* The arguments may come from outside, so all of it is made visible. */
 static void add_visible_list(struct ncr_text *visible, const char *format, va_list list) {
     char *text = format_list(format, list);
     ncr_text_add_visible(visible, text, strlen(text));
@@ -180,7 +180,7 @@ void line_print_whole(const char *format, ...) {
     ncr_text_free(&visible);
 }
 
-/** A label, padded to `width`, and a text beside it. */
+/** A label, padded to `width`, and text beside it. */
 void pair_print(unsigned width, enum tone tone, const char *label, const char *format, ...) {
     va_list list;
     va_start(list, format);
@@ -253,7 +253,7 @@ int output_finish(int status) {
 
 /* ---- texts ---- */
 
-/** The start of a text of others: so many columns of it, made visible. */
+/** The start of an untrusted string: so many columns of it, made visible. */
 const char *start_of(unsigned columns, const char *text) {
     struct ncr_text visible = {0};
     ncr_text_add_visible(&visible, text, strlen(text));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which package does a file belong to? Asked of the packages' own records: RECORD files of wheels (PEP 376), dpkg's
- * file lists, conda-meta. Records of packages with a telling name are read first, and the others only if those know
- * nothing.
+ * file lists, conda-meta. Records of packages with a name that suggests it are read first, and the others only if those
+ * do not list the file.
  */
 #include "cli.h"
 
@@ -12,7 +12,7 @@
 
 #define MOST_RECORD (64u << 20)
 
-/* Nothing tells the version of a record that is cut off or damaged. */
+/* A record that is cut off or damaged does not tell its version. */
 static const char *version_or_unknown(const char *version) {
     return version && *version ? version : "?";
 }
@@ -44,7 +44,7 @@ static bool has_suffix(const char *name, const char *suffix) {
     return length > end && strcmp(name + length - end, suffix) == 0;
 }
 
-/* Call `read` for each entry of a folder with this suffix: telling names first; the others if nothing was found. */
+/* Call `read` for each entry of a folder with this suffix: likely names first; the others if nothing was found. */
 typedef void read_record(const char *folder, const char *name, const char *file, uint64_t size, struct owners *owners);
 
 static void each_record(const char *folder, const char *suffix, read_record *read, const char *file, uint64_t size,

@@ -103,8 +103,8 @@ const char *document_path(const char *name) {
 }
 
 /**
- * What keeps an entry of LD_PRELOAD from working here, or NULL. This very tool is started with it: the shim must be
- * mapped there, and the dynamic loader have nothing to say.
+ * What keeps an entry of LD_PRELOAD from working here, or NULL. The tool itself is started with it: the shim must be
+ * mapped there, and the dynamic loader must not print anything.
  */
 const char *preload_fault(const char *entry) {
     int ends[2], status = 0;
@@ -173,7 +173,7 @@ static bool lists_asan(const struct names *entries, const char *asan) {
 
 /**
  * The list with the shim in it exactly once and in its old place, or at the end; `first` (ASan's runtime, or NULL) is
- * put in front unless it is listed. What stands there otherwise keeps its order.
+ * put in front unless it is listed. The other entries keep their order.
  */
 const char *preload_with(const char *list, const char *first, const char *shim) {
     struct names entries = preload_entries(list);
@@ -193,8 +193,8 @@ const char *preload_with(const char *list, const char *first, const char *shim) 
 }
 
 /**
- * A real NCCL in the list: wherever it stands, it is a second one, and in front of the shim it takes all calls. Or
- * NULL.
+ * A real NCCL in the list, or NULL: wherever it is in the list, it is a second one, and before the shim it takes all
+ * calls.
  */
 const char *foreign_nccl_in(const char *list) {
     struct names entries = preload_entries(list);

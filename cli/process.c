@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What runs on this host: which processes have the preload library, which NCCLs they use, and who lost the preload. */
+/*
+ * What runs on this host: which processes have the preload library, which NCCLs they use, and which lost the preload
+ * library.
+ */
 #include "cli.h"
 
 #include <ctype.h>
@@ -177,7 +180,7 @@ static void read_item(void *arg, unsigned item) {
     process_read(&reading->list[item], reading->pids[item]);
 }
 
-/* The worker may have been killed in the middle of it: what it wrote last is not relied on. */
+/* The worker may have been killed while writing, so what it wrote last may be incomplete. */
 static void mark_stuck(void *arg, unsigned item) {
     struct reading *reading = arg;
     reading->list[item] = (struct process){
@@ -225,7 +228,7 @@ void processes_read(struct processes *processes) {
     }
 }
 
-/** Has it to do with NCCL or with the preload library? */
+/** Does it use NCCL or the preload library? */
 bool process_concerned(const struct process *process) {
     return process->shim || process->nccl_count || process->listed || process->finding || process->unresponsive;
 }

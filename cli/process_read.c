@@ -85,7 +85,7 @@ static void read_command(struct process *process) {
 
 /* ---- the environment ---- */
 
-/* The value of a variable; the environment is texts, each ended by NUL. */
+/* The value of a variable; the environment is a sequence of strings, each ended by NUL. */
 static const char *variable(const struct content *environment, const char *name) {
     size_t length = strlen(name);
     for (const char *at = environment->text; at < environment->text + environment->size; at += strlen(at) + 1)
@@ -147,8 +147,8 @@ static struct mapping parse_mapping(char *line) {
     return mapping;
 }
 
-/* A path that leads to the very file that is mapped, or NULL with `problem`. Only a privileged reader may use the kernel's
- * own link; for the process's user its name serves, as long as it still is that file. */
+/* A path that leads to the very file that is mapped, or NULL with `problem`. Only a privileged reader may use the
+ * kernel's own link; for the process's user its name is good enough, as long as it still is that file. */
 static const char *path_of_mapped(int pid, const struct mapping *mapping, const char **problem) {
     struct stat status;
     const char *link = formatted("/proc/%d/map_files/%s", pid, mapping->range);

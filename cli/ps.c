@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* nccl-redirect ps: running processes, which NCCL is active in each, and who lost the preload library. */
+/* nccl-redirect ps: running processes, which NCCL is active in each, and which lost the preload library. */
 #include "cli.h"
 
 #include <fnmatch.h>
@@ -109,7 +109,7 @@ struct json *ps_process_json(const struct process *process) {
 
 /* ---- which processes ---- */
 
-/** The number of a process id, 0 if it is none. */
+/** The process id as a number, 0 if it is not one. */
 int pid_of_word(const char *word) {
     char *end;
     long pid = strtol(word, &end, 10);

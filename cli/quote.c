@@ -30,7 +30,7 @@ static size_t control_length(const char *text) {
     return c < 0xa0;
 }
 
-/** Does it hold such a one? Other bytes that are not UTF-8, as paths in Latin-1 have them, do no harm. */
+/** Does it contain such a character? Other bytes that are not UTF-8, as in paths in Latin-1, do no harm. */
 bool has_controls(const char *text) {
     while (*text && !control_length(text)) {
         size_t length = ncr_text_printable(text, strlen(text));

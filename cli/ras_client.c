@@ -98,7 +98,7 @@ static char *receive(int file, bool all, int64_t until) {
     return text.data;
 }
 
-/* The answer in the best form that this NCCL has; NULL without one. */
+/* The answer in the best format that this NCCL supports; NULL without an answer. */
 static char *ask(bool json) {
     int file = open_ras();
     int64_t until = now_ms() + ANSWER_MS;
@@ -109,7 +109,7 @@ static char *ask(bool json) {
            receive(file, false, until);
     if (good && json) {
         char *reply = send_line(file, "SET FORMAT json", until) ? receive(file, false, until) : NULL;
-        good = reply && strncasecmp(reply, "OK", 2) == 0; /* before 2.28.7 it knows no form but text */
+        good = reply && strncasecmp(reply, "OK", 2) == 0; /* before 2.28.7 text is the only format */
     }
     if (good && send_line(file, json ? "STATUS" : "VERBOSE STATUS", until))
         answer = receive(file, true, until);
@@ -141,7 +141,7 @@ int ras_hang(const struct request *request) {
         return -1;
     ras_read(&before, text);
     bool wrong = ras_judge(&before, &first);
-    if (wrong) { /* a job that runs may look the same for a moment */
+    if (wrong) { /* a job that is running may look the same for a moment */
         nanosleep(&(struct timespec){1, 0}, NULL);
         text = ask_best();
         ras_read(&after, text ? text : "");

@@ -69,7 +69,9 @@ static const char *own_rule(const char *path) {
     return rule;
 }
 
-/* An NCCL inside: reachable only where the file exports its functions and calls them through a table of the loader. */
+/*
+ * An NCCL inside: reachable only if the file exports its functions and calls them through its procedure linkage table.
+ */
 static void describe_inside(struct reached *reached, const struct elf_info *info) {
     unsigned open = 0;
     for (unsigned i = 0; i < info->exported.count; i++)
@@ -110,7 +112,7 @@ static void look_through(struct reached *reached) {
 }
 
 /*
- * Functions of these names without an NCCL behind them look the real ones up at run time, as those of XLA do, or wrap
+ * Functions of these names in a file without an NCCL look up the real ones at run time, as those of XLA do, or wrap
  * them.
  */
 static void describe_opened(struct reached *reached, const struct elf_info *info) {

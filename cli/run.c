@@ -13,7 +13,7 @@ static int refuse(const struct command *command, const char *what, const char *f
     return EXIT_UNMET;
 }
 
-/* LD_PRELOAD will not arrive: better said than found out at 3 a.m. Who is strict wants it to be an error. */
+/* LD_PRELOAD will not arrive: better said now than found out at 3 a.m. With --strict it is an error. */
 static int report_losses(const struct command *command, const struct request *request) {
     for (unsigned i = 0; i < command->loss_count; i++) {
         const struct loss *loss = &command->losses[i];
@@ -24,7 +24,7 @@ static int report_losses(const struct command *command, const struct request *re
     return 0;
 }
 
-/* Was there an NCCL that the range alone ruled out? Then no program can have a better one from here. */
+/* Was there an NCCL that only the range excluded? Then no program can get a better one from here. */
 static bool is_out_of_range(const struct decision *decision) {
     for (unsigned i = 0; decision->config.require_text && i < decision->count; i++)
         if (decision->list[i].outcome == NCR_REFUSED && strstr(decision->list[i].why, "outside NCCL_REDIRECT_REQUIRE"))
@@ -32,7 +32,7 @@ static bool is_out_of_range(const struct decision *decision) {
     return false;
 }
 
-/* Is it wrong whatever the command comes to? */
+/* Is it wrong whatever the command turns out to be? */
 static bool is_known_wrong(const struct command *command, const struct decision *decision) {
     const struct ncr_config *config = &decision->config;
     if (config->choice == NCR_CHOOSE_NOTHING || !command->opaque)

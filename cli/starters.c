@@ -13,7 +13,7 @@ static bool is_among(const char *word, const char *list) {
     return strstr(list, formatted(" %s ", word)) != NULL;
 }
 
-/* Behind the options; `valued` lists those whose value is the next word. */
+/* The words after the options; `valued` lists options whose value is the next word. */
 static char **behind_options(char **at, const char *valued) {
     while (*at && **at == '-' && strcmp(*at, "--") != 0) {
         bool value = is_among(*at, valued) && at[1];
@@ -22,7 +22,10 @@ static char **behind_options(char **at, const char *valued) {
     return *at && strcmp(*at, "--") == 0 ? at + 1 : at;
 }
 
-/* Behind the word that makes it a starter, as "run" in `poetry -C folder run`; without one behind the name. NULL: not there. */
+/*
+ * The words after the word that makes it a starter, such as "run" in `poetry -C folder run`; without such a word, after
+ * the name. NULL: not found.
+ */
 static char **behind_word(const struct starter *starter, char **words) {
     char **at = starter->word ? behind_options(words + 1, starter->valued ? starter->valued : " ") : words;
     return !starter->word || (*at && is_among(*at, formatted(" %s ", starter->word))) ? at + 1 : NULL;
@@ -47,7 +50,9 @@ static bool has_option(char **at, char **end, const char *names) {
 
 /* ---- those that hand over their environment as it is ---- */
 
-/* The first word that is a program, for those whose options are not listed: an option's value (-np 2) is none. */
+/*
+ * The first word that is a program, for those whose options are not listed: an option's value (-np 2) is not a program.
+ */
 static char **first_program(char **at) {
     for (; *at; at++)
         if (**at != '-' && find_on_path(*at))
@@ -66,7 +71,7 @@ static char **inner_plain(const struct starter *starter, struct command *command
     return inner;
 }
 
-/* env's assignments decide for the command, too; -S has a command line in one word. */
+/* env's assignments apply to the command, too; -S has a command line in one word. */
 static char **inner_env(const struct starter *starter, struct command *command, char **words) {
     char **at = words + 1;
     for (; *at && (**at == '-' || assignment_apply(*at)); at++) {

@@ -125,7 +125,7 @@ static void take_looks(const struct request *request, struct trace_set *set, str
     }
 }
 
-/* One picture; what was seen goes into `looks` for the next. */
+/* One snapshot; what was seen goes into `looks` for the next. */
 static void print_picture(const struct request *request, struct looks *looks, unsigned lines) {
     struct trace_set set;
     struct looks now;

@@ -46,7 +46,9 @@ static bool is_named_pid(const struct trace_file *file, char **names) {
     return false;
 }
 
-/* Of folders that were opened for the sake of processes, their files and those that share a communicator with them. */
+/*
+ * From folders that were opened for certain processes, keep their files and those that share a communicator with them.
+ */
 static void keep_processes(struct trace_set *set, char **names) {
     bool *wanted = trace_take(set->count, sizeof *wanted), more = true;
     for (unsigned i = 0; i < set->count; i++)

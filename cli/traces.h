@@ -6,7 +6,7 @@
 #include "cli.h"
 #include "trace.h"
 
-enum { EXIT_NO_TRACE = 3 }; /* there is nothing to judge by */
+enum { EXIT_NO_TRACE = 3 }; /* there is no trace */
 
 /* traces.c */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whether a library really opens is known by opening it: in a process of its own, so that its constructors, threads and
- * crashes stay out of the tool, and with a time limit.
+ * Whether a library can really be opened is known only by opening it: in a process of its own, so that its
+ * constructors, threads and crashes stay out of the tool, and with a time limit.
  */
 #include "cli.h"
 #include "old_glibc.h"
@@ -62,7 +62,7 @@ static _Noreturn void child(int to, const char *path, const char *function) {
     _exit(write(to, &answer, sizeof answer) == sizeof answer ? 0 : 1);
 }
 
-/** Open `path` elsewhere, and ask its `version_function` (int f(int *), or NULL). */
+/** Open `path` in a child, and call its `version_function` (int f(int *), or NULL). */
 void try_open(const char *path, const char *version_function, struct trial *trial) {
     int ends[2], status = 0;
     struct answer answer;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * run --watch: the command runs as a child of the tool, which looks at the traces now and then. When nothing has moved for so
- * long while a rank waits, what `hang` says is printed once, and the job goes on.
+ * run --watch: the command runs as a child of the tool, which looks at the traces now and then. If no call was made for
+ * so long while a rank waits, what `hang` finds is printed once, and the job continues.
  */
 #include "traces.h"
 
@@ -15,7 +15,7 @@
 
 static volatile sig_atomic_t child;
 
-/* What is meant for the command goes to the command; what a terminal sends to all goes there by itself. */
+/* Signals for the command are passed on to it; those that a terminal sends reach it by themselves. */
 static void pass_on(int signal) {
     if (child > 0)
         kill(child, signal);
@@ -73,14 +73,14 @@ static int status_of(int status) {
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-/** Has the seconds of --watch a meaning? Then *limit. */
+/** Is the value of --watch valid? Then *limit is set. */
 bool watch_limit(const char *text, double *limit) {
     char *end;
     *limit = strtod(text, &end);
     return end != text && !*end && *limit > 0 && *limit < 1e7;
 }
 
-/** Starts the command by `become`, which does not return where it works, and watches it. Its exit status. */
+/** Start the command by `become`, which returns only on an error, and watch it. Returns its exit status. */
 int run_watched(int (*become)(const struct command *command), const struct command *command, double limit) {
     static const int passed[] = {SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT};
     struct watching watching = {limit, seconds_now(), 0, false};

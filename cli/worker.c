@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading what other users control can take for ever: a file on a network or FUSE file system whose server does not answer,
- * a process whose memory lies there (its command line is read from it). The kernel ends such a wait only by killing the
- * process. So a child reads, item by item, and puts what it finds into memory that it shares with us; where it makes no
- * progress it is killed, the item is marked, and another child goes on behind it.
+ * Reading what other users control can take for ever: a file on a network or FUSE file system whose server does not
+ * answer, a process whose memory lies there (its command line is read from it). The kernel ends such a wait only by
+ * killing the process. So a child reads, item by item, and puts what it finds into memory that it shares with us; where
+ * it makes no progress it is killed, the item is marked, and another child continues with the next one.
  */
 #include "cli.h"
 
@@ -26,7 +26,7 @@ struct shared {
 
 static struct shared *shared; /* made before the first child; both sides have it at the same address */
 
-/** In a child: a copy of a text where the parent sees it; "" when the room is used up. */
+/** In a child: a copy of a string where the parent can read it; "" when the space is used up. */
 const char *worker_text(const char *text) {
     size_t size = text ? strlen(text) + 1 : 0;
     if (!size)
@@ -38,7 +38,7 @@ const char *worker_text(const char *text) {
     return memcpy(copy, text, size);
 }
 
-/** Memory that is shared with the children; NULL where there is none. */
+/** Memory that is shared with the children, or NULL. */
 void *worker_memory(size_t size) {
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return memory == MAP_FAILED ? NULL : memory;
