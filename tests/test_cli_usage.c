@@ -155,7 +155,7 @@ static const char *completed(const char *words) {
 static void bash_completes(void **state) {
     (void)state;
     assert_string_equal(completed("expl"), " explain \n");
-    assert_contains(completed("''"), " doctor ps fingerprint env python hang trace top help ");
+    assert_contains(completed("''"), " doctor ps fingerprint env python hang trace top compare help ");
     assert_string_equal(completed("run --us"), " --use= \n");
     assert_string_equal(completed("list --"), " --all --json --history= --help \n");
     assert_string_equal(completed("run --use = sys"), " system \n");

@@ -70,30 +70,38 @@ static bool lives(const struct trace_file *file) {
     return file->life == TRACE_RUNNING || file->life == TRACE_STOPPED || file->life == TRACE_LIFE_UNKNOWN;
 }
 
-/** Keeps the files of jobs that run, or those of the last one if none does. Before communicators are joined. */
-void trace_keep_current(struct trace_set *set) {
+/** For each file the first file of its job; free() it. Before communicators are joined. */
+unsigned *trace_jobs(const struct trace_set *set) {
     unsigned *parents = trace_take(set->count, sizeof *parents);
-    bool *current = trace_take(set->count, sizeof *current), *wanted = trace_take(set->count, sizeof *wanted),
-         any = false;
-    unsigned last = 0;
     for (unsigned i = 0; i < set->count; i++)
         parents[i] = i;
     join_by_communicators(set, parents);
     join_by_launcher(set, parents);
+    for (unsigned i = 0; i < set->count; i++)
+        parents[i] = root_of(parents, i);
+    return parents;
+}
+
+/** Keeps the files of jobs that run, or those of the last one if none does. Before communicators are joined. */
+void trace_keep_current(struct trace_set *set) {
+    unsigned *jobs = trace_jobs(set);
+    bool *current = trace_take(set->count, sizeof *current), *wanted = trace_take(set->count, sizeof *wanted),
+         any = false;
+    unsigned last = 0;
     for (unsigned i = 0; i < set->count; i++) {
         bool has_comms = set->files[i]->comm_count > 0;
-        current[root_of(parents, i)] |= lives(set->files[i]) && has_comms;
+        current[jobs[i]] |= lives(set->files[i]) && has_comms;
         any |= lives(set->files[i]) && has_comms;
         if (has_comms &&
             (!set->files[last]->comm_count || set->files[i]->header.latest.real > set->files[last]->header.latest.real))
             last = i;
     }
     if (!any && set->count)
-        current[root_of(parents, last)] = true;
+        current[jobs[last]] = true;
     for (unsigned i = 0; i < set->count; i++)
-        wanted[i] = current[root_of(parents, i)];
+        wanted[i] = current[jobs[i]];
     trace_set_keep(set, wanted);
-    free(parents);
+    free(jobs);
     free(current);
     free(wanted);
 }

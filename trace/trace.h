@@ -125,6 +125,7 @@ char *trace_standard_folder(void);
 /* ---- job.c, watch.c: which files are of one job, and does it move? ---- */
 
 void trace_keep_current(struct trace_set *set);
+unsigned *trace_jobs(const struct trace_set *set);
 bool trace_watch(struct trace_set *set, unsigned ms);
 uint64_t trace_progress_of(const struct trace_file *file);
 
@@ -338,6 +339,49 @@ void trace_judge_waits(const struct trace_set *set, const struct trace_waits *wa
 void trace_judge_cycle(const struct trace_set *set, const struct trace_waits *waits, struct trace_findings *findings);
 void trace_judge_order(const struct trace_set *set, struct trace_findings *findings);
 void trace_judge_inside(const struct trace_set *set, struct trace_findings *findings);
+
+/* ---- pace.c: how fast jobs went ---- */
+
+/* Calls of one kind in one run, and how long it was from each to the thread's next. */
+struct trace_pace_row {
+    int ranks; /* of the communicator */
+    unsigned function;
+    unsigned class; /* of size, as in struct trace_total */
+    uint64_t calls;
+    double ns;
+    uint64_t threads; /* that have made one */
+};
+
+struct trace_pace {
+    struct trace_pace_row *rows;
+    unsigned count;
+    uint64_t captured;  /* calls: what graphs replay is not in it */
+    unsigned processes; /* with a communicator */
+    int version;        /* of their NCCL; 0 unknown */
+};
+
+struct trace_comparison_row {
+    struct trace_pace_row kind;
+    uint64_t calls[2];
+    double ns[2]; /* mean from a call to the next */
+};
+
+enum { TRACE_LEAST_RUNS = 3 };
+
+struct trace_comparison {
+    struct trace_comparison_row *rows; /* what takes longest first */
+    unsigned count;
+    uint64_t calls;          /* that are compared, */
+    double share;            /* of all */
+    double ns[2];            /* an average call of the mix */
+    double ratio, low, high; /* of the second to the first, with its 95 % interval over runs */
+    bool enough;             /* runs for an interval */
+    bool differs;            /* it does not hold 1 */
+};
+
+void trace_pace_read(struct trace_set *set, struct trace_pace *pace);
+void trace_pace_compare(const struct trace_pace *a, unsigned a_count, const struct trace_pace *b, unsigned b_count,
+                        struct trace_comparison *comparison);
 
 /* ---- words.c ---- */
 

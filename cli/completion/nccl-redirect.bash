@@ -12,7 +12,7 @@ _nccl_redirect() {
         option=${COMP_WORDS[COMP_CWORD - 2]}
     fi
     # make docs: bash
-    commands='run explain list inspect doctor ps fingerprint env python hang trace top'
+    commands='run explain list inspect doctor ps fingerprint env python hang trace top compare'
     case $command in
     run) takes=command options='--use= --require= --strict --log= --no-check --trace= --watch= --help' ;;
     explain) takes=command options='--use= --require= --strict --all --json --pid= --help' ;;
@@ -26,6 +26,7 @@ _nccl_redirect() {
     hang) takes=names options='--all --json --help' ;;
     trace) takes=names options='--all --json --as= --to= --help' ;;
     top) takes=names options='--once --help' ;;
+    compare) takes=command options='--json --repeat= --help' ;;
     esac
     case $option in
     --use) values='auto torch program system' ;;
@@ -33,7 +34,7 @@ _nccl_redirect() {
     --as) values='chrome torch html json' ;;
     --format) values='sh fish csh mpirun srun sbatch docker k8s cdi apptainer dockerfile systemd ray kernelspec json' ;;
     esac
-    valued=' --use --require --log --pid --watch --as --to --format '
+    valued=' --use --require --log --pid --watch --as --to --repeat --format '
     # make docs: end
     if [ "$COMP_CWORD" = 1 ] || [ "$command" = help ]; then
         mapfile -t COMPREPLY < <(compgen -W "$commands help --help --version" -- "$word")

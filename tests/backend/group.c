@@ -7,6 +7,7 @@
 #include "backend.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 /* A communicator that this group creates. */
 struct pending {
@@ -114,6 +115,9 @@ ncclResult_t group_leave(ncclResult_t result) {
     if (--group.depth > 0)
         return result;
     result = group.error;
+#ifdef HOSTMEM_SLOWER_US
+    nanosleep(&(struct timespec){.tv_nsec = HOSTMEM_SLOWER_US * 1000L}, NULL);
+#endif
     if (result == ncclSuccess)
         result = engine_run(group.comms);
     if (result == ncclSuccess)

@@ -18,6 +18,7 @@
  *   HOSTMEM_EXTRA            exports ncclHostmemFuture(int *), which nccl_api.def does not know
  *   HOSTMEM_RCCL             exports RCCL's own functions too; give the SONAME librccl.so.1
  *   HOSTMEM_FAIL_INIT        every creation of a communicator fails with ncclUnhandledCudaError
+ *   HOSTMEM_SLOWER_US        every call, or group, that moves something takes so many microseconds longer
  *
  * Environment
  *   HOSTMEM_TIMEOUT_S        seconds without progress after which a call gives up with ncclSystemError (default 60,
