@@ -125,6 +125,16 @@ static void who_waits_inside_is_said_to_be_inside(void **state) {
     expect(&job, TRACE_RANK_MISSING, 3, 3, "Broadcast #3 on world (4 ranks); 3 ranks have been waiting in it for 7");
 }
 
+static void all_ranks_inside_of_init_wait_for_the_network(void **state) {
+    (void)state;
+    struct job job;
+    begin(&job, 4);
+    for (unsigned i = 0; i < 4; i++)
+        writer_comm(job.ranks[i], WORLD, 4, (int)i, NULL);
+    expect(&job, TRACE_ALL_INSIDE, 0, -1,
+           "All ranks of world (4 ranks) have called CommInitRank with the same arguments, the last");
+}
+
 static void a_rank_that_never_came_to_init_is_named(void **state) {
     (void)state;
     struct job job;
@@ -642,6 +652,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_rank_that_lacks_a_call_is_named),
         cmocka_unit_test(who_waits_inside_is_said_to_be_inside),
+        cmocka_unit_test(all_ranks_inside_of_init_wait_for_the_network),
         cmocka_unit_test(a_rank_that_never_came_to_init_is_named),
         cmocka_unit_test(a_killed_rank_is_dead),
         cmocka_unit_test(a_rank_killed_inside_is_dead),

@@ -399,9 +399,10 @@ static bool judge_lives(const struct trace_set *set, unsigned index, struct trac
     return true;
 }
 
-/* The collective that the thread is inside of, itself or by the end of its group; NULL if there is none. */
+/* The collective, or creation, that the thread is inside of, itself or by the end of its group; NULL if there is none. */
 static const struct trace_record *inside_collective(const struct trace_file *file, const struct trace_record *inside) {
-    if (inside->comm != TRACE_NO_COMM && trace_is_collective(inside->function))
+    if (inside->comm != TRACE_NO_COMM &&
+        (trace_is_collective(inside->function) || trace_call(inside->function)->class == TRACE_CREATE))
         return inside;
     for (unsigned i = file->tail_count - file->inside_count; inside->function == TRACE_ncclGroupEnd && i-- > 0;)
         if (file->tail[i].group == inside->group && file->tail[i].comm != TRACE_NO_COMM &&
