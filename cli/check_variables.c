@@ -15,7 +15,7 @@ static void check_log_file(struct doctor *doctor) {
 }
 
 static void report_lines(struct doctor *doctor, enum level level, const char *lines) {
-    for (const char *line = lines; *line; line += strcspn(line, "\n") + 1)
+    for (const char *line = lines; *line; line = next_line(line))
         report(doctor, level, "variables", NULL, "%.*s", (int)strcspn(line, "\n"), line);
 }
 

@@ -98,6 +98,7 @@ void record_end(void);
 void gap_print(void);
 bool output_is_for_programs(void);
 const char *start_of(unsigned columns, const char *text);
+const char *next_line(const char *at);
 void complain(const char *format, ...) NCR_PRINTF(1, 2); /* "nccl-redirect: …" on stderr */
 void descriptors_reserve(void);
 int output_finish(int status);

@@ -125,7 +125,7 @@ static void show_candidates(const struct decision *decision, bool all) {
 }
 
 static void show_lines(enum tone tone, const char *word, const char *lines) {
-    for (const char *line = lines; *line; line += strcspn(line, "\n") + 1) {
+    for (const char *line = lines; *line; line = next_line(line)) {
         line_add(tone, "%s", word);
         line_add(PLAIN, ": %.*s", (int)strcspn(line, "\n"), line);
         line_end(0, 0);

@@ -40,7 +40,7 @@ static void take_import(struct names *names, const char *at) {
 struct names imports_of(const char *script) {
     struct names names = {NULL, 0};
     char *text = ncr_file_text(script, MOST_SCRIPT);
-    for (const char *line = text; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+    for (const char *line = text; line && *line; line = next_line(line)) {
         const char *at = line + strspn(line, " \t");
         if (strncmp(at, "import ", 7) == 0)
             take_import(&names, at + 7);
@@ -115,7 +115,7 @@ static bool is_of(const char *entry, const char *name) {
 static void take_record(struct distribution *distribution, const char *folder, const char *entry) {
     char *text = ncr_file_text(formatted("%s/%s/RECORD", folder, entry), MOST_SCRIPT);
     distribution->found = text != NULL;
-    for (const char *line = text; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+    for (const char *line = text; line && *line; line = next_line(line)) {
         const char *file = formatted("%.*s", (int)strcspn(line, ",\r\n"), line), *so = strstr(file, ".so");
         if (so && (!so[3] || so[3] == '.'))
             names_add(&distribution->libraries, formatted("%s/%s", folder, file));

@@ -118,10 +118,10 @@ void json_add_names(struct json *to, const char *key, const struct names *names)
     json_add(to, key, list);
 }
 
-/** A list of lines; each line of `lines` ends in \n. */
+/** A list of lines; the last one may lack its \n. */
 void json_add_lines(struct json *to, const char *key, const char *lines) {
     struct json *list = json_list();
-    for (const char *line = lines; *line; line += strcspn(line, "\n") + 1)
+    for (const char *line = lines; *line; line = next_line(line))
         json_add_text(list, NULL, formatted("%.*s", (int)strcspn(line, "\n"), line));
     json_add(to, key, list);
 }

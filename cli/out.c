@@ -253,6 +253,12 @@ int output_finish(int status) {
 
 /* ---- texts ---- */
 
+/** Where the next line of a text begins; its end, behind the last line, which may lack its \n. */
+const char *next_line(const char *at) {
+    size_t length = strcspn(at, "\n");
+    return at + length + (at[length] == '\n');
+}
+
 /** The start of an untrusted string: so many columns of it, made visible. */
 const char *start_of(unsigned columns, const char *text) {
     struct ncr_text visible = {0};

@@ -2,6 +2,7 @@
 /*
  * A failure that passes does not disable NCCL for ever, and lack of memory never ends the program nor gives it another
  * NCCL: what failed is tried again at the next call.
+ * NOT SANITIZED: a malloc that fails takes the place of the sanitizer's.
  */
 #include "trees.h"
 

@@ -182,7 +182,7 @@ static void the_tool_reads_it(void **state) {
     assert_contains(result.out, "2020-01-01T00:00:00Z NCCL 2.18.3  \\x1b[31mnode:7");
     assert_contains(result.out, "NCCL 2.21.5");
     assert_contains(result.out, "rank 1");
-    assert_contains(result.out, "note: 2 lines are no records, or were cut");
+    assert_contains(result.out, "note: 2 lines are not records, or were cut off");
     assert_true(strstr(result.out, "2.18.3") < strstr(result.out, "2.21.5")); /* the newest last */
     result_free(&result);
     result = list("NCCL_REDIRECT_HISTORY=", text("--history=%s", folder), "--json");
