@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names and classes of what a record holds as numbers. Numbers of a newer NCCL have no name here, and are shown as they are. */
+/*
+ * Names and classes for the numbers in a record. Numbers of a newer NCCL have no name here, and are shown as they are.
+ */
 #include "trace.h"
 
 static const struct trace_call unknown = {"an unknown function", TRACE_LOCAL, TRACE_NO_FUNCTION, -1};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Times. A stamp is a count of the writer's clock; a pair of instants turns it into the monotonic time of its host. Hosts
- * are brought onto one line by their real-time clocks, corrected where the job itself proves them wrong: a blocking
- * creation of a communicator returns on no rank before it was called on all.
+ * Times. A stamp is a count of the writer's clock; a pair of instants turns it into the monotonic time of its host.
+ * Times of several hosts are aligned by their real-time clocks, corrected where the job itself proves them wrong: a
+ * blocking creation of a communicator returns on no rank before it was called on all.
  */
 #include "trace.h"
 
@@ -39,7 +39,7 @@ static double rate_between(const struct trace_instant *a, uint64_t ticks, uint64
     return rate > 1e-3 && rate < 1e3 ? rate : 0;
 }
 
-/** Finds the rate of the file's clock, and what time it is for it. */
+/** Finds the rate of the file's clock, and the time on it. */
 void trace_clock_read(struct trace_file *file) {
     const struct trace_header *header = &file->header;
     const struct trace_instant *last = header->observed_at.sequence ? &header->observed_at
@@ -70,7 +70,7 @@ int64_t trace_time(const struct trace_file *file, uint64_t ticks) {
 
 #define MOST_SHIFT 2000000000000000000 /* 63 years; more is damage */
 
-/* By how much the monotonic clock of b's host is behind that of a's, as their real-time clocks have it. */
+/* By how much the monotonic clock of b's host is behind that of a's, according to their real-time clocks. */
 static int64_t real_difference(const struct trace_file *a, const struct trace_file *b) {
     const struct trace_instant *of_a = &a->header.opened, *of_b = &b->header.opened;
     int64_t difference = (int64_t)((of_b->real - of_b->monotonic) - (of_a->real - of_a->monotonic)); /* NOLINT */
@@ -116,7 +116,7 @@ static void shift_hosts(struct trace_set *set, const int64_t *shifts) {
     }
 }
 
-/** Puts the times of all files on one line. Needs the communicators. */
+/** Aligns the times of all files. Needs the communicators. */
 void trace_clocks_align(struct trace_set *set) {
     if (set->hosts < 2)
         return;

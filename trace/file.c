@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One file: opened, checked, its tables copied. The file may be damaged, cut, or made by somebody who wishes us ill; it
- * may change while it is read. So it is read, never mapped (a mapping of a file that is cut ends the reader by SIGBUS),
- * every number is checked against the limits of the format, and every text is ended and cleaned.
+ * One file: opened, checked, its tables copied. The file may be damaged, cut off, or made with bad intent; it may
+ * change while it is read. So it is read, never mapped (a mapping of a file that is cut off ends the reader by SIGBUS),
+ * every number is checked against the limits of the format, and every string is terminated and cleaned.
  */
 #include "trace.h"
 
@@ -28,7 +28,10 @@ static bool read_fully(int descriptor, void *into, size_t size, uint64_t offset)
     return true;
 }
 
-/* What is not printable would act on a terminal or break a line of a log, and what is not UTF-8 no reader of JSON takes. */
+/*
+ * Unprintable characters would control a terminal or break a line of a log, and no JSON reader accepts bytes that are
+ * not UTF-8.
+ */
 void trace_clean_text(char *text) {
     for (size_t length; *text; text += length) {
         length = ncr_text_printable(text, strnlen(text, 4));
@@ -44,7 +47,7 @@ static void end_text(char *text, size_t size) {
     trace_clean_text(text);
 }
 
-/* Texts one after the other, each ended by NUL. */
+/* Strings one after the other, each ended by NUL. */
 static void end_texts(char *texts, size_t size) {
     texts[size - 1] = texts[size - 2] = '\0';
     for (char *text = texts; text < texts + size; text++)

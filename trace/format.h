@@ -17,19 +17,20 @@
  *     however long the call hangs and however often other threads fill the ring meanwhile.
  *   - A finished call goes to the ring, once. The ring is handed out in blocks of TRACE_BLOCK records: a thread takes a
  *     block by a compare-and-exchange on its owner, fills it alone, and gives it up when it takes the next but one. So
- *     there are never two writers of a record, and a thread that stops for ever keeps the tail of its story.
+ *     there are never two writers of a record, and a thread that stops forever keeps its newest records.
  *   - A record's `sequence` is set to 0 before anything of it changes and written last. It says which thread wrote the
- *     record, and its how-manyeth that is, so that it never repeats: a reader that finds the same bytes twice, with a
- *     sequence that is not 0, has a whole record. A process that is killed leaves a record whole, or with sequence 0.
+ *     record, and that thread's number of it, so that it never repeats: a reader that finds the same bytes twice, with
+ *     a sequence that is not 0, has a complete record. A process that is killed leaves a record complete, or with
+ *     sequence 0.
  *   - `written` of a thread is stored behind the record. Records that were made = the sum over threads of the larger of
  *     `written` and the highest sequence in the ring; what of these is not in the ring was overwritten: lost records are
  *     counted exactly.
  *   - Totals are rows of one thread each (the thread is part of the key). NCCL does not allow two threads to use a
  *     communicator at the same time, so that rows of communicators and peers need no atomic addition.
  *
- * All numbers are in the byte order of the writer; `order` tells a reader of another one. Stamps are ticks of the
- * clock that the header names. Rows may grow at their end in a later minor version: a reader goes by the row size that
- * the file gives. A major version says that what is here has changed its meaning.
+ * All numbers are in the byte order of the writer; `order` tells a reader of another one. Stamps are ticks of the clock
+ * that the header names. Rows may grow at their end in a later minor version: a reader goes by the row size that the
+ * file gives. In a new major version existing fields have another meaning.
  */
 #ifndef TRACE_FORMAT_H
 #define TRACE_FORMAT_H
@@ -72,7 +73,7 @@ enum trace_flag {
     TRACE_CAPTURED = 1 << 1,        /* the stream was being captured: what a graph replays later is not seen */
     TRACE_CAPTURE_UNKNOWN = 1 << 2, /* the driver could not be asked */
     TRACE_NONBLOCKING = 1 << 3,     /* of a communicator that was made with blocking = 0 */
-    TRACE_EMULATED = 1 << 4,        /* answered by the preload by other calls of the backend */
+    TRACE_EMULATED = 1 << 4,        /* emulated by the preload library with other calls of the backend */
     TRACE_ROUTED = 1 << 5,          /* several NCCLs are in use in this process */
     TRACE_UNNUMBERED = 1 << 6       /* a message whose number is not known: the table of peers was full */
 };
@@ -86,9 +87,9 @@ struct trace_record {
     uint64_t leave;    /* 0 while the thread is inside */
     uint64_t count;    /* elements; bytes for functions without a type */
     uint64_t stream;   /* the handle, as a number; 0 is the legacy stream or none */
-    uint64_t call;     /* the communicator's how-manyeth collective, from 1; of a message, the how-manyeth between these
-                           two in this direction; 0 for other functions */
-    uint32_t group;    /* the thread's how-manyeth group, 0 outside of groups */
+    uint64_t call;     /* the number of the collective on the communicator, from 1; of a message, its number between
+                        * these two in this direction; 0 for other functions */
+    uint32_t group;    /* the number of the thread's group, 0 outside of groups */
     int32_t peer;      /* peer or root, TRACE_NO_PEER where there is none */
     uint16_t comm;     /* row of the communicator, TRACE_NO_COMM where there is none */
     uint8_t function;  /* enum trace_function */
@@ -115,9 +116,9 @@ enum trace_ending { TRACE_OPEN, TRACE_FINALIZED, TRACE_DESTROYED, TRACE_ABORTED,
 /*
  * A communicator, or the attempt to make one: the row is there as soon as the creating call has begun. `identity` is
  * made of what all ranks pass, never of NCCL's private fields: the hash of the unique id (of all ids of a scalable
- * init); of a split its parent's identity, the parent's how-manyeth collective it was, and the color; of an init-all
- * host, process and the how-manyeth it was. A grown communicator has two: that of the id, which new ranks know, and that of
- * the parent, which old ranks know; ranks belong together that share either.
+ * init); of a split its parent's identity, the number of the collective on the parent, and the color; of an init-all
+ * the host, the process and its number there. A grown communicator has two: that of the id, which new ranks know, and
+ * that of the parent, which old ranks know; ranks belong together that share either.
  */
 struct trace_comm {
     uint64_t identity; /* written last: 0 is a free row */
@@ -216,7 +217,7 @@ enum trace_table_name {
     TRACE_TABLES
 };
 
-/* How a process was when somebody last looked. */
+/* The state of a process when it was last looked at. */
 enum trace_life {
     TRACE_LIFE_UNKNOWN, /* of another host, another name space */
     TRACE_RUNNING,
@@ -240,7 +241,7 @@ struct trace_header {
     uint32_t ticks_per_second;   /* of that number */
     int32_t active_version;      /* the NCCL that was active when the file was made */
     struct trace_instant opened; /* when the file was made */
-    /* Set in a copy by whoever collected it: how the process was, and when. The recorder leaves them 0. */
+    /* Set in a copy when it is collected: the state of the process, and when. The recorder leaves them 0. */
     uint32_t observed; /* enum trace_life */
     uint32_t reserved;
     struct trace_instant observed_at;

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The findings about a job: collected from the two kinds of evidence, doubted where something was not seen, ordered by cause. */
+/*
+ * The findings about a job: collected from the two kinds of evidence, less certain where something was not seen,
+ * ordered by cause.
+ */
 #include "trace.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* In the order of trust as a cause: who is higher explains who is lower. */
+/* In the order in which they are causes: a finding higher up explains those further down. */
 static const struct {
     const char *name, *meaning;
     unsigned weight;

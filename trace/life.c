@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Is the process still there, and how is it? Asked of /proc, where the trace is of this host. */
+/* Is the process alive, and in which state? Read from /proc, if the trace is of this host. */
 #include "trace.h"
 
 #include <fcntl.h>
@@ -51,7 +51,7 @@ static bool read_stat(int pid, char *state, uint64_t *started) {
     return at != NULL;
 }
 
-/** How the process is now; of another host, how it was when somebody there collected the file. */
+/** The state of the process now; on another host, its state when the file was collected there. */
 enum trace_life trace_life(const struct trace_file *file) {
     const struct trace_header *header = &file->header;
     char state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory of the reader. A tool that has no memory left has nothing better to do than to say so. */
+/* Memory of the reader. When there is none left, the tool says so and ends. */
 #include "trace.h"
 
 #include <stdint.h>

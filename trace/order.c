@@ -53,8 +53,8 @@ static bool same_group(const struct trace_record *a, const struct trace_record *
 }
 
 /*
- * The legacy and the per-thread stream have one number on every device. Where the device is not known, the rank stands for
- * it: ranks of one process are on different devices.
+ * The legacy and the per-thread stream have the same number on every device. If the device is not known, the rank is
+ * used for it: ranks of one process are on different devices.
  */
 static uint64_t stream_of(const struct trace_file *file, const struct trace_record *record) {
     const struct trace_comm *comm = &file->comms[record->comm];

@@ -38,7 +38,10 @@ static unsigned host_of(const struct trace_set *set, const struct trace_file *fi
     return set->hosts;
 }
 
-/* The same process may be there twice: in the folder and in a copy that was collected. The one that knows more stays. */
+/*
+ * The same process may be there twice: in the folder and in a copy that was collected. The one with more records is
+ * kept.
+ */
 static bool is_known(const struct trace_set *set, const struct trace_file *file) {
     for (unsigned i = 0; i < set->count; i++) {
         const struct trace_header *one = &set->files[i]->header, *other = &file->header;

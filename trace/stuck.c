@@ -194,7 +194,7 @@ static void judge_pending(const struct trace_set *set, const struct trace_pendin
         say_missing(&finding->sentence, set, pending, kind);
     size_t at = finding->sentence.length;
     say_waiting(&finding->sentence, set, pending);
-    if (kind != TRACE_GROUP_OPEN && finding->sentence.data) /* it goes on behind a semicolon */
+    if (kind != TRACE_GROUP_OPEN && finding->sentence.data) /* it continues after a semicolon */
         finding->sentence.data[at] = (char)tolower((unsigned char)finding->sentence.data[at]);
     say_states(&finding->sentence, set, pending);
 }
@@ -358,7 +358,7 @@ void trace_judge_order(const struct trace_set *set, struct trace_findings *findi
     free(steps);
 }
 
-/* ---- nothing is missing, and yet ---- */
+/* ---- nothing is missing, but the job hangs ---- */
 
 static bool is_open(const struct trace_set *set, const struct trace_member *member) {
     uint16_t ending = trace_member_row(set, member)->ending;

@@ -3,10 +3,11 @@
  * The reader of traces: from files, of any age and in any state, to what is wrong with the job. It asks nothing of the
  * traced processes, and shares only format.h and calls.def with the recorder that writes the files.
  *
- * The way of a question: trace_set_open() opens and checks every file; trace_clocks_align() makes times of several hosts
- * comparable; trace_comms_join() finds which rows of which files are one communicator; trace_match() goes through all
- * records once and compares what ranks passed; trace_judge() asks who waits for whom, and makes findings of it; words.c
- * says them. Whatever a file holds is checked where it is read (file.c), so that later steps need not doubt an index.
+ * The way of a question: trace_set_open() opens and checks every file; trace_clocks_align() makes times of several
+ * hosts comparable; trace_comms_join() finds which rows of which files are one communicator; trace_match() goes through
+ * all records once and compares what ranks passed; trace_judge() asks who waits for whom, and makes findings of it;
+ * words.c puts them into words. Whatever a file holds is checked where it is read (file.c), so that later steps need
+ * not doubt an index.
  */
 #ifndef TRACE_H
 #define TRACE_H

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who waits for whom. A call is pending when some ranks have made it and others, whom it takes, have not: a collective with
- * a lower count on some ranks, a message with one half, a communicator that not all have come to make. Who lacks a call may
- * itself wait in another one; following that leads to a rank that waits for nobody, the root, or back to where it began.
+ * Who waits for whom. A call is pending when some ranks have made it and others, whom it takes, have not: a collective
+ * with a lower count on some ranks, a message with one half, a communicator that not all have come to create. A rank
+ * that has not made a call may itself wait in another one; following that leads to a rank that waits for nobody, the
+ * root cause, or back to where it began.
  */
 #include "trace.h"
 
@@ -127,7 +128,7 @@ static unsigned creating_function(const struct trace_comm *row) {
     return row->origin < sizeof functions / sizeof *functions ? functions[row->origin] : TRACE_NO_FUNCTION;
 }
 
-/* Of a split the parent has a number: who lacks it is found there. */
+/* A split has a number on the parent: the ranks that lack it are found there. */
 static void find_creation(const struct trace_set *set, unsigned index, struct trace_waits *waits) {
     const struct trace_communicator *comm = &set->communicators[index];
     const struct trace_comm *first = trace_member_row(set, &comm->members[0]);
@@ -244,8 +245,8 @@ static void find_cycle(const struct trace_set *set, const unsigned *places, stru
 }
 
 /*
- * A rank that makes other calls meanwhile is late, not stuck; unless it has let the others wait for long. Then it is said
- * with a doubt (judge.c).
+ * A rank that makes other calls meanwhile is late, not stuck; unless it has let the others wait for long. Then it is
+ * reported as less certain (judge.c).
  */
 static bool is_late(const struct trace_set *set, const struct trace_pending *pending) {
     enum { LONG_MS = 10000 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How calls, ranks, processes and times are said. */
+/* How calls, ranks, processes and times are put into words. */
 #include "trace.h"
 
 #include <stdlib.h>

@@ -45,7 +45,7 @@ static void read_text(const char *path, char *text, size_t size) {
     text[got > 0 ? got : 0] = '\0';
 }
 
-/* Since boot, as /proc has it: with the process id it names the process for ever. */
+/* Since boot, as in /proc: with the process id it identifies the process for good. */
 static uint64_t start_time(void) {
     char text[1024];
     read_text("/proc/self/stat", text, sizeof text);
@@ -190,8 +190,8 @@ void ncr_record_note_time(void) {
 /* ---- the folder ---- */
 
 /*
- * The standard folder stands in /dev/shm, where everybody may create names: it must be ours, and nobody else's to write
- * into. A folder that the user named is the user's choice; the file in it is new in any case.
+ * The standard folder is in /dev/shm, where everybody may create files: it must be ours, and nobody else may write to
+ * it. A folder that the user named is the user's choice; the file in it is new in any case.
  */
 static int open_folder(const char *wanted, struct ncr_text *name, const char **why) {
     bool standard = strcmp(wanted, "1") == 0;
@@ -272,7 +272,7 @@ static void fill(char *image, const struct trace_header *layout, size_t size) {
     memcpy(header->magic, TRACE_MAGIC, sizeof header->magic);
 }
 
-/* HOST.PID.TIME.ncrtrace: the process and the time of a file's name. False: it is none of ours. */
+/* HOST.PID.TIME.ncrtrace: the process and the time in a file's name. False: it is not one of ours. */
 static bool read_name(const char *name, int *pid, unsigned long *made) {
     size_t length = strlen(name), suffix = sizeof TRACE_SUFFIX - 1;
     const char *dot =
@@ -287,8 +287,8 @@ static bool read_name(const char *name, int *pid, unsigned long *made) {
 }
 
 /*
- * What is left of processes that have ended is evidence, but /dev/shm is memory: the oldest of it goes when there is more
- * than this. In a folder that the user named, nothing is ever removed.
+ * The files of processes that have ended are evidence, but /dev/shm is memory: the oldest are removed when there are
+ * more than this. In a folder that the user named, nothing is ever removed.
  */
 enum { MOST_KEPT = 64 };
 
