@@ -23,7 +23,7 @@ static bool is_active(const char *file, int *version) {
     return same || copy;
 }
 
-/* What is no NCCL that could be used would not serve the program without us either. */
+/* A file that is not a usable NCCL would not work for the program without the shim either. */
 static bool is_usable(const char *file) {
     struct ncr_validation validation;
     ncr_validate(file, ncr_settings(), &validation);

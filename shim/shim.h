@@ -81,7 +81,7 @@ const char *ncr_build_id(const struct ncr_library *library);
 struct ncr_call {
     const void *program;             /* where the program called from, while a layer above calls; NULL: none does */
     struct ncr_library *library;     /* that it goes to, and whose error is asked about next; NULL: the default */
-    struct ncr_library *alternative; /* ncclGetUniqueId: the id shall also serve this one; or NULL */
+    struct ncr_library *alternative; /* ncclGetUniqueId: the id shall also work for this one; or NULL */
     bool by_name;                    /* creating a communicator: its name led to `library` */
     bool group_refused;              /* a call of the open group was refused: nothing of it may be launched */
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* NCCL_REDIRECT=auto, torch, system and a path: which of several NCCLs serves, and what is tried after what. */
+/* NCCL_REDIRECT=auto, torch, system and a path: which of several NCCLs is active, and what is tried after what. */
 #include "trees.h"
 
 /* "Nothing else": a range that one NCCL of the test meets, and none of the system where the tests run. */

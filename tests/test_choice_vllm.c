@@ -89,7 +89,7 @@ static void a_path_without_effect_is_one_line(void **state) {
         assert_one_line(result.err);
         result_free(&result);
     }
-    /* It is what serves, by another name: nothing to say. */
+    /* It is the active file, by another name: nothing to report. */
     named = text("VLLM_NCCL_SO_PATH=%s/x.so", folder_with("x.so", TORCH_NCCL));
     struct result result = run(WITH_SHIM, ENV(torch_here, named), C_PROGRAM);
     assert_contains(result.out, text("version=%d", TORCH_VERSION));
@@ -115,7 +115,7 @@ static void a_refused_path_is_one_line_and_the_next_serves(void **state) {
     }
 }
 
-/* The same file was refused as torch's before: it is not judged again, but the line is there. */
+/* The same file was refused as torch's before: it is not validated again, but the line is there. */
 static void a_path_that_torchs_method_has_refused(void **state) {
     (void)state;
     const char *named = text("VLLM_NCCL_SO_PATH=%s", TORCH_NCCL);

@@ -25,7 +25,7 @@ static const char *explained(const struct scene *scene, const char *options, con
     return value(cJSON_GetObjectItem(parsed(result.out), "chosen"), "version");
 }
 
-/* The version that serves, "" for none. */
+/* The active version, "" for none. */
 static const char *served(const struct scene *scene, const char *options, const char *command) {
     struct result result = scene_run(scene, text("nccl-redirect run --no-check %s -- %s", options, command));
     char *found = strstr(result.out, ": NCCL ");

@@ -35,7 +35,7 @@ static void each_way_is_told_apart(void **state) {
 }
 
 /* The version text alone gives a stripped one away. */
-static void a_nccl_inside_is_out_of_reach(void **state) {
+static void an_nccl_inside_is_out_of_reach(void **state) {
     (void)state;
     const char *inside = program("inside_nccl");
     assert_contains(inspected(1, inside), "an NCCL (2.21.5+cuda12.4) is linked into it");
@@ -245,7 +245,7 @@ static void the_rule_for_an_exported_nccl_is_printed(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_way_is_told_apart),
-        cmocka_unit_test(a_nccl_inside_is_out_of_reach),
+        cmocka_unit_test(an_nccl_inside_is_out_of_reach),
         cmocka_unit_test(functions_that_look_up_the_real_ones_are_in_reach),
         cmocka_unit_test(a_library_of_a_library_is_followed),
         cmocka_unit_test(a_package_folder_is_searched),

@@ -54,7 +54,10 @@ static void choices(void **state) {
     ncr_config_free(&config);
 }
 
-/* A wrong value of a variable that decides which NCCL serves: nothing is chosen, and the text names what is allowed. */
+/*
+ * An invalid value of a variable that decides which NCCL is used: nothing is chosen, and the message lists what is
+ * accepted.
+ */
 static void wrong_values_that_decide(void **state) {
     static const char *const cases[][2] = {
         {"NCCL_REDIRECT=pytorch", "NCCL_REDIRECT=\"pytorch\" is not a backend; use auto, torch, system, program or the "
@@ -82,7 +85,7 @@ static void wrong_values_that_decide(void **state) {
     ncr_config_free(&config);
 }
 
-/* A wrong value of any other variable: an error line, and the default holds. */
+/* An invalid value of any other variable: an error line, and the default is used. */
 static void wrong_values_that_do_not_decide(void **state) {
     static const char *const cases[][2] = {
         {"NCCL_REDIRECT_LOG=verbose", "NCCL_REDIRECT_LOG=\"verbose\" is not valid, the default (warn) is used; "

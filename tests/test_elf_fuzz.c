@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Judging broken files: a small NCCL with bytes of its headers and tables changed, some thousand times, always the same
- * ones. A judge that trusts a number in the file reads outside of its tables or runs for ever; `make check
- * CFLAGS=-fsanitize=address` shows the first also where it does not crash. Files are judged, never opened: what the
+ * Validating broken files: a small NCCL with bytes of its headers and tables changed, some thousand times, always the
+ * same ones. A validation that trusts a number in the file reads outside of its tables or runs for ever; `make check
+ * CFLAGS=-fsanitize=address` shows the first also where it does not crash. Files are validated, never opened: what the
  * dynamic loader makes of a library whose relocations are broken is its own affair.
  */
 #include "support.h"
@@ -69,7 +69,7 @@ static size_t address_to_offset(uint64_t address) {
     return 0;
 }
 
-/* Where a judge takes numbers from. */
+/* Where the validation takes numbers from. */
 static struct {
     const char *name;
     size_t at, length;
@@ -134,7 +134,7 @@ static void changed_numbers(void **state) {
             accepted += is_accepted(true);
         }
         print_message("%3u of 400 accepted with changes in the %s\n", accepted, parts[part].name);
-        assert_in_range(accepted, 0, 399); /* the changes do reach what is judged */
+        assert_in_range(accepted, 0, 399); /* the changes do reach what is validated */
     }
     free(bytes);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Tools that stack above the shim, by RTLD_NEXT or by pncclX, see each of the program's calls once, and the chosen
- * backend serves below them.
+ * backend is called below them.
  */
 #include "support.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Files that cannot serve: named, each is an error with the path and one reason; in a searched place, each is passed
- * over and the next candidate serves. Nothing crashes, waits or prints on stdout.
+ * Files that cannot be used: named, each is an error with the path and one reason; in a searched place, each is passed
+ * over and the next candidate is used. Nothing crashes, waits or prints on stdout.
  */
 #include "trees.h"
 

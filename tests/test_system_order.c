@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The system's NCCL: every place, in order. The order as the search lists it; then what really serves, in a file system
- * of the test's own (a mount namespace) where the system's places can be filled.
+ * The system's NCCL: every place, in order. The order as the search lists it; then what is really active, in a file
+ * system of the test's own (a mount namespace) where the system's places can be filled.
  */
 #include "trees.h"
 #include "loader.h"
@@ -68,7 +68,7 @@ static void every_place_in_order(void **state) {
                                            NAMED("librccl.so.1") USUAL("librccl.so.1"));
 }
 
-/* ---- as served ---- */
+/* ---- as active ---- */
 
 static bool can_mount(void) {
     struct result result = run(WITHOUT_SHIM, NO_ENV, CMD("/bin/sh", "-c", "unshare -m true"));

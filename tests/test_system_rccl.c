@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An RCCL serves where there is no NCCL; under the preload for RCCL it is the other way round. The RCCL is one over host
- * memory.
+ * An RCCL is used where there is no NCCL; with the preload library for RCCL it is the other way round. The RCCL is one
+ * over host memory.
  */
 #include "trees.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * torch's NCCL for a running Python, in every way in which one is started and finds its packages. The interpreter is
- * real; the NCCLs are real; LD_LIBRARY_PATH offers another NCCL, which must not serve.
+ * real; the NCCLs are real; LD_LIBRARY_PATH offers another NCCL, which must not be active.
  */
 #include "trees.h"
 

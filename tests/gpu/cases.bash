@@ -72,7 +72,7 @@ fault_of() { # fault_of LOG STATUS PROOFS VERSION FILE
     fi
 }
 
-# With the shim: every process proves that BACKEND served it, alone.
+# With the shim: every process proves that BACKEND was active, and the only NCCL.
 chosen() { # chosen NAME BACKEND PROOFS SECONDS COMMAND...
     local name=$1-$2 backend=$2 wanted=$3 log status fault
     log=$NCR_GPU_LOGS/$name.log

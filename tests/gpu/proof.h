@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What proves which NCCL served: its own version, and the process map. Every process of a test program prints one line
+ * What proves which NCCL was active: its own version, and the process map. Every process of a test program prints one
+ * line
  *
  *   proof: version=2.28.9 maps=/path/libnccl.so.2.28.9 KEY=VALUE...
  *

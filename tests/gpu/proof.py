@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What proves which NCCL served a Python process: its own version, and the process map. See proof.h for the line."""
+"""What proves which NCCL was active in a Python process: its own version, and the process map. See proof.h for the line."""
 
 import ctypes
 import os

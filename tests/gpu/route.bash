@@ -23,7 +23,7 @@ with_real_paths() { # with_real_paths LOG
     done < <(grep -aoE '[= ]/[^ :]*libnccl\.so[^ :]*' "$1" | cut -c 2- | sort -u)
 }
 
-# Prints what is wrong: each rank says of both communicators which NCCL served them, and both banners were printed.
+# Prints what is wrong: each rank says of both communicators which NCCL they used, and both banners were printed.
 route_fault() { # route_fault LOG STATUS RANKS
     local log=$1 backend lines banners
     with_real_paths "$log"

@@ -57,7 +57,7 @@ class Side:
         return info
 
     def server(self):
-        """Who serves the group's communicator; in a torch that does not give it away, what was chosen for it."""
+        """Which NCCL the group's communicator uses; in a torch that does not give it away, what was chosen for it."""
         backend = self.group._get_backend(self.device)
         return self.info(backend._comm_ptr()) if hasattr(backend, "_comm_ptr") else self.chosen
 

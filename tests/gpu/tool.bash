@@ -47,14 +47,14 @@ watch_ps() {
     fi
 }
 
-doctor_of() { # doctor_of NAME COMMAND...: doctor runs the command and reports what served
+doctor_of() { # doctor_of NAME COMMAND...: doctor runs the command and reports what was active
     local name=tool-doctor-$1 log=$NCR_GPU_LOGS/tool-doctor-$1.log
     shift
     NCCL_REDIRECT=system within 120 "$tool" doctor -- "$@" >"$log" 2>&1
     if grep -qF "${version[system]}" "$log" && ! grep -q '^  FAIL' "$log"; then
-        report ok "$name" "$(grep -m 1 '^  ok       served' "$log")"
+        report ok "$name" "$(grep -m 1 '^  ok       active' "$log")"
     else
-        report_failed "$name" "$log" "no word that NCCL ${version[system]} served, or a FAIL"
+        report_failed "$name" "$log" "no line that NCCL ${version[system]} was active, or a FAIL"
     fi
 }
 

@@ -33,7 +33,7 @@ build_versions() {
         -o "$programs/versions" "$shim" "${where[@]}" -ldl
 }
 
-# Without the shim no NCCL serves this program: the newest lacks RCCL's word for an exchange.
+# Without the shim no NCCL works for this program: the newest lacks RCCL's word for an exchange.
 versions_control() { # versions_control BACKEND
     local log=$NCR_GPU_LOGS/versions-direct-$1.log
     direct "$1" 60 "$programs/versions" >"$log" 2>&1

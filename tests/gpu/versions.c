@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A program compiled for NCCL 2.32.3, on whatever NCCL serves: everything that an older one lacks and that can be had
- * all the same, against reference results, then captured in one graph and replayed.
+ * A program compiled for NCCL 2.32.3, on whatever NCCL is active: everything that an older one lacks and that can be
+ * had all the same, against reference results, then captured in one graph and replayed.
  *
  * usage: versions [-g REPLAYS]      two ranks in one process, a thread for each
  *        versions -j FILE -k RANK   one rank of two; rank 0 writes the unique id into FILE, the

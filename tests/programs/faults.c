@@ -199,7 +199,7 @@ static bool has_reason(const char *why) {
 }
 
 static const char *fault_of(const struct report *report, int version) {
-    bool lasts = kind == FAULT_DLOPEN; /* by a file that is not there: then another one may serve */
+    bool lasts = kind == FAULT_DLOPEN; /* by a file that is not there: then another one may be active */
     if (report->first.version && report->first.version != version && !lasts)
         return "another NCCL";
     if (!report->first.version && !has_reason(report->first.why))

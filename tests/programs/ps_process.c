@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A rank of a job that uses NCCL and stays: opens libnccl.so.2, adds its process id to ./ready, and stays until that
- * file is gone. With a folder as second argument it also maps the libnccl.so.2 of that folder, in a world of symbols
- * where no preload is.
+ * file is gone. With a folder as second argument it also maps the libnccl.so.2 of that folder, in a link-map namespace
+ * without the preload library.
  */
 #include <dlfcn.h>
 #include <stdio.h>

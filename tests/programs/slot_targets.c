@@ -41,7 +41,7 @@ static int same_file(const void *a, const void *b) {
     return dladdr(a, &x) && dladdr(b, &y) && x.dli_fbase == y.dli_fbase;
 }
 
-/* NCCL's ncclAlltoAll and RCCL's ncclAllToAll are one function: either serves both names (shim/adapt/adapt.c). */
+/* NCCL's ncclAlltoAll and RCCL's ncclAllToAll are one function: either is called by both names (shim/adapt/adapt.c). */
 static const char *spelled_otherwise(const char *name) {
     static const char *const pairs[][2] = {{"ncclAlltoAll", "ncclAllToAll"}, {"pncclAlltoAll", "pncclAllToAll"}};
     for (int i = 0; i < 2; i++)

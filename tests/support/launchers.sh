@@ -36,7 +36,7 @@ with_preload() { # COMMAND...: as a user who sets the variables by hand
 }
 
 # Start a command whose ranks stay, ask `nccl-redirect ps` for the processes that run the program, let them end.
-# Prints for each: preload, version that serves, and what ps finds wrong; the exit code of ps follows.
+# Prints for each: preload, active version, and what ps finds wrong; the exit code of ps follows.
 while_running() { # RANK-COUNT COMMAND...
     local count=$1 pids=() status=0 job
     shift

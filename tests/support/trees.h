@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Folder trees as package managers leave them: virtual environments, torch packages, wheels of NCCL; and the question
- * that most tests of the choice ask: which NCCL serves this command? NCCLs are links to real ones. libtorch_cuda.so is
- * a stand-in: discovery looks whether it is there, and what it exports, never at what it computes.
+ * that most tests of the choice ask: which NCCL does this command get? NCCLs are links to real ones. libtorch_cuda.so
+ * is a stand-in: discovery looks whether it is there, and what it exports, never at what it computes.
  */
 #ifndef NCR_TEST_TREES_H
 #define NCR_TEST_TREES_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-// A C++ program linked with libtorch: torch's own functions tell which NCCL serves it and make a
+// A C++ program linked with libtorch: torch's own functions tell which NCCL is active and make a
 // unique id.
 #include <torch/csrc/cuda/nccl.h>
 #include <torch/csrc/distributed/c10d/NCCLUtils.hpp>

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Imports torch, and prints which NCCL serves it and which files of an NCCL are mapped."""
+"""Imports torch, and prints which NCCL is active and which files of an NCCL are mapped."""
 import ctypes
 
 import torch
