@@ -174,7 +174,7 @@ void check_choice(struct doctor *doctor) {
     else if (!chosen)
         report(doctor, FAILURE, "choice", decision_fix(&doctor->decision), "%s", decision_failure(&doctor->decision));
     else
-        report(doctor, FINE, "choice", NULL, "%s %s is active: %s (%s, from %s)", chosen->rccl ? "RCCL" : "NCCL",
+        report(doctor, FINE, "choice", NULL, "%s %s would be active: %s (%s, from %s)", chosen->rccl ? "RCCL" : "NCCL",
                version_text(chosen->version), chosen->candidate.path, ncr_method_name(chosen->candidate.method),
                chosen->candidate.origin);
     if (chosen && doctor->config.choice == NCR_CHOOSE_TORCH && chosen->candidate.method != NCR_BY_TORCH)

@@ -114,13 +114,13 @@ static void show_candidates(const struct decision *decision, bool all) {
         }
         if (number == 0) {
             gap_print();
-            line_print(0, "candidates in the order of trial");
+            line_print(0, "candidates, in the order in which they are tried");
         }
         show_candidate(++number, one);
     }
     if (hidden) {
         gap_print();
-        line_print(0, "%u more places hold nothing, or a file named above (--all lists them)", hidden);
+        line_print(0, "%u more places contain nothing, or a file listed above (--all lists them)", hidden);
     }
 }
 

@@ -79,18 +79,24 @@ static const char *with(const char *word, const char *line, const char *key) {
     return value ? formatted(" %s %s", word, value) : "";
 }
 
+/* Lines come from other hosts and versions, and need not have every member. */
+static const char *member_or(const char *line, const char *key, const char *unknown) {
+    const char *value = json_member(line, key);
+    return value ? value : unknown;
+}
+
 static void show(const char *line) {
     const char *nccl = json_member(line, "nccl"), *build_id = json_member(line, "build_id");
     record_begin();
-    line_add(STRONG, "%s %s", json_member(line, "time"), nccl ? "NCCL" : "RCCL");
-    line_add(STRONG, " %s", nccl ? nccl : json_member(line, "rccl"));
-    line_add(PLAIN, "  %s:%lld %s%s%s%s", json_member(line, "host"), number_of(line, "pid"),
-             json_member(line, "program"), with("job", line, "job"), with("step", line, "step"),
+    line_add(STRONG, "%s %s", member_or(line, "time", "unknown time"), nccl ? "NCCL" : "RCCL");
+    line_add(STRONG, " %s", nccl ? nccl : member_or(line, "rccl", "unknown"));
+    line_add(PLAIN, "  %s:%lld %s%s%s%s", member_or(line, "host", "unknown host"), number_of(line, "pid"),
+             member_or(line, "program", "unknown program"), with("job", line, "job"), with("step", line, "step"),
              with("rank", line, "rank"));
     line_end(0, 4);
-    line_print(4, "%s (%s, from %s; %s decided%s)", json_member(line, "file"), json_member(line, "method"),
-               json_member(line, "origin"), json_member(line, "decided_by"),
-               build_id ? formatted("; build-id %.12s", build_id) : "");
+    line_print(4, "%s (%s, from %s; %s decided%s)", member_or(line, "file", "unknown file"),
+               member_or(line, "method", "unknown method"), member_or(line, "origin", "an unknown place"),
+               member_or(line, "decided_by", "unknown"), build_id ? formatted("; build-id %.12s", build_id) : "");
     record_end();
 }
 

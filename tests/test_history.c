@@ -180,6 +180,7 @@ static void the_tool_reads_it(void **state) {
     assert_int_equal(result.status, 0);
     assert_string_equal(result.err, "");
     assert_contains(result.out, "2020-01-01T00:00:00Z NCCL 2.18.3  \\x1b[31mnode:7");
+    assert_contains(result.out, "unknown file (unknown method, from an unknown place; unknown decided)");
     assert_contains(result.out, "NCCL 2.21.5");
     assert_contains(result.out, "rank 1");
     assert_contains(result.out, "note: 2 lines are not records, or were cut off");
