@@ -154,12 +154,16 @@ STUB = $(if $(filter x86_64,$(CPU)),$(shell ls $(BUILD)/stub-32.so 2>/dev/null))
 LIB_FOLDERS = $(foreach l,$(BOTH),link:../../$l:$(OWN)/lib/$(CPU)-linux-gnu/lib$l link:../$l:$(OWN)/lib64/lib$l \
                   link:../$(if $(and $(STUB),$(SAYS_LIB64)),stub-32.so,$l):$(OWN)/lib/lib$l \
                   $(if $(STUB),link:../../stub-32.so:$(OWN)/lib/i386-linux-gnu/lib$l link:../stub-32.so:$(OWN)/lib32/lib$l))
+# With what they link to.
+DOCUMENTS := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE \
+             $(wildcard docs/*.md docs/*.png examples/* packaging/conda/* packaging/recipes/*)
 TO_INSTALL = $(foreach l,$(BOTH),644:$(BUILD)/$l:$(OWN)/$l link:$l:$(OWN)/lib$l) \
              $(addprefix 644:,$(addsuffix :$(OWN)/stub-32.so,$(STUB))) $(LIB_FOLDERS) \
              755:scripts/container-entrypoint:$(OWN)/container-entrypoint \
              $(foreach f,python_setup.py python_startup.py,644:packaging/startup/$f:$(OWN)/$f) \
              755:$(BUILD)/nccl-redirect:$(OWN)/nccl-redirect link:../$(OWN)/nccl-redirect:bin/nccl-redirect \
-             $(foreach d,README.md CHANGELOG.md SECURITY.md LICENSE $(wildcard docs/*.md),644:$d:share/doc/nccl-redirect/$d) \
+             $(foreach d,$(DOCUMENTS),644:$d:share/doc/nccl-redirect/$d) \
+             $(foreach h,$(wildcard include/*.h),link:../../../../$h:share/doc/nccl-redirect/$h) \
              $(foreach h,$(wildcard include/*.h),644:$h:include/$(notdir $h)) \
              $(foreach m,$(wildcard docs/man/*.1 docs/man/*.7),644:$m:share/man/man$(patsubst .%,%,$(suffix $m))/$(notdir $m)) \
              644:cli/completion/nccl-redirect.bash:share/bash-completion/completions/nccl-redirect \
