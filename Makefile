@@ -12,6 +12,16 @@ V := 0
 # How many tests run at once.
 JOBS = $(or $(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))),$(shell nproc))
 
+# What is missing, before a compiler says it with the first file's name.
+HEADERS := stdio.h elf.h linux/futex.h
+ifneq ($(filter-out help clean uninstall,$(or $(MAKECMDGOALS),all)),)
+MISSING := $(shell printf '\043include <%s>\n' $(HEADERS) | $(CC) -E -x c - 2>&1 >/dev/null || echo failed)
+ifneq ($(filter failed,$(MISSING)),)
+$(error cannot compile with CC=$(CC): $(or $(filter-out failed,$(MISSING)),no such compiler); install a C compiler with the \
+  headers of the C library and of Linux (Debian: apt-get install gcc libc6-dev; Fedora: dnf install gcc glibc-devel))
+endif
+endif
+
 VERSION := $(shell cat VERSION)
 
 # Folders of sources: every C and assembly file in them belongs to the loader, to the shim, or to the tool.
