@@ -121,7 +121,7 @@ void check_list(struct doctor *doctor) {
                "nccl-redirect run -- CMD, or eval \"$(nccl-redirect env)\" before the job; for a Python environment, "
                "nccl-redirect python --enable makes the variables alone enough",
                "does not list the preload library, but a variable of nccl-redirect is set: the variables arrived, the "
-               "preload did not, and programs started from here are not redirected");
+               "library did not, and programs started from here are not redirected");
     if (doctor->count == before)
         report(doctor, FINE, "LD_PRELOAD", NULL, "%s",
                shims  ? "lists the preload library once, and no other NCCL"

@@ -122,7 +122,7 @@ void env_print_dockerfile(const struct env_plan *plan) {
 /** Its --env is a list of CSV where there is more than one "=", else a text whose last quotes are taken off. */
 const char *env_apptainer_problem(const char *value) {
     if (has_controls(value))
-        return "it holds control characters; set another value";
+        return "it contains control characters; set another value";
     return !strchr(value, '=') && *value && value[strlen(value) - 1] == '"'
                ? "it ends with a quote, which --env takes off"
                : NULL;

@@ -17,7 +17,7 @@ static const char *any_value(const char *value) {
 
 /* Words of a command line are pasted into terminals; and nobody has such a value on purpose. */
 static const char *no_controls(const char *value) {
-    return has_controls(value) ? "it holds control characters; set another value" : NULL;
+    return has_controls(value) ? "it contains control characters; set another value" : NULL;
 }
 
 static const char *utf8_only(const char *value) {
@@ -59,8 +59,9 @@ void env_print_words(const struct names *words, const char *command) {
     }
     putchar('\n');
     if (quoted && output_is_for_programs())
-        complain("the output holds quotes, which $(...) does not remove; use eval \"%s $(nccl-redirect env ...) ...\"",
-                 command);
+        complain(
+            "the output contains quotes, which $(...) does not remove; use eval \"%s $(nccl-redirect env ...) ...\"",
+            command);
 }
 
 static void print_mpirun(const struct env_plan *plan) {

@@ -147,8 +147,7 @@ static int inspect(const char *name) {
             visit(libraries.list[i], &(struct stat){.st_mode = S_IFREG}, FTW_F, NULL);
         return EXIT_FINE;
     }
-    complain("%s: there is no such file%s", name,
-             plain ? ", no such command on PATH, and no such package of Python" : "");
+    complain("%s: no such file%s", name, plain ? ", no such command on PATH, and no such package of Python" : "");
     return EXIT_USAGE;
 }
 

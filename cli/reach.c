@@ -128,7 +128,7 @@ static void describe_opened(struct reached *reached, const struct elf_info *info
                                  "time: redirected when they do",
                                  info->defined.count);
     else
-        reached->how = formatted("defines %u NCCL functions itself, and holds no NCCL: a tool that wraps NCCL?",
+        reached->how = formatted("defines %u NCCL functions itself, but contains no NCCL: a tool that wraps NCCL?",
                                  info->defined.count);
 }
 

@@ -30,7 +30,7 @@ static void each_way_is_told_apart(void **state) {
     assert_contains(inspected(0, "/bin/sh"), "does not reach NCCL");
     assert_contains(inspected(0, "sh"), "does not reach NCCL");
     assert_contains(inspected(0, built("hostmem/torch/libtorch_cuda.so")), "exported, so it can be used");
-    assert_contains(inspected(2, "nothere"), "there is no such file");
+    assert_contains(inspected(2, "nothere"), "no such file");
     assert_contains(scene_says(&scene, 2, "nccl-redirect inspect"), "which file, folder or package?");
 }
 
@@ -173,7 +173,7 @@ static void packages_are_found_by_name(void **state) {
     assert_contains(inspected(0, "nvidia-nccl-cu12"), "nccl      " SCENE_NAME "/" SITE "/nvidia/nccl/lib/libnccl.so.2");
     assert_contains(inspected(0, "nvidia"), "is an NCCL (2.21.5+cuda12.4)");
     assert_contains(inspected(2, "no-such-package"), "no such package of Python");
-    assert_contains(inspected(2, "nothere torch"), "there is no such file");
+    assert_contains(inspected(2, "nothere torch"), "no such file");
     assert_contains(inspected(2, "nothere torch"), "libtorch_cuda.so");
 }
 

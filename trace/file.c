@@ -82,8 +82,9 @@ static char *check_tables(const struct trace_header *header, uint64_t file_size)
         {"callers", 255},          {"libraries", 255},  {"blocks", 1 << 20}, {"ring", TRACE_MOST_RECORDS}};
     for (unsigned i = 0; i < TRACE_TABLES; i++)
         if (!table_fits(&header->tables[i], file_size, tables[i].most))
-            return refuse("its table of %s reaches beyond the file or has impossible sizes: it is damaged, or was cut",
-                          tables[i].name);
+            return refuse(
+                "its table of %s reaches beyond the file or has impossible sizes: it is damaged, or was cut off",
+                tables[i].name);
     if (header->tables[TRACE_TABLE_RING].row_size != sizeof(struct trace_record))
         return refuse("its records have %u bytes, not %zu: it is damaged", header->tables[TRACE_TABLE_RING].row_size,
                       sizeof(struct trace_record));
@@ -96,8 +97,9 @@ static char *check_header(const struct trace_header *header, uint64_t file_size)
     if (header->order != TRACE_ORDER)
         return refuse("it was written on a machine with another byte order");
     if (header->major != TRACE_MAJOR)
-        return refuse("its format is version %u.%u, this tool reads %u.x: use the tool that came with the preload",
-                      header->major, header->minor, TRACE_MAJOR);
+        return refuse(
+            "its format is version %u.%u, this tool reads %u.x: use the tool that came with the preload library",
+            header->major, header->minor, TRACE_MAJOR);
     return check_tables(header, file_size);
 }
 
@@ -173,7 +175,7 @@ static char *read_header(struct trace_file *file) {
     if (!S_ISREG(status.st_mode))
         return refuse("it is not a regular file");
     if (!read_fully(file->descriptor, &file->header, sizeof file->header, 0))
-        return refuse("it has %lld bytes, less than a header: it is not a trace of nccl-redirect, or was cut",
+        return refuse("it has %lld bytes, less than a header: it is not a trace of nccl-redirect, or was cut off",
                       (long long)status.st_size);
     char *why = check_header(&file->header, (uint64_t)status.st_size);
     clean_header(&file->header);
