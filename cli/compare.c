@@ -144,15 +144,19 @@ static void print_sentence(const struct side sides[2], const struct trace_compar
                    TRACE_LEAST_RUNS);
 }
 
+static uint64_t least_bytes(const struct trace_comparison_row *row) {
+    return row->kind.class ? (uint64_t)1 << (row->kind.class - 1) : 0;
+}
+
 static void print_rows(const struct trace_comparison *comparison) {
     gap_print();
     line_print(0, "%-22s %6s %10s %12s %12s %12s %8s", "calls", "ranks", "from size", "number", "first", "second",
                "ratio");
     for (unsigned i = 0; i < comparison->count && i < MOST_ROWS; i++) {
         const struct trace_comparison_row *row = &comparison->rows[i];
+        unsigned long long calls = row->calls[0] + row->calls[1];
         line_print(0, "%-22s %6d %10s %12llu %9.1f us %9.1f us %8.3f", trace_call_name(row->kind.function),
-                   row->kind.ranks, size_text(row->kind.class ? 1ull << (row->kind.class - 1) : 0),
-                   (unsigned long long)(row->calls[0] + row->calls[1]), row->ns[0] / 1000, row->ns[1] / 1000,
+                   row->kind.ranks, size_text(least_bytes(row)), calls, row->ns[0] / 1000, row->ns[1] / 1000,
                    row->ns[1] / row->ns[0]);
     }
     if (comparison->count > MOST_ROWS)
@@ -198,8 +202,8 @@ static void print_json(const struct side sides[2], const struct trace_comparison
         struct json *one = json_object();
         json_add_text(one, "function", trace_call(row->kind.function)->name);
         json_add_number(one, "ranks", row->kind.ranks);
-        json_add_number(one, "bytes_from", row->kind.class ? 1ll << (row->kind.class - 1) : 0);
-        json_add_number(one, "calls", (long long)(row->calls[0] + row->calls[1]));
+        json_add_number(one, "bytes_from", (long long)least_bytes(row));
+        json_add_number(one, "calls", (long long)row->calls[0] + (long long)row->calls[1]);
         json_add_number(one, "ns_first", (long long)row->ns[0]);
         json_add_number(one, "ns_second", (long long)row->ns[1]);
         json_add(calls, NULL, one);
