@@ -93,37 +93,40 @@ static void add_variable(struct trace_header *header, size_t *at, const char *en
     }
 }
 
-/* Rank variables of launchers, and our own. Nothing else of the environment, which may hold secrets. */
+/*
+ * Rank variables of launchers, and our own. Nothing else of the environment, which may hold secrets. In one text, because each
+ * pointer to a name of its own would cost every process of the job a relocation.
+ */
 static void copy_environment(struct trace_header *header) {
-    static const char *const names[] = {"RANK=",
-                                        "LOCAL_RANK=",
-                                        "WORLD_SIZE=",
-                                        "LOCAL_WORLD_SIZE=",
-                                        "GROUP_RANK=",
-                                        "TORCHELASTIC_RUN_ID=",
-                                        "OMPI_COMM_WORLD_RANK=",
-                                        "OMPI_COMM_WORLD_SIZE=",
-                                        "OMPI_COMM_WORLD_LOCAL_RANK=",
-                                        "PMIX_RANK=",
-                                        "PMI_RANK=",
-                                        "PMI_SIZE=",
-                                        "MV2_COMM_WORLD_RANK=",
-                                        "SLURM_PROCID=",
-                                        "SLURM_NTASKS=",
-                                        "SLURM_LOCALID=",
-                                        "SLURM_JOB_ID=",
-                                        "SLURM_STEP_ID=",
-                                        "SLURM_NODEID=",
-                                        "JSM_NAMESPACE_RANK=",
-                                        "PALS_RANKID=",
-                                        "FLUX_TASK_RANK=",
-                                        "CUDA_VISIBLE_DEVICES=",
-                                        "NCCL_REDIRECT"};
+    static const char names[] = "RANK=\0"
+                                "LOCAL_RANK=\0"
+                                "WORLD_SIZE=\0"
+                                "LOCAL_WORLD_SIZE=\0"
+                                "GROUP_RANK=\0"
+                                "TORCHELASTIC_RUN_ID=\0"
+                                "OMPI_COMM_WORLD_RANK=\0"
+                                "OMPI_COMM_WORLD_SIZE=\0"
+                                "OMPI_COMM_WORLD_LOCAL_RANK=\0"
+                                "PMIX_RANK=\0"
+                                "PMI_RANK=\0"
+                                "PMI_SIZE=\0"
+                                "MV2_COMM_WORLD_RANK=\0"
+                                "SLURM_PROCID=\0"
+                                "SLURM_NTASKS=\0"
+                                "SLURM_LOCALID=\0"
+                                "SLURM_JOB_ID=\0"
+                                "SLURM_STEP_ID=\0"
+                                "SLURM_NODEID=\0"
+                                "JSM_NAMESPACE_RANK=\0"
+                                "PALS_RANKID=\0"
+                                "FLUX_TASK_RANK=\0"
+                                "CUDA_VISIBLE_DEVICES=\0"
+                                "NCCL_REDIRECT\0";
     extern char **environ;
     size_t at = 0;
     for (char **entry = environ; entry && *entry; entry++)
-        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-            if (strncmp(*entry, names[i], strlen(names[i])) == 0) {
+        for (const char *name = names; *name; name += strlen(name) + 1)
+            if (strncmp(*entry, name, strlen(name)) == 0) {
                 add_variable(header, &at, *entry);
                 break;
             }

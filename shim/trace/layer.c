@@ -4,6 +4,7 @@
 #include "recorder.h"
 
 extern const char ncr_traced_start[]; /* traced_*.S */
+enum { STUB_BYTES = 8 };
 
 /* Called again when a layer below changes its mind: the stub stays, and calls what is below it now. */
 static void *slot_of(unsigned slot, void *below) {
@@ -19,7 +20,7 @@ static void *slot_of(unsigned slot, void *below) {
     ncr_record_flags[function] =
         (uint8_t)((routed ? TRACE_ROUTED : 0) | (!routed && !library->targets[slot & ~1u] ? TRACE_EMULATED : 0));
     atomic_store_explicit(&ncr_record_below[slot], below, memory_order_release);
-    return (void *)(uintptr_t)(ncr_traced_start + 16 * (size_t)(2 * (function - 1) + slot % 2));
+    return (void *)(uintptr_t)(ncr_traced_start + STUB_BYTES * (size_t)(2 * (function - 1) + slot % 2));
 }
 
 const struct ncr_layer ncr_trace_layer = {.name = "trace", .slot = slot_of};

@@ -8,7 +8,7 @@
     .hidden ncr_traced_start
 ncr_traced_start:
     .macro traced_stub
-    .p2align 4
+    .p2align 3
     mov w17, #stub
     b traced
     .set stub, stub + 1

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What stands in a slot while calls are recorded: one stub per row of trace/calls.def for the function and one for its
- * profiling alias, 16 bytes each, so that layer.c can count. A stub leaves its number; `traced` saves the argument
+ * profiling alias, 8 bytes each, so that layer.c can count. A stub leaves its number; `traced` saves the argument
  * registers in the first of 16 words and calls ncr_record_call(number, words, stack), which makes the program's call and returns its answer.
  */
 #if defined(__x86_64__)
@@ -12,13 +12,16 @@
     .hidden ncr_traced_start
 ncr_traced_start:
     .macro traced_stub
-    .p2align 4
+    .p2align 3
     pushq $stub
     jmp traced
     .set stub, stub + 1
     .endm
 #define CALL(name, class, like, count, type, op, peer, comm, stream) traced_stub; traced_stub;
 #include "trace/calls.def"
+    .if stub > 128 /* a larger number makes a longer push; STUB_BYTES in layer.c would be 16 */
+    .error "too many stubs for 8 bytes each"
+    .endif
 
     .type traced, @function
 traced:
