@@ -140,7 +140,8 @@ static void print_sentence(const struct side sides[2], const struct trace_compar
         pair_print(WIDTH, PLAIN, "interval", "95 %% confidence: the second takes %s to %s",
                    percent_text(comparison->low), percent_text(comparison->high));
     else
-        pair_print(WIDTH, PLAIN, "interval", "none: how much runs differ by themselves takes %d or more of each",
+        pair_print(WIDTH, PLAIN, "interval",
+                   "unknown: at least %d runs of each are needed to know how much runs differ by themselves",
                    TRACE_LEAST_RUNS);
 }
 

@@ -96,7 +96,7 @@ static void few_runs_show_nothing(void **state) {
     struct runs a = {1, 400, 100, 1000, even, 1 << 20, 0}, b = {2, 400, 200, 2000, odd, 1 << 20, 0};
     struct result result = compare(&a, &b, "--repeat=1");
     assert_contains(result.out, "No difference shown between ");
-    assert_contains(result.out, "takes 3 or more of each");
+    assert_contains(result.out, "at least 3 runs of each are needed");
     result_free(&result);
 }
 
