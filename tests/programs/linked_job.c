@@ -227,6 +227,14 @@ static void ask_to_end(int signal) {
     asked_to_end = 1;
 }
 
+/* What the NCCL over host memory keeps for ranks that never came. */
+static void clean_up(const ncclUniqueId *id, int of) {
+    char path[256];
+    snprintf(path, sizeof path, "%.100s-%d", id->internal + strlen("hostmem:"), of);
+    if (strncmp(id->internal, "hostmem:/dev/shm/", 17) == 0)
+        unlink(path);
+}
+
 int main(int argc, char **argv) {
     int pids[MOST], running, killed = 0;
     double end = now() + 60;
@@ -255,11 +263,9 @@ int main(int argc, char **argv) {
         killed += kill(pids[i], SIGKILL) == 0;
     while (waitpid(-1, NULL, 0) > 0)
         ;
-    for (int i = 0; i < 1 + MOST * MOST; i++) { /* what the NCCL over host memory keeps for ranks that never came */
-        char path[256];
-        snprintf(path, sizeof path, "%.100s-%d", ids[i].internal + strlen("hostmem:"), i ? 2 : ranks);
-        if (strncmp(ids[i].internal, "hostmem:/dev/shm/", 17) == 0)
-            unlink(path);
-    }
+    for (int i = 0; i < 1 + MOST * MOST; i++)
+        clean_up(&ids[i], i ? 2 : ranks);
+    for (int i = 0; i < MOST; i++)
+        clean_up(&others[i].id, ranks);
     return running ? 3 : 0;
 }
