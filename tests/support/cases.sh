@@ -10,7 +10,13 @@ failures=0
 unset LD_PRELOAD NCCL_DEBUG MAKEFLAGS MAKELEVEL MFLAGS
 for variable in $(compgen -e | grep -E '^(NCCL_REDIRECT|VLLM_)'); do unset "$variable"; done
 at_end=(rm -rf "$scratch")
-trap '"${at_end[@]}"' EXIT
+finished=
+at_exit() {
+    local status=$?
+    "${at_end[@]}"
+    [ "$status" != 0 ] || [ "$finished" ] || { echo 'it ended before its last case' && exit 1; }
+}
+trap at_exit EXIT
 
 # check NAME FUNCTION [ARGUMENT...]
 check() {
@@ -55,6 +61,7 @@ lacks() { # TEXT PART
 }
 
 finish() {
+    finished=1
     [ "$failures" = 0 ]
     exit
 }
