@@ -20,6 +20,9 @@
 /* A line has about 500 bytes. What is older than the newest file and the one before is forgotten. */
 #define MOST_BYTES (4 << 20)
 
+/* Of a value of the environment or a name, so that a line has an end too. No path that can be opened is longer. */
+#define MOST_VALUE 4096
+
 /* ---- the line ---- */
 
 /* "key":"value", as JSON wants it; what is not printable is made visible first. Nothing where there is no value. */
@@ -27,7 +30,7 @@ static void add_text(struct ncr_text *line, const char *key, const char *value) 
     struct ncr_text visible = {0};
     if (!value || !*value)
         return;
-    ncr_text_add_visible(&visible, value, strlen(value));
+    ncr_text_add_visible(&visible, value, strnlen(value, MOST_VALUE));
     ncr_text_add(line, ",\"%s\":\"", key);
     for (const char *c = ncr_text_get(&visible); *c; c++)
         ncr_text_add(line, *c == '"' || *c == '\\' ? "\\%c" : "%c", *c);
@@ -105,6 +108,16 @@ static int begin_anew(const char *folder, const char *base, int file) {
     return fresh;
 }
 
+/* Where no file can be renamed (a folder that is not writable, a file system without locks) this one has an end, too. */
+static int within_bounds(int file) {
+    struct stat status;
+    if (syscall(SYS_fstat, file, &status) == 0 && status.st_size < 2 * MOST_BYTES)
+        return file;
+    close(file);
+    errno = EFBIG;
+    return -1;
+}
+
 /* FOLDER/HOST.jsonl, or, where that belongs to another user, FOLDER/HOST.USER.jsonl. -1 with errno. */
 static int open_file(const char *folder, const char *host) {
     char *bases[] = {ncr_path("%s", host), ncr_path("%s.%u", host, (unsigned)geteuid())};
@@ -115,7 +128,7 @@ static int open_file(const char *folder, const char *host) {
         file = name ? ncr_log_open_at(folder, name) : -1;
         free(name);
         if (file >= 0 && syscall(SYS_fstat, file, &status) == 0 && status.st_size >= MOST_BYTES)
-            file = begin_anew(folder, bases[i], file);
+            file = within_bounds(begin_anew(folder, bases[i], file));
         if (file < 0 && errno != EACCES && errno != EPERM)
             break;
     }

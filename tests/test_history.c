@@ -88,6 +88,18 @@ static void what_comes_from_outside_stays_json(void **state) {
     assert_string_equal(values(host_file(folder), "rank"), "a\"b\\c\\nd\\x1b[31m\\xff\n");
 }
 
+static void a_long_value_is_cut(void **state) {
+    (void)state;
+    const char *folder = fresh_folder();
+    char *rank = calloc(1, 100001);
+    assert_non_null(rank);
+    memset(rank, 'r', 100000);
+    recorded(to(folder), text("RANK=%s", rank));
+    rank[4096] = 0;
+    assert_string_equal(values(host_file(folder), "rank"), text("%s\n", rank));
+    free(rank);
+}
+
 static void a_link_is_not_followed(void **state) {
     (void)state;
     const char *folder = fresh_folder(), *target = text("%s/target", fresh_folder());
@@ -131,6 +143,30 @@ static void files_stay_below_a_size(void **state) {
         recorded(to(folder), text("RANK=%d", round));
         assert_string_equal(values(file, "rank"), text("%d\n", round));
         assert_int_equal(size_of_file(old), 4 << 20);
+    }
+}
+
+/* In a folder where it cannot rename, a process of another user adds to his file up to a size, and then says so. */
+static void a_file_that_cannot_be_renamed_has_an_end(void **state) {
+    (void)state;
+    const char *folder = fresh_folder(), *file = host_file(folder);
+    if (geteuid() != 0) {
+        print_message("skipped: only root can be two users\n");
+        skip();
+    }
+    write_file(file, "");
+    assert_int_equal(chown(file, 12345, 0) | chmod(folder, 0755), 0);
+    for (int mebibytes = 4; mebibytes <= 8; mebibytes += 4) {
+        assert_int_equal(truncate(file, mebibytes << 20), 0);
+        struct result result =
+            run(WITH_SHIM, ENV(redirect, to(folder)),
+                CMD("/usr/bin/setpriv", "--reuid=12345", "--clear-groups", program("open_nccl"), "libnccl.so.2"));
+        assert_int_equal(size_of_file(file) > mebibytes << 20, mebibytes == 4);
+        if (mebibytes == 8)
+            assert_contains(result.err, "this process is not recorded there: File too large");
+        else
+            assert_string_equal(result.err, "");
+        result_free(&result);
     }
 }
 
@@ -213,10 +249,12 @@ int main(void) {
         cmocka_unit_test(a_process_is_a_line),
         cmocka_unit_test(off_without_the_variable_or_an_nccl),
         cmocka_unit_test(what_comes_from_outside_stays_json),
+        cmocka_unit_test(a_long_value_is_cut),
         cmocka_unit_test(a_link_is_not_followed),
         cmocka_unit_test(a_pipe_in_its_place_does_not_block),
         cmocka_unit_test(a_folder_that_is_not_there_is_one_warning),
         cmocka_unit_test(files_stay_below_a_size),
+        cmocka_unit_test(a_file_that_cannot_be_renamed_has_an_end),
         cmocka_unit_test(each_user_has_a_file),
         cmocka_unit_test(standard_descriptors_stay_closed),
         cmocka_unit_test(the_tool_reads_it),
