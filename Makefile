@@ -101,9 +101,12 @@ PACKAGES := build/packages/usr
 PACKAGES_LIB := $(PACKAGES)/lib/$(shell $(CC) -dumpmachine)
 PACKAGES_LDFLAGS := -L$(PACKAGES_LIB) -Wl,-rpath,$(CURDIR)/$(PACKAGES_LIB)
 
-# Nothing unwinds the tool's own functions but a debugger, which has the debug information: no tables for it in memory.
-# And what the preload alone needs of the loader's sources is not linked into the tool.
-$(call objects,$(TOOL)): private OUR_CFLAGS += -fno-asynchronous-unwind-tables -fno-unwind-tables
+# Nothing unwinds the tool's functions, nor those that run once, while an NCCL is chosen, but a debugger, which has the debug
+# information: no tables for them in memory. Cancelling a thread is held off meanwhile (shim/gate.c). The others are in the
+# middle of calls: tests/test_unwind. And what the preload alone needs of the loader's sources is not linked into the tool.
+RUN_ONCE := $(wildcard $(foreach f,build_id bundle candidates choice config elf_* folders history ld_search ldcache program \
+              pth python range report system torch torch_nccl validate,loader/$f.c))
+$(call objects,$(TOOL)) $(RUN_ONCE:%.c=$(BUILD)/%.o): private OUR_CFLAGS += -fno-asynchronous-unwind-tables -fno-unwind-tables
 $(call objects,$(LOADER)): private OUR_CFLAGS += -ffunction-sections -fdata-sections
 $(call objects,$(TOOL)): private OUR_CFLAGS += $(if $(filter-out -O0,$(filter -O%,$(CFLAGS))),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 # gc-sections: so that nothing is left of the C library's _start (cli/start_x86_64.S says why).
