@@ -14,6 +14,9 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 TOP = Path(__file__).resolve().parents[2]
 
+# These come with `make install`; a wheel is small.
+FOR_DEVELOPERS = ("architecture.md", "measured.md")
+
 
 class FilesOfTheBuild(BuildHookInterface):
     """Adds the built files under the names that they have in the wheel."""
@@ -49,4 +52,6 @@ class FilesOfTheBuild(BuildHookInterface):
             ("examples", "*", "examples"),
         ):
             for file in sorted((TOP / folder).glob(pattern)):
+                if file.name in FOR_DEVELOPERS:
+                    continue
                 yield file, f"nccl_redirect/{target}/{file.name}"
