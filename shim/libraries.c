@@ -8,6 +8,7 @@
 #include "old_glibc.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Until something is bound: no handle, no function. */
 static struct ncr_library unbound;
@@ -41,13 +42,12 @@ static void *look_up(void *handle, const char *name) {
  */
 void *ncr_library_function(void *handle, unsigned slot) {
     const struct ncr_function *f = &ncr_functions[slot / 2];
-    char alias[64] = "p"; /* the longest name of the table is shorter (tests/test_abi_table.c) */
+    char alias[1 + NCR_MOST_NAME] = "p";
     if (slot % 2 == 0)
         return look_up(handle, f->name);
     if (!f->alias)
         return NULL;
-    for (size_t i = 0; f->name[i] && i < sizeof alias - 2; i++)
-        alias[i + 1] = f->name[i];
+    memcpy(alias + 1, f->name, sizeof f->name);
     void *function = look_up(handle, alias);
     return function ? function : look_up(handle, f->name);
 }

@@ -15,14 +15,6 @@ static void no_name_stands_twice(void **state) {
                 fail_msg("%s stands in rows %u and %u", ncr_functions[i].name, i, j);
 }
 
-/* The look-up of addresses builds an alias's name in 64 bytes: p, the name, NUL (shim/). */
-static void the_longest_name_has_room(void **state) {
-    (void)state;
-    for (unsigned i = 0; i < NCR_ROWS; i++)
-        if (strlen(ncr_functions[i].name) > 62)
-            fail_msg("%s is too long", ncr_functions[i].name);
-}
-
 static void versions_are_versions(void **state) {
     (void)state;
     unsigned core = 0;
@@ -60,7 +52,6 @@ static void names_are_known_with_their_aliases(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_name_stands_twice),
-        cmocka_unit_test(the_longest_name_has_room),
         cmocka_unit_test(versions_are_versions),
         cmocka_unit_test(codes_become_versions),
         cmocka_unit_test(names_are_known_with_their_aliases),

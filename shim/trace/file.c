@@ -122,14 +122,16 @@ static void copy_environment(struct trace_header *header) {
                                 "FLUX_TASK_RANK=\0"
                                 "CUDA_VISIBLE_DEVICES=\0"
                                 "NCCL_REDIRECT\0";
-    extern char **environ;
-    size_t at = 0;
-    for (char **entry = environ; entry && *entry; entry++)
-        for (const char *name = names; *name; name += strlen(name) + 1)
-            if (strncmp(*entry, name, strlen(name)) == 0) {
-                add_variable(header, &at, *entry);
-                break;
-            }
+    const char *prefixes[32];
+    struct ncr_variables variables;
+    size_t count = 0, at = 0;
+    for (const char *name = names; name < names + sizeof names - 1 && count < 31; name += strlen(name) + 1)
+        prefixes[count++] = name;
+    prefixes[count] = NULL;
+    ncr_variables_read_some(&variables, prefixes); /* another thread may call setenv meanwhile */
+    for (size_t i = 0; i < variables.count; i++)
+        add_variable(header, &at, variables.list[i]);
+    ncr_variables_free(&variables);
 }
 
 static void describe_process(struct trace_header *header) {
