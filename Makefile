@@ -141,7 +141,7 @@ $(BUILD)/bench/empty.so $(BUILD)/bench/nothing.so: private BENCH_FLAGS := -share
 $(BUILD)/bench/bare: private BENCH_FLAGS := -ldl
 $(BUILD)/bench/calls $(BUILD)/bench/route $(BUILD)/bench/record: private BENCH_FLAGS := $(BUILD)/libnccl_redirect.so -pthread
 $(BENCH): $(BUILD)/bench/%: all
-	$(call run,CC) $(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra $(addprefix -I,$(wildcard abi shim)) $(CFLAGS) \
+	$(call run,CC) $(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -I. $(addprefix -I,$(wildcard abi shim)) $(CFLAGS) \
 	    bench/$(basename $*).c -o $@ $(BENCH_FLAGS)
 
 bench: $(BENCH) $(BUILD)/tests/libraries/capture_driver.so $(BUILD)/hostmem/plain/libnccl.so.2 $(BUILD)/hostmem/old/libnccl.so.2 $(lastword $(WHEEL_FILES)) ## Measure the cost of a call, of a process and of binding against direct use
