@@ -123,6 +123,17 @@ static void check(const struct trace_findings *findings) {
     }
 }
 
+/* Compared with itself, a job is as fast. */
+static void compare(struct trace_set *set) {
+    struct trace_pace pace;
+    struct trace_comparison comparison;
+    trace_pace_read(set, &pace);
+    trace_pace_compare(&pace, 1, &pace, 1, &comparison);
+    MUST(!comparison.differs && comparison.count <= pace.count && comparison.share <= 1);
+    free(comparison.rows);
+    free(pace.rows);
+}
+
 static void read_all(bool changed) {
     struct trace_set set = {0};
     struct trace_findings findings;
@@ -139,6 +150,7 @@ static void read_all(bool changed) {
     trace_match(&set, NULL, NULL);
     trace_judge(&set, &findings);
     check(&findings);
+    compare(&set);
     for (unsigned i = 0; i < set.refused_count; i++)
         MUST(set.refused[i].why && is_visible(set.refused[i].why));
     trace_findings_free(&findings);
