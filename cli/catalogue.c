@@ -137,10 +137,6 @@ void catalogue_read(struct catalogue *catalogue, const struct ncr_config *config
 
 /* ---- functions ---- */
 
-static int by_name(const void *a, const void *b) {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /** Which of these functions does the NCCL in `path` not export? */
 struct names lacking(const struct names *needs, const char *path) {
     struct elf_info info;
@@ -149,8 +145,7 @@ struct names lacking(const struct names *needs, const char *path) {
     for (unsigned i = 0; i < needs->count; i++)
         if (!names_have(&info.exported, needs->list[i]))
             names_add(&lacks, needs->list[i]);
-    if (lacks.count)
-        qsort(lacks.list, lacks.count, sizeof *lacks.list, by_name);
+    names_sort(&lacks);
     return lacks;
 }
 

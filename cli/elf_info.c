@@ -11,6 +11,16 @@ void names_add(struct names *names, const char *name) {
     names->list[names->count++] = name;
 }
 
+static int by_name(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/** By the bytes of the names. */
+void names_sort(struct names *names) {
+    if (names->count)
+        qsort(names->list, names->count, sizeof *names->list, by_name);
+}
+
 bool names_have(const struct names *names, const char *name) {
     for (unsigned i = 0; i < names->count; i++)
         if (strcmp(names->list[i], name) == 0)

@@ -72,11 +72,16 @@ static void explain_listed(struct process *process, const char *what) {
     }
 }
 
+/* The first word of its command line; some write what they do behind a colon. */
+static const char *program_of(const struct process *process) {
+    return formatted("%.*s", (int)strcspn(process->command, " :"), process->command);
+}
+
 /* The process between it and the one above whose program is known to drop LD_PRELOAD, or NULL. */
 static const struct process *dropper(const struct processes *processes, const struct process *process,
                                      const struct process *above, struct loss *loss) {
     for (const struct process *at = process; at; at = process_of(processes, at->parent)) {
-        const char *name = ncr_basename(formatted("%.*s", (int)strcspn(at->command, " :"), at->command));
+        const char *name = ncr_basename(program_of(at));
         if (loss_of_process(name, loss))
             return at;
         if (at == above)
@@ -100,7 +105,7 @@ static void explain_lost(const struct processes *processes, struct process *proc
 
 /* Workers often inherit the variables without LD_PRELOAD. */
 static void explain_unread(struct process *process) {
-    const char *program = formatted("%.*s", (int)strcspn(process->command, " :"), process->command);
+    const char *program = program_of(process);
     process->finding =
         formatted("uses NCCL without the preload library, although NCCL_REDIRECT=%s is in its environment: "
                   "the variable arrived, LD_PRELOAD did not",

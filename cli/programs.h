@@ -31,6 +31,7 @@ struct elf_info {
 enum { ELF_BASICS, ELF_SYMBOLS, ELF_TEXTS };
 
 void names_add(struct names *names, const char *name);
+void names_sort(struct names *names);
 bool names_have(const struct names *names, const char *name);
 void elf_info_read(const char *path, int depth, struct elf_info *info);
 

@@ -167,10 +167,6 @@ static void describe_text(struct reached *reached) {
                          : "not a program or library, and it names no NCCL";
 }
 
-static int by_name(const void *a, const void *b) {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /** Describe one file. `with_dependencies` follows what it is linked with, too. */
 void reach_of_file(const char *path, bool with_dependencies, struct reached *reached) {
     struct elf_info info;
@@ -188,6 +184,5 @@ void reach_of_file(const char *path, bool with_dependencies, struct reached *rea
         return;
     }
     describe_elf(reached, &info, with_dependencies);
-    if (reached->needs.count > 0)
-        qsort(reached->needs.list, reached->needs.count, sizeof *reached->needs.list, by_name);
+    names_sort(&reached->needs);
 }
