@@ -157,6 +157,8 @@ struct trace_thread {
 _Static_assert(sizeof(struct trace_thread) == 256, "rows of threads share no cache line");
 
 /* In size class 0 are calls of no bytes; class n > 0 has those of 2^(n-1) up to 2^n - 1 bytes. */
+#define TRACE_SIZE_CLASS(bytes) ((bytes) ? 64 - (unsigned)__builtin_clzll(bytes) : 0)
+
 struct trace_total {
     uint64_t key; /* TRACE_TOTAL_KEY; 0 is a free row */
     uint64_t calls, bytes;

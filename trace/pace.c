@@ -43,14 +43,11 @@ static int row_of(struct trace_pace *pace, struct trace_pace_row like) {
 static int kind_of(struct reading *reading, unsigned file, const struct trace_record *record) {
     const struct trace_communicator *comm = trace_comm_of(reading->set, reading->set->files[file], record);
     uint64_t bytes = record->count * trace_type_size(record->type);
-    unsigned class = 0;
-    while (class < 64 && bytes >> class)
-        class ++;
     if (!comm)
         return -1;
-    return row_of(
-        reading->pace,
-        (struct trace_pace_row){.ranks = comm->ranks, .function = trace_call(record->function)->like, .class = class});
+    return row_of(reading->pace, (struct trace_pace_row){.ranks = comm->ranks,
+                                                         .function = trace_call(record->function)->like,
+                                                         .class = TRACE_SIZE_CLASS(bytes)});
 }
 
 static void take_call(void *arg, unsigned file, const struct trace_record *record) {

@@ -65,11 +65,16 @@ static void wait_for_handle(int row, ncr_comm *where, uint32_t grouped) {
     ncr_mutex_unlock(&ncr_recorder.mutex);
 }
 
+/* Is there a handle, or will there be one? */
+static bool is_made(ncr_comm *where, int result) {
+    return where && (result == NCR_SUCCESS || result == NCR_IN_PROGRESS);
+}
+
 /* The call that makes it has returned, or the group has ended. The variable is the program's, but NCCL has just had it. */
 static void finish(int row, ncr_comm *where, int result) {
     struct trace_comm *comm = &ncr_recorder.comms[row];
     comm->leave = ncr_record_ticks();
-    if (!where || (result != NCR_SUCCESS && result != NCR_IN_PROGRESS)) {
+    if (!is_made(where, result)) {
         comm->ended = comm->leave;
         comm->ending = TRACE_NEVER_MADE;
         return;
@@ -92,7 +97,7 @@ void ncr_record_expect(int row, ncr_comm *where, int result) {
     bool grouped = here->row && here->row->depth > 0;
     if (row == TRACE_NO_COMM)
         return;
-    if (!grouped || !where || (result != NCR_SUCCESS && result != NCR_IN_PROGRESS)) {
+    if (!grouped || !is_made(where, result)) {
         finish(row, where, result);
         return;
     }

@@ -233,7 +233,7 @@ __attribute__((noinline)) static struct trace_total *find_total(struct ncr_recor
 
 FAST void count(struct ncr_recording *here, uint64_t what, uint64_t elements, uint64_t spent) {
     uint64_t bytes = elements * type_sizes[(uint8_t)(what >> 24)];
-    unsigned class = bytes ? 64 - (unsigned)__builtin_clzll(bytes) : 0;
+    unsigned class = TRACE_SIZE_CLASS(bytes);
     uint64_t like = (uint32_t)what | (uint64_t)(class + 1) << 32; /* never 0 */
     struct trace_total *total = likely(here->like == like) ? here->total : find_total(here, like);
     if (likely(total)) {
