@@ -81,7 +81,7 @@ static void take(struct gathering *gathering, const char *method, const char *or
     struct nccl *known = validation.inode ? known_file(catalogue, &validation) : NULL;
     if (known && strcmp(known->path, path) != 0 && !names_have(&known->also, path))
         names_add(&known->also, formatted("%s", path));
-    bool library_of_torch = strncmp(ncr_basename(path), "libtorch", 8) == 0 && validation.refusal;
+    bool library_of_torch = ncr_begins(ncr_basename(path), "libtorch") && validation.refusal;
     if (!validation.missing && !known && !library_of_torch) {
         struct nccl one = {.path = formatted("%s", path),
                            .real_path = realpath(path, NULL),

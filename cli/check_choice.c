@@ -87,7 +87,7 @@ static bool torch_pin(const char *folder, struct pin *pin) {
     bool found = false;
     for (struct dirent *entry; packages && !found && (entry = readdir(packages));) {
         size_t length = strlen(entry->d_name);
-        if (strncmp(entry->d_name, "torch-", 6) != 0 || length < 10 ||
+        if (!ncr_begins(entry->d_name, "torch-") || length < 10 ||
             strcmp(entry->d_name + length - 10, ".dist-info") != 0)
             continue;
         char *text = ncr_file_text(formatted("%s/%s/METADATA", site, entry->d_name), 1 << 20);
@@ -121,7 +121,7 @@ static const char *const method_words[][2] = {{"use torch", "torch"}, {"use syst
 static void report_refusals(struct doctor *doctor, const char *name, const struct decision *decision) {
     for (unsigned i = 0; i < decision->count; i++)
         if (decision->list[i].outcome == NCR_REFUSED &&
-            strncmp(ncr_basename(decision->list[i].candidate.path), "libtorch", 8) != 0)
+            !ncr_begins(ncr_basename(decision->list[i].candidate.path), "libtorch"))
             report(doctor, WARNING, name, "repair or remove it; the next one is used instead, if there is one",
                    "%s (from %s) %s", decision->list[i].candidate.path, decision->list[i].candidate.origin,
                    decision->list[i].why);

@@ -47,7 +47,7 @@ static const char *interfaces_text(const struct kind *kind, const struct names *
 
 static const char *shared_interface(const struct kind *kind, const struct names *offered, const struct names *known) {
     for (unsigned i = 0; i < offered->count; i++)
-        if (strncmp(offered->list[i], kind->symbol, strlen(kind->symbol)) == 0 && names_have(known, offered->list[i]))
+        if (ncr_begins(offered->list[i], kind->symbol) && names_have(known, offered->list[i]))
             return offered->list[i];
     return NULL;
 }

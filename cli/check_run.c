@@ -72,7 +72,7 @@ static void read_log(struct events *events, char *text) {
             take_event(events, WARNING, warning + 11);
         else if (info && strstr(info, " is active: "))
             take_event(events, FINE, info + 8);
-        else if (info && strncmp(info + 8, "no NCCL can be used", 19) == 0)
+        else if (info && ncr_begins(info + 8, "no NCCL can be used"))
             take_event(events, FAILURE, info + 8);
     }
 }

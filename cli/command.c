@@ -47,7 +47,7 @@ bool assignment_apply(const char *word) {
     const char *equals = strchr(word, '=');
     if (!equals || equals == word)
         return false;
-    if (strncmp(word, "LD_PRELOAD=", 11) != 0)
+    if (!ncr_begins(word, "LD_PRELOAD="))
         setenv(formatted("%.*s", (int)(equals - word), word), equals + 1, 1);
     return true;
 }
@@ -120,7 +120,7 @@ static bool is_shell(const char *name) {
 }
 
 bool is_python(const char *path) {
-    return strncmp(ncr_basename(path), "python", 6) == 0;
+    return ncr_begins(ncr_basename(path), "python");
 }
 
 /* Does the program that was found use NCCL? A Python may. */
@@ -154,7 +154,7 @@ static void describe_program(struct command *command) {
     dependencies(command->program, &command->objects, &count);
     for (unsigned i = 0; i < count && !command->sanitizer; i++) {
         const char *name = ncr_basename(command->objects[i].path);
-        if (strncmp(name, "libasan.so", 10) == 0 || strncmp(name, "libclang_rt.asan", 16) == 0)
+        if (ncr_begins(name, "libasan.so") || ncr_begins(name, "libclang_rt.asan"))
             command->sanitizer = command->objects[i].path;
     }
     command->subject = (struct ncr_subject){command->program, command->started_as, command->objects, count};
@@ -234,7 +234,7 @@ static char **through_script(struct command *command, const char *file, char **w
     char **rest = words_with(file, words + 1);
     if (strcmp(ncr_basename(interpreter), "env") != 0)
         return words_with(interpreter, *argument ? words_with(argument, rest) : rest);
-    const char *line = strncmp(argument, "-S", 2) == 0 ? argument + 2 : argument;
+    const char *line = ncr_begins(argument, "-S") ? argument + 2 : argument;
     char **split = words_split(line, rest);
     while (*split && split[0] != file && (**split == '-' || assignment_apply(*split)))
         split++;

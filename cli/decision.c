@@ -21,7 +21,7 @@ static void read_version(struct considered *one) {
  */
 static bool open_in_child(void *arg, const struct ncr_considered *one, struct ncr_text *reason) {
     struct trial trial = {.opened = true};
-    if (strncmp(ncr_basename(one->candidate->path), "libtorch", 8) != 0)
+    if (!ncr_begins(ncr_basename(one->candidate->path), "libtorch"))
         try_open(one->candidate->path, "ncclGetVersion", &trial);
     ((struct decision *)arg)->answered = trial.version;
     if (!trial.opened)
@@ -130,7 +130,7 @@ const char *decision_failure(const struct decision *decision) {
 static const char *fix_of_refusal(const struct decision *decision) {
     for (unsigned i = 0; i < decision->count; i++) {
         const struct considered *one = &decision->list[i];
-        if (one->outcome != NCR_REFUSED || strncmp(ncr_basename(one->candidate.path), "libtorch", 8) == 0)
+        if (one->outcome != NCR_REFUSED || ncr_begins(ncr_basename(one->candidate.path), "libtorch"))
             continue;
         if (strstr(one->why, "outside NCCL_REDIRECT_REQUIRE"))
             return "widen the range, or provide an NCCL inside it: install one, or name a file with "

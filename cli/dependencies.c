@@ -15,7 +15,7 @@ static bool is_of_libc(const char *name) {
     static const char *const parts[] = {"libc.so.",    "libm.so.", "libdl.so.",    "libpthread.so.", "librt.so.",
                                         "libutil.so.", "ld-linux", "libgcc_s.so.", "libstdc++.so."};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (strncmp(name, parts[i], strlen(parts[i])) == 0)
+        if (ncr_begins(name, parts[i]))
             return true;
     return false;
 }

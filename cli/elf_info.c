@@ -171,7 +171,7 @@ static void take_text(const char *text, size_t length, struct elf_info *info) {
     const char *function = length < 64 ? function_of(text) : NULL;
     if (function)
         add_once(&info->asked, function);
-    else if (strncmp(text, "NCCL version 2.", 15) == 0 && strchr(text, '+') && !info->version_text)
+    else if (ncr_begins(text, "NCCL version 2.") && strchr(text, '+') && !info->version_text)
         info->version_text = formatted("%.*s", (int)strcspn(text + 13, " "), text + 13);
     else if (is_plugin_interface(text))
         add_once(&info->plugins, text);
@@ -220,7 +220,7 @@ static void read_all_texts(struct ncr_elf *elf, struct elf_info *info) {
     const Elf64_Phdr *segment = elf->segments;
     uint64_t left = NCR_ELF_MOST_TEXT;
     for (unsigned i = 0; section && i < elf->section_count; i++)
-        if (section[i].sh_type == SHT_PROGBITS && strncmp(ncr_elf_section_name(elf, i), ".rodata", 7) == 0)
+        if (section[i].sh_type == SHT_PROGBITS && ncr_begins(ncr_elf_section_name(elf, i), ".rodata"))
             read_texts(elf, section[i].sh_offset, section[i].sh_size, &left, info);
     for (unsigned i = 0; !section && i < elf->segment_count; i++)
         if (segment[i].p_type == PT_LOAD)

@@ -43,7 +43,7 @@ static int print_unset(const struct env_format *format) {
             ncr_text_add(&rest, "%s%s", rest.length ? ":" : "", entries.list[i]);
     add(&plan, "LD_PRELOAD", rest.length ? ncr_text_get(&rest) : NULL);
     for (size_t i = 0; i < sizeof carried / sizeof *carried; i++)
-        if (strncmp(carried[i], "NCCL_REDIRECT", strlen("NCCL_REDIRECT")) == 0)
+        if (ncr_begins(carried[i], "NCCL_REDIRECT"))
             add(&plan, carried[i], NULL);
     if (!can_say(format, &plan))
         return EXIT_UNMET;

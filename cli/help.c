@@ -79,7 +79,7 @@ const char *nearest_word(const char *typed, const char *const *words, unsigned c
     unsigned best = (unsigned)strlen(typed) / 3 + 1;
     for (unsigned i = 0; i < count; i++) {
         unsigned d = distance(typed, words[i]);
-        if (strlen(typed) > 1 && strncmp(words[i], typed, strlen(typed)) == 0)
+        if (strlen(typed) > 1 && ncr_begins(words[i], typed))
             d = 0;
         if (d < best || (d == best && !nearest && strlen(typed) > 3)) {
             best = d;

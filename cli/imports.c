@@ -42,9 +42,9 @@ struct names imports_of(const char *script) {
     char *text = ncr_file_text(script, MOST_SCRIPT);
     for (const char *line = text; line && *line; line = next_line(line)) {
         const char *at = line + strspn(line, " \t");
-        if (strncmp(at, "import ", 7) == 0)
+        if (ncr_begins(at, "import "))
             take_import(&names, at + 7);
-        else if (strncmp(at, "from ", 5) == 0 && at[5 + strspn(at + 5, " ")] != '.')
+        else if (ncr_begins(at, "from ") && at[5 + strspn(at + 5, " ")] != '.')
             add_name(&names, at + 5 + strspn(at + 5, " "));
     }
     free(text);

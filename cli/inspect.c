@@ -77,7 +77,7 @@ static void follow_imports(const char *script, struct names *seen, struct names 
         names_add(seen, path);
         size_t length = strlen(path);
         bool module = strcmp(path + length - 3, ".py") == 0;
-        bool beside = folder && strncmp(path, folder, strlen(folder)) == 0 && !strchr(path + strlen(folder) + 1, '/');
+        bool beside = folder && ncr_begins(path, folder) && !strchr(path + strlen(folder) + 1, '/');
         if (module || !starts_elf(path)) {
             if (module && beside)
                 follow_imports(path, seen, leading);

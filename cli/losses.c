@@ -16,7 +16,7 @@ struct options {
 
 static bool has(const struct options *options, const char *start) {
     for (char **at = options->first; at < options->end && *at; at++)
-        if (strncmp(*at, start, strlen(start)) == 0)
+        if (ncr_begins(*at, start))
             return true;
     return false;
 }
@@ -62,7 +62,7 @@ static bool env_unsets(const struct options *options) {
 /* LD_PRELOAD=other.so in front of the command. */
 static bool env_replaces(const struct options *options) {
     for (char **at = options->first; at < options->end && *at; at++)
-        if (strncmp(*at, "LD_PRELOAD=", 11) == 0) {
+        if (ncr_begins(*at, "LD_PRELOAD=")) {
             struct names entries = preload_entries(*at + 11);
             for (unsigned i = 0; i < entries.count; i++)
                 if (is_shim_name(ncr_basename(entries.list[i])))
@@ -199,7 +199,7 @@ static const char *starter_behind(const char *process) {
     static const char *const names[][2] = {
         {"slurmstepd", "srun"}, {"sshd", "ssh"}, {"containerd-shim", "docker"}, {"conmon", "podman"}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strncmp(process, names[i][0], strlen(names[i][0])) == 0)
+        if (ncr_begins(process, names[i][0]))
             return names[i][1];
     return process;
 }

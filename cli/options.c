@@ -94,7 +94,7 @@ static const struct option_row *find(const struct subcommand *subcommand, const 
             continue;
         if (strcmp(full, name) == 0)
             return &option_rows[i];
-        if (*name && strncmp(full, name, strlen(name)) == 0) {
+        if (*name && ncr_begins(full, name)) {
             if (found)
                 refuse(subcommand, formatted("--%s is ambiguous: --%s or --%s", name, option_name(found), full));
             found = &option_rows[i];
@@ -151,7 +151,7 @@ void request_parse(const struct subcommand *subcommand, char **arguments, struct
         } else if (options && (strcmp(argument, "-h") == 0 || strcmp(argument, "--help") == 0)) {
             subcommand_help(subcommand);
             exit(output_finish(EXIT_FINE));
-        } else if (options && strncmp(argument, "--", 2) == 0) {
+        } else if (options && ncr_begins(argument, "--")) {
             take_option(&parsing, argument + 2);
         } else if (options && argument[0] == '-' && argument[1]) {
             refuse(subcommand, formatted("unknown option %s", argument));

@@ -106,7 +106,7 @@ static void read_debian(const char *folder, const char *name, const char *file, 
     (void)size;
     char *text = ncr_file_text(formatted("%s/%s", folder, name), MOST_RECORD);
     /* Since /lib became a link to /usr/lib, a package may have recorded either. */
-    const char *older = strncmp(file, "/usr/lib", 8) == 0 ? file + 4 : file;
+    const char *older = ncr_begins(file, "/usr/lib") ? file + 4 : file;
     if (text && (line_behind(text, formatted("%s\n", file)) || line_behind(text, formatted("%s\n", older)))) {
         const char *package = formatted("%.*s", (int)(strlen(name) - strlen(".list")), name);
         add(owners, (struct owner){"Debian package", package, debian_version(package), false});
@@ -147,7 +147,7 @@ void owners_find(const char *path, const char *real_path, uint64_t size, struct 
         find_conda(real_path, size, owners);
     if (!owners->count && strcmp(path, real_path) != 0)
         find_conda(path, size, owners);
-    if (!owners->count && (strncmp(real_path, "/usr/", 5) == 0 || strncmp(real_path, "/opt/", 5) == 0))
+    if (!owners->count && (ncr_begins(real_path, "/usr/") || ncr_begins(real_path, "/opt/")))
         each_record("/var/lib/dpkg/info", ".list", read_debian, real_path, size, owners);
 }
 

@@ -25,9 +25,8 @@ static const char *file_name(bool rccl) {
 
 /** Is this the name of a preload library or of a link to one, in a map perhaps with " (deleted)" behind it? */
 bool is_shim_name(const char *base) {
-    base += strncmp(base, "lib", 3) == 0 ? 3 : 0;
-    return strncmp(base, file_name(false), strlen(file_name(false))) == 0 ||
-           strncmp(base, file_name(true), strlen(file_name(true))) == 0;
+    base += ncr_begins(base, "lib") ? 3 : 0;
+    return ncr_begins(base, file_name(false)) || ncr_begins(base, file_name(true));
 }
 
 /**

@@ -247,7 +247,7 @@ static bool uses_our_calls(int pid) {
         for (size_t i = 0; i < elf.symbol_count && !uses; i++) {
             const Elf64_Sym *symbol = (const Elf64_Sym *)elf.symbols + i;
             uses = symbol->st_shndx == SHN_UNDEF && symbol->st_name < elf.strings_size &&
-                   strncmp(elf.strings + symbol->st_name, "nccl_redirect_", 14) == 0;
+                   ncr_begins(elf.strings + symbol->st_name, "nccl_redirect_");
         }
     ncr_elf_close(&elf);
     return uses;

@@ -39,8 +39,8 @@ static bool exports_more(const char *path) {
     ncr_elf_open(&elf, path);
     if (ncr_elf_load_symbols(&elf))
         for (const char *name; !more && (name = ncr_elf_next_export(&elf, &at));)
-            more = strncmp(name, "nccl", 4) != 0 && strncmp(name, "pnccl", 5) != 0 &&
-                   strncmp(name, "mscclpp", 7) != 0 && *name != '_';
+            more =
+                !ncr_begins(name, "nccl") && !ncr_begins(name, "pnccl") && !ncr_begins(name, "mscclpp") && *name != '_';
     ncr_elf_close(&elf);
     return more;
 }
@@ -50,7 +50,7 @@ static bool is_nccl(const char *path, const struct elf_info *info, enum reach *r
     struct ncr_validation validation;
     ncr_validate(path, &any, &validation);
     bool named = ncr_is_nccl_name(path) || (info->soname && ncr_is_nccl_name(info->soname));
-    bool torch = strncmp(ncr_basename(path), "libtorch", 8) == 0;
+    bool torch = ncr_begins(ncr_basename(path), "libtorch");
     bool yes = !validation.refusal && !torch && (named || !exports_more(path));
     ncr_validation_free(&validation);
     *reach = yes ? REACH_NCCL : is_shim(path) ? REACH_SHIM : REACH_NONE;
@@ -61,7 +61,7 @@ static bool is_nccl(const char *path, const struct elf_info *info, enum reach *r
 static const char *own_rule(const char *path) {
     char *real = realpath(path, NULL);
     const char *name = ncr_basename(path);
-    bool torch = strncmp(name, "libtorch", 8) == 0; /* what torch has inside is torch's NCCL */
+    bool torch = ncr_begins(name, "libtorch"); /* what torch has inside is torch's NCCL */
     const char *rule = real && !torch ? formatted(". To leave it its own NCCL: NCCL_REDIRECT_RULES=%s",
                                                   shell_word(formatted("%s=%s", name, real)))
                                       : "";

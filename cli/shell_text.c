@@ -24,7 +24,7 @@ static bool is_telling(const char *assignment) {
     static const char *const names[] = {
         "LD_", "NCCL_", "CUDA_", "ROCM_", "PATH=", "VIRTUAL_ENV=", "CONDA_", "PYTHON", "VLLM_"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strncmp(assignment, names[i], strlen(names[i])) == 0)
+        if (ncr_begins(assignment, names[i]))
             return true;
     return false;
 }
@@ -152,8 +152,8 @@ static void skip_here_document(struct reading *reading) {
     while (reading->here_end && *reading->at) {
         size_t length = strcspn(reading->at, "\n");
         const char *line = reading->at + strspn(reading->at, "\t");
-        bool end = (size_t)(reading->at + length - line) == strlen(reading->here_end) &&
-                   strncmp(line, reading->here_end, strlen(reading->here_end)) == 0;
+        bool end =
+            (size_t)(reading->at + length - line) == strlen(reading->here_end) && ncr_begins(line, reading->here_end);
         reading->at += length + (reading->at[length] == '\n');
         if (end)
             break;

@@ -75,9 +75,9 @@ static char **inner_plain(const struct starter *starter, struct command *command
 static char **inner_env(const struct starter *starter, struct command *command, char **words) {
     char **at = words + 1;
     for (; *at && (**at == '-' || assignment_apply(*at)); at++) {
-        if (strncmp(*at, "-S", 2) == 0 && (*at)[2] == '\0' && at[1])
+        if (ncr_begins(*at, "-S") && (*at)[2] == '\0' && at[1])
             return words_split(at[1], at + 2);
-        if (strncmp(*at, "-S", 2) == 0)
+        if (ncr_begins(*at, "-S"))
             return words_split(*at + 2, at + 1);
         if (is_among(*at, " -u --unset -C --chdir ") && at[1])
             at++;

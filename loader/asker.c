@@ -176,7 +176,7 @@ void ncr_asking_begin(struct ncr_asking *asking, struct ncr_search *search, cons
 /* ---- for which vendor ---- */
 
 static bool is_rccl_name(const char *name) {
-    return strncmp(ncr_basename(name), "librccl", 7) == 0;
+    return ncr_begins(ncr_basename(name), "librccl");
 }
 
 /*

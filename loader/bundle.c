@@ -34,7 +34,7 @@ static bool is_in_root(const char *folder) {
 static bool may_be_bundle(struct ncr_search *search, const char *folder) {
     const char *program = ncr_search_program(search);
     char *own = program ? ncr_parent(program, 1) : NULL;
-    bool yes = is_below(folder, own) || strncmp(ncr_basename(folder), "_MEI", 4) == 0;
+    bool yes = is_below(folder, own) || ncr_begins(ncr_basename(folder), "_MEI");
     free(own);
     return yes;
 }

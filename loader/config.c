@@ -5,6 +5,7 @@
  * is disabled: what the user named is never replaced. An invalid value of another variable is an error line, and the
  * default is used.
  */
+#include "every_process.h"
 #include "loader.h"
 
 #include <limits.h>
@@ -13,7 +14,7 @@
 #include <strings.h>
 #include <sys/auxv.h>
 
-static const char *const known_names[] = {
+static const char known_names[][28] = {
 #define XX(name, values, standard, meaning) #name,
 #include "env.def"
 };
@@ -58,7 +59,7 @@ static void warn_of_unknown_names(struct ncr_config *config) {
     static const char prefix[] = "NCCL_REDIRECT_";
     for (size_t i = 0; i < config->variables.count; i++) {
         const char *entry = config->variables.list[i], *equals = strchr(entry, '=');
-        if (!equals || strncmp(entry, prefix, sizeof prefix - 1) != 0)
+        if (!equals || !ncr_begins(entry, prefix))
             continue;
         char *name = ncr_copy_part(entry, (size_t)(equals - entry));
         if (name)
@@ -262,7 +263,7 @@ void ncr_config_report(const struct ncr_config *config) {
 }
 
 /** NCCL_REDIRECT_BIND alone, as it was at the start. A wrong value counts as auto here. */
-enum ncr_bind ncr_config_bind(void) {
+NCR_EVERY_PROCESS enum ncr_bind ncr_config_bind(void) {
     const char *value = ncr_environment("NCCL_REDIRECT_BIND");
     for (int i = 0; value && i < 3; i++)
         if (strcasecmp(value, bind_words[i]) == 0)

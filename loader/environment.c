@@ -12,6 +12,7 @@
  * C has no lock for that, so the array is read by process_vm_readv from the process itself, which fails where memory is
  * gone instead of raising SIGSEGV, and again if it was moved meanwhile.
  */
+#include "every_process.h"
 #include "loader.h"
 
 #include <errno.h>
@@ -26,7 +27,7 @@ extern char **environ;
 
 /* ---- as it was at the start ---- */
 
-static const char *const start_names[] = {
+static const char start_names[][26] = {
     "LD_LIBRARY_PATH",
     "LD_LIBRARY_PATH_ORIG",
     "NCCL_HOME",
@@ -53,34 +54,56 @@ static const char *const start_names[] = {
 enum { START_NAMES = sizeof start_names / sizeof *start_names };
 
 /* Written by the constructor, before there are other threads. */
-static char **start_array;                     /* what environ was, NULL if nobody noted it */
-static const char *start_entries[START_NAMES]; /* "NAME=value" */
-static char start_copy[16 << 10];              /* of them; in every process, so without an allocation */
+NCR_EVERY_PROCESS_DATA static char **start_array;                     /* what environ was, NULL if nobody noted it */
+NCR_EVERY_PROCESS_DATA static const char *start_entries[START_NAMES]; /* "NAME=value" */
+static char start_copy[16 << 10]; /* of them; in every process, so without an allocation */
 
 /* The value of an entry of this name, or NULL. */
-static const char *value_of(const char *entry, const char *name) {
-    size_t length = strlen(name);
-    return entry && strncmp(entry, name, length) == 0 && entry[length] == '=' ? entry + length + 1 : NULL;
+NCR_EVERY_PROCESS static const char *value_of(const char *entry, const char *name) {
+    while (entry && *name && *entry == *name)
+        entry++, name++;
+    return entry && !*name && *entry == '=' ? entry + 1 : NULL;
 }
 
 /* What does not fit is not copied: it is right as long as nobody writes a title over it. */
-static const char *copy_entry(const char *entry, size_t *used) {
-    size_t size = strlen(entry) + 1;
-    if (size > sizeof start_copy - *used)
-        return entry;
-    char *copy = memcpy(start_copy + *used, entry, size);
+NCR_EVERY_PROCESS static const char *copy_entry(const char *entry, size_t *used) {
+    char *copy = start_copy + *used;
+    size_t room = sizeof start_copy - *used, size = 0;
+    do {
+        if (size == room)
+            return entry;
+        copy[size] = entry[size];
+    } while (entry[size++]);
     *used += size;
     return copy;
 }
 
+/* Does the name of any of them begin with this? */
+NCR_EVERY_PROCESS static bool is_initial(char c) {
+    switch (c) {
+    case 'A':
+    case 'C':
+    case 'E':
+    case 'G':
+    case 'H':
+    case 'L':
+    case 'N':
+    case 'P':
+    case 'T':
+    case 'V':
+    case '_':
+        return true;
+    default:
+        return false;
+    }
+}
+
 /** For the constructor, which runs in every process: copy the variables that lead to folders. */
-void ncr_environment_note_start(void) {
+NCR_EVERY_PROCESS void ncr_environment_note_start(void) {
     size_t used = 0;
     start_array = environ;
     for (char **entry = environ; entry && *entry; entry++) {
-        if (!strchr("LNCPVHTAEG_", **entry)) /* what any of the names begins with */
-            continue;
-        for (int i = 0; i < START_NAMES; i++)
+        for (int i = 0; is_initial(**entry) && i < START_NAMES; i++)
             if (**entry == *start_names[i] && !start_entries[i] && value_of(*entry, start_names[i]))
                 start_entries[i] = copy_entry(*entry, &used);
     }
@@ -90,12 +113,12 @@ void ncr_environment_note_start(void) {
  * The value of a variable that leads to folders, as it was when the process started; of another one, or where nobody
  * noted the start (the tool), as it is now. NULL if it is unset, empty, or this is a set-uid process.
  */
-const char *ncr_environment(const char *name) {
+NCR_EVERY_PROCESS const char *ncr_environment(const char *name) {
     if (getauxval(AT_SECURE))
         return NULL;
     const char *value = NULL;
     int i = 0;
-    while (start_array && i < START_NAMES && strcmp(name, start_names[i]) != 0)
+    while (start_array && i < START_NAMES && !(ncr_begins(name, start_names[i]) && ncr_begins(start_names[i], name)))
         i++;
     if (start_array && i < START_NAMES)
         value = value_of(start_entries[i], start_names[i]);
@@ -157,7 +180,7 @@ static void keep(struct ncr_variables *variables, char *entry) {
 
 static bool is_wanted(const char *entry, const char *const *prefixes) {
     for (; *prefixes; prefixes++)
-        if (strncmp(entry, *prefixes, strlen(*prefixes)) == 0)
+        if (ncr_begins(entry, *prefixes))
             return true;
     return false;
 }

@@ -4,6 +4,7 @@
  * load on older systems; the system call is the same on all. Every call is counted: a job of ten thousand ranks asks
  * the same shared file system.
  */
+#include "every_process.h"
 #include "loader.h"
 
 #include <dirent.h>
@@ -262,8 +263,7 @@ struct newest {
 
 static bool compare_newest(void *arg, const char *name) {
     struct newest *newest = arg;
-    if (strncmp(name, newest->prefix, strlen(newest->prefix)) == 0 &&
-        (!newest->name || strverscmp(name, newest->name) > 0)) {
+    if (ncr_begins(name, newest->prefix) && (!newest->name || strverscmp(name, newest->name) > 0)) {
         free(newest->name);
         newest->name = ncr_copy(name);
     }
@@ -337,7 +337,10 @@ char *ncr_parent(const char *path, unsigned levels) {
     return copy;
 }
 
-const char *ncr_basename(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
+NCR_EVERY_PROCESS const char *ncr_basename(const char *path) {
+    const char *base = path;
+    for (; *path; path++)
+        if (*path == '/')
+            base = path + 1;
+    return base;
 }

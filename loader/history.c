@@ -80,7 +80,7 @@ static void make_line(struct ncr_text *line, const char *host, const struct ncr_
     ncr_text_add(line, "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02dZ\",\"pid\":%d,\"user\":%u", utc.tm_year + 1900,
                  utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, (int)getpid(), (unsigned)geteuid());
     add_text(line, "host", host);
-    add_text(line, "program", program_invocation_short_name);
+    add_text(line, "program", ncr_basename(program_invocation_name));
     add_job(line);
     add_backend(line, config, backend);
     ncr_text_add(line, "}\n");

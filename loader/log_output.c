@@ -4,6 +4,7 @@
  * descriptor stays open or takes the place of a closed stdin, stdout or stderr, no link of another user leads the file
  * elsewhere, and stderr is written only while it is a place for messages.
  */
+#include "every_process.h"
 #include "loader.h"
 #include "log_output.h"
 
@@ -70,14 +71,14 @@ int ncr_log_write(int file, const char *lines, size_t length) {
 
 /* ---- stderr ---- */
 
-static struct {
+NCR_EVERY_PROCESS_DATA static struct {
     bool known, open;
     dev_t device;
     ino_t inode;
 } start; /* stderr when the process started; written by the constructor, before any other thread */
 
 /** Remember what stderr is. In the constructor of the preload; without this call it is written as it is. */
-void ncr_log_start(void) {
+NCR_EVERY_PROCESS void ncr_log_start(void) {
     struct stat status;
     start.open = syscall(SYS_fstat, STDERR_FILENO, &status) == 0;
     start.known = true;
@@ -163,7 +164,7 @@ static char *behind_link(int folder, const char *parent, const char *base) {
  * write to, such as /tmp. Links of /proc (/dev/stderr leads there) are the kernel's, and name no path.
  */
 static int open_path(const char *path, unsigned links) {
-    if (strncmp(path, "/proc/", 6) == 0)
+    if (ncr_begins(path, "/proc/"))
         return above_stderr(open(path, FLAGS, 0644));
     const char *base = ncr_basename(path);
     char *parent = base == path ? ncr_copy(".") : ncr_path("%.*s", (int)(base - path), path);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What this process has mapped already, read from memory: no file is touched. */
+#include "every_process.h"
 #include "loader.h"
 
 #include <elf.h>
@@ -8,9 +9,9 @@
 #include <string.h>
 
 /** Is this the file name (or SONAME) of an NCCL or RCCL? Plugins (libnccl-net.so and the like) are not. */
-bool ncr_is_nccl_name(const char *file_name) {
+NCR_EVERY_PROCESS bool ncr_is_nccl_name(const char *file_name) {
     const char *base = ncr_basename(file_name);
-    return strncmp(base, "libnccl.so", 10) == 0 || strncmp(base, "librccl.so", 10) == 0;
+    return ncr_begins(base, "libnccl.so") || ncr_begins(base, "librccl.so");
 }
 
 struct walk {

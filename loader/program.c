@@ -106,7 +106,7 @@ char *ncr_program_own(struct ncr_search *search) {
         struct ncr_asking asking;
         struct ncr_ld_hit hit;
         if (!object->needs_nccl || strchr(object->needs_nccl, '/') ||
-            strncmp(ncr_basename(object->path), "libtorch", 8) == 0)
+            ncr_begins(ncr_basename(object->path), "libtorch"))
             continue;
         ncr_asking_begin(&asking, search, object);
         if (!has_own_path(&asking.chain[0]) ||

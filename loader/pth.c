@@ -38,7 +38,7 @@ static int by_name(const void *a, const void *b) {
 static bool visit_line(const char *site, char *line, const char *origin, ncr_folder_visitor *visit, void *arg) {
     for (size_t length = strlen(line); length > 0 && strchr(" \t\r", line[length - 1]); length--)
         line[length - 1] = '\0';
-    if (!*line || *line == '#' || strncmp(line, "import ", 7) == 0 || strncmp(line, "import\t", 7) == 0)
+    if (!*line || *line == '#' || ncr_begins(line, "import ") || ncr_begins(line, "import\t"))
         return false;
     char *folder = *line == '/' ? ncr_copy(line) : ncr_path("%s/%s", site, line);
     bool stop = folder && visit(arg, origin, folder);

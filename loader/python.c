@@ -26,7 +26,7 @@ static void python_free(struct python *python) {
 }
 
 static bool is_interpreter_name(const char *path) {
-    return strncmp(ncr_basename(path), "python", 6) == 0;
+    return ncr_begins(ncr_basename(path), "python");
 }
 
 /* Is `path` a name of the file `real`? */
@@ -92,7 +92,7 @@ static void read_pyvenv(struct python *python) {
 /* "python3.11": from the interpreter's real name, else from the newest such folder in lib. */
 static char *version_folder(const char *executable, const char *prefix) {
     const char *name = ncr_basename(executable);
-    if (strncmp(name, "python3.", 8) == 0)
+    if (ncr_begins(name, "python3."))
         return ncr_copy(name);
     char *lib = ncr_path("%s/lib", prefix);
     char *version = lib ? ncr_file_newest(lib, "python3.") : NULL;

@@ -18,8 +18,7 @@ static const struct {
 static bool read_bound(struct ncr_range *range, const char **text) {
     const char *at = *text + strspn(*text, " ");
     size_t op = 0;
-    while (op < sizeof operators / sizeof *operators &&
-           strncmp(at, operators[op].text, strlen(operators[op].text)) != 0)
+    while (op < sizeof operators / sizeof *operators && !ncr_begins(at, operators[op].text))
         op++;
     if (op == sizeof operators / sizeof *operators)
         return false;

@@ -40,6 +40,7 @@ int ncr_passing_noted(void);
 unsigned ncr_passing_count(void);
 void ncr_memory_note(void);
 const char *ncr_lacking(void);
+bool ncr_begins(const char *text, const char *prefix);
 char *ncr_copy(const char *text);
 char *ncr_copy_part(const char *text, size_t length);
 void *ncr_allocate(size_t count, size_t size);
@@ -174,6 +175,13 @@ bool ncr_object_needs(const struct ncr_object *object, const char *soname);
 bool ncr_is_nccl_name(const char *file_name);
 
 char *ncr_object_path(const void *address);
+
+/* ---- scope.c: what it mapped at the start ---- */
+
+bool ncr_scope_note(void);
+const char *ncr_scope_path(const void *dynamic);
+const char *ncr_next_name(const char *name);
+void ncr_scope_functions(const char *names, void *found[], unsigned count);
 
 /* ---- build_id.c ---- */
 

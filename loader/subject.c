@@ -3,6 +3,7 @@
  * The process that a decision is about: this one, as the shim asks, or one that the tool describes before it starts it.
  * All that the search needs to know about a process passes through here, so that both get the same answer.
  */
+#include "every_process.h"
 #include "loader.h"
 
 #include <errno.h>
@@ -13,17 +14,17 @@
 
 /* The current folder at the start, if the program was started as a Python by a relative path. Written once, by the
  * constructor. */
-static char *start_folder;
+NCR_EVERY_PROCESS_DATA static char *start_folder;
 
-static bool is_relative_python(const char *name) {
-    return name && *name != '/' && strchr(name, '/') && strncmp(ncr_basename(name), "python", 6) == 0;
+NCR_EVERY_PROCESS static bool is_relative_python(const char *name) {
+    return name && *name != '/' && ncr_basename(name) != name && ncr_begins(ncr_basename(name), "python");
 }
 
 /**
  * For the constructor: note what a running Python's path is relative to. Later the current folder may be any other one,
  * where somebody may have put a bin/python3 and a pyvenv.cfg.
  */
-void ncr_subject_note_start(void) {
+NCR_EVERY_PROCESS void ncr_subject_note_start(void) {
     const char *names[2];
     ncr_subject_names(NULL, names);
     if (is_relative_python(names[0]) || is_relative_python(names[1]))
@@ -46,7 +47,7 @@ char *ncr_subject_path(const struct ncr_subject *subject) {
  * The names by which the subject may have been started, best first. The kernel tells the path of the call to exec,
  * which a shebang line makes that of the script; then argv[0] is the interpreter.
  */
-void ncr_subject_names(const struct ncr_subject *subject, const char *names[2]) {
+NCR_EVERY_PROCESS void ncr_subject_names(const struct ncr_subject *subject, const char *names[2]) {
     names[0] = subject ? subject->started_as : (const char *)getauxval(AT_EXECFN);
     names[1] = subject ? NULL : program_invocation_name;
 }

@@ -3,11 +3,19 @@
  * A string that grows. Used for messages, which must not be cut at a fixed length: paths are as long as users make
  * them.
  */
+#include "every_process.h"
 #include "loader.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/** Does the text begin with this prefix? */
+NCR_EVERY_PROCESS bool ncr_begins(const char *text, const char *prefix) {
+    while (*prefix && *text == *prefix)
+        text++, prefix++;
+    return !*prefix;
+}
 
 /*
  * A message with a piece missing in its middle may say the opposite. So if a message cannot grow, all of it is replaced

@@ -103,8 +103,7 @@ static char *site_of_nccl(const char *path) {
     for (size_t i = 0; package && !site && i < sizeof layouts / sizeof *layouts; i++) {
         char *above = ncr_parent(path, layouts[i].levels);
         const char *rest = above ? package + strlen(above) : "";
-        if (layouts[i].prefix ? strncmp(rest, layouts[i].package, strlen(layouts[i].package)) == 0
-                              : strcmp(rest, layouts[i].package) == 0)
+        if (layouts[i].prefix ? ncr_begins(rest, layouts[i].package) : strcmp(rest, layouts[i].package) == 0)
             site = above;
         else
             free(above);

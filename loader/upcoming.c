@@ -42,8 +42,8 @@ static void forget(struct file *file) {
 static char *torch_library_beside(const char *path) {
     static const char *const libraries[] = {"libtorch_cuda.so", "libtorch_hip.so"};
     const char *base = ncr_basename(path);
-    bool extension = strncmp(base, "_C.", 3) == 0;
-    bool library = strncmp(base, "libtorch", 8) == 0 && strcmp(base, "libtorch_global_deps.so") != 0;
+    bool extension = ncr_begins(base, "_C.");
+    bool library = ncr_begins(base, "libtorch") && strcmp(base, "libtorch_global_deps.so") != 0;
     char *folder = extension || library ? ncr_parent(path, 1) : NULL, *found = NULL;
     for (int i = 0; folder && i < 2 && !found; i++) {
         found = ncr_path("%s%s/%s", folder, extension ? "/lib" : "", libraries[i]);

@@ -26,7 +26,7 @@ static void count_export(struct exports *seen, const char *name) {
         return;
     if (strcmp(name, shim_mark) == 0)
         seen->shim = true;
-    if (strncmp(name, "nccl", 4) != 0 && strncmp(name, "mscc", 4) != 0)
+    if (!ncr_begins(name, "nccl") && !ncr_begins(name, "mscc"))
         return;
     int row = ncr_row(name);
     if (row < 0) {

@@ -20,7 +20,7 @@ static bool is_plugin(const char *base) {
     static const char *const kinds[] = {"net", "tuner", "profiler", "env", "rma", "gin"};
     const char *dash = strstr(base, "ccl-");
     for (size_t i = 0; dash && i < sizeof kinds / sizeof *kinds; i++)
-        if (strncmp(dash + 4, kinds[i], strlen(kinds[i])) == 0)
+        if (ncr_begins(dash + 4, kinds[i]))
             return true;
     return false;
 }

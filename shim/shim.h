@@ -152,7 +152,6 @@ int ncr_invalid(const struct ncr_library *library, const char *text);
 /* ---- self.c: this preload in the loader's eyes ---- */
 
 ncr_dlopen *ncr_real_dlopen(void);
-void ncr_find_self(void);
 void *ncr_open_self(int mode);
 
 /* ---- hook.c ---- */

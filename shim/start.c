@@ -3,6 +3,7 @@
  * The constructor: runs in every process of the job, and does nothing where NCCL is not used. It also lists the layers;
  * no other place knows them all.
  */
+#include "every_process.h"
 #include "layer.h"
 
 #include <errno.h>
@@ -17,14 +18,14 @@ extern const struct ncr_layer ncr_adapt_layer, ncr_ranks_layer, ncr_route_layer,
 const struct ncr_layer *const ncr_layers[] = {&ncr_adapt_layer, &ncr_ranks_layer, &ncr_route_layer, &ncr_trace_layer,
                                               NULL};
 
-__attribute__((constructor)) static void start(void) {
+NCR_EVERY_PROCESS __attribute__((constructor)) static void start(void) {
     int error = errno;
     ncr_log_start();
-    ncr_find_self();
+    bool needed = ncr_scope_note();
     ncr_environment_note_start();
     ncr_subject_note_start();
     enum ncr_bind when = ncr_config_bind();
-    if (when == NCR_BIND_START || (when == NCR_BIND_AUTO && ncr_objects_need_nccl()))
+    if (when == NCR_BIND_START || (when == NCR_BIND_AUTO && needed))
         ncr_bind_at_start();
     errno = error;
 }

@@ -69,6 +69,21 @@ static void an_interposer_of_dlopen(void **state) {
     in_either_order(library("dlopen_tool"), "dlopen tool: used\n");
 }
 
+/* Functions of the C library that the shim looks up later are found where the loader would find them. */
+static void a_function_of_the_c_library(void **state) {
+    (void)state;
+    for (int before = 0; before < 2; before++) {
+        const char *preload =
+            before ? text("%s:%s", library("own_getpid"), shim()) : text("%s:%s", shim(), library("own_getpid"));
+        struct result result = run(WITHOUT_SHIM,
+                                   ENV(text("LD_PRELOAD=%s", preload), "NCCL_REDIRECT_LOG=debug",
+                                       text("NCCL_REDIRECT=%s", real_nccl("cu12-2.21.5"))),
+                                   CMD(program("linked_version")));
+        assert_contains(result.err, ":4711: info: NCCL 2.21.5 is active");
+        result_free(&result);
+    }
+}
+
 static void all_of_them(void **state) {
     (void)state;
     serves(text("%s:%s:%s:%s", library("dlopen_tool"), installed("libjemalloc.so.2"), shim(),
@@ -78,8 +93,11 @@ static void all_of_them(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(jemalloc),    cmocka_unit_test(tcmalloc),
-        cmocka_unit_test(fakeroot),    cmocka_unit_test(an_interposer_of_dlopen),
+        cmocka_unit_test(jemalloc),
+        cmocka_unit_test(tcmalloc),
+        cmocka_unit_test(fakeroot),
+        cmocka_unit_test(an_interposer_of_dlopen),
+        cmocka_unit_test(a_function_of_the_c_library),
         cmocka_unit_test(all_of_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,6 +130,43 @@ static void exports_have_no_version(void **state) {
     }
 }
 
+/* ---- imports ---- */
+
+/* Each is looked up in every process of a job, whether it uses NCCL or not; the others are in shim/imports.def. */
+static void few_imports_are_looked_up_at_the_start(void **state) {
+    static const char few[] =
+        " __cxa_finalize __errno_location __libc_dlopen_mode __libc_dlsym __register_atfork "
+        "__stack_chk_fail dl_iterate_phdr dlerror dlsym environ getauxval program_invocation_name "
+        "syscall _ITM_deregisterTMCloneTable _ITM_registerTMCloneTable __gmon_start__ ";
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        char *relocations = tool(CMD("/usr/bin/readelf", "-rW", built(builds[i].file)));
+        for (char *line = strtok(relocations, "\n"); line; line = strtok(NULL, "\n")) {
+            char type[64], name[128];
+            if (sscanf(line, "%*s %*s %63s %*s %127[^@ ]", type, name) == 2 &&
+                (strstr(type, "JUMP_SLO") || strstr(type, "GLOB_DAT")) && !strstr(few, text(" %s ", name)))
+                fail_msg("%s imports %s; add it to shim/imports.def", builds[i].file, name);
+        }
+    }
+}
+
+/* The addresses in the table are as well protected as those that the loader has found. */
+static void what_is_found_later_is_read_only(void **state) {
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        const char *file = strstr(builds[i].file, "ccl") - 1;
+        struct result result = run(WITHOUT_SHIM,
+                                   ENV(text("LD_PRELOAD=%s", built(builds[i].file)), "NCCL_REDIRECT_BIND=start",
+                                       text("NCCL_REDIRECT=%s", real_nccl("cu12-2.21.5"))),
+                                   CMD("/bin/cat", "/proc/self/maps"));
+        unsigned read_only = 0;
+        for (char *line = strtok(result.out, "\n"); line; line = strtok(NULL, "\n"))
+            read_only += strstr(line, file) && strstr(line, " r--p ");
+        assert_int_equal(read_only, 1); /* the segment that is executable begins with the headers: r-xp */
+        result_free(&result);
+    }
+}
+
 /* ---- name ---- */
 
 /* How many lines of a process's map have "libnccl" in them and not the active NCCL, under this preload. */
@@ -180,6 +217,8 @@ int main(void) {
         cmocka_unit_test(the_stack_is_not_executable),
         cmocka_unit_test(exports_are_the_tables),
         cmocka_unit_test(exports_have_no_version),
+        cmocka_unit_test(few_imports_are_looked_up_at_the_start),
+        cmocka_unit_test(what_is_found_later_is_read_only),
         cmocka_unit_test(a_map_names_the_active_nccl_alone),
         cmocka_unit_test(one_constructor_is_ours),
     };

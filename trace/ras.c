@@ -52,7 +52,7 @@ static void take_heading(struct section *section, const char *line) {
         take_word(section->communicator, sizeof section->communicator, strchr(line, '(') + 1, ")");
         section->silent = strstr(line, "INCOMPLETE") != NULL;
         section->dead = section->counting = false;
-    } else if (strncmp(line, "INCOMPLETE", 10) == 0 || strncmp(line, "DEAD", 4) == 0) {
+    } else if (ncr_begins(line, "INCOMPLETE") || ncr_begins(line, "DEAD")) {
         section->silent = true;
         section->dead = *line == 'D';
         section->counting = false;
@@ -61,7 +61,7 @@ static void take_heading(struct section *section, const char *line) {
         what += strlen("ranks have different ");
         section->counting = strstr(line, "operation counts") != NULL;
         section->silent = false;
-        take_word(section->function, sizeof section->function, strncmp(what, "collective", 10) == 0 ? "" : what, " ");
+        take_word(section->function, sizeof section->function, ncr_begins(what, "collective") ? "" : what, " ");
     }
 }
 
@@ -118,7 +118,7 @@ static void take_silent(struct ras_answer *answer, const struct section *section
         for (const char *at = strchr(line, ':'); at && (rank = (int)strtol(at + 1, &end, 10), end != at + 1);
              at = strchr(end, ','))
             add_silent(answer, section, rank);
-    else if (strncmp(line, "  Process ", 10) == 0)
+    else if (ncr_begins(line, "  Process "))
         take_place(add_silent(answer, section, -1), line);
 }
 
@@ -135,7 +135,7 @@ static void read_text(struct ras_answer *answer, const char *text) {
     char line[512];
     for (; *text; text += strcspn(text, "\n"), text += *text == '\n') {
         take_word(line, sizeof line, text, "\n");
-        if (strncmp(line, "NCCL version ", 13) == 0)
+        if (ncr_begins(line, "NCCL version "))
             take_word(answer->version, sizeof answer->version, line + 13, " ");
         take_line(answer, &section, line);
     }
@@ -196,7 +196,7 @@ static void read_json(struct ras_answer *answer, const char *text) {
             *rank = one;
             memcpy(rank->communicator, keep, sizeof keep);
             rank->silent = true;
-            rank->dead = strncmp(value, "true", 4) == 0;
+            rank->dead = ncr_begins(value, "true");
         } else if (counts && (*value == '-' || (*value >= '0' && *value <= '9')) && one.rank >= 0) {
             struct ras_rank *rank = add(answer, communicator);
             char keep[32];

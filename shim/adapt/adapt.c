@@ -5,17 +5,17 @@
 
 typedef void adapter(void);
 
+_Static_assert(NCR_ROWS <= UINT8_MAX, "a row fits into a byte");
+
 /* When the adapter takes the place of the library's own function. */
-enum when {
+enum {
     ALWAYS, /* where the library has the function */
     LACKED, /* where it does not, but has `needs` */
     OLDER   /* where it has the function and is older than `version` */
 };
 
 static const struct adapter_row {
-    unsigned row;
-    enum when when;
-    unsigned needs;
+    uint8_t row, when, needs;
     int version;
     adapter *function;
 } adapters[] = {

@@ -10,7 +10,7 @@
 #include <string.h>
 
 static const struct field {
-    const char *name;
+    char name[28];
     unsigned offset;
     int since;
     bool pointer;

@@ -85,7 +85,7 @@ static int find_tables(struct dl_phdr_info *info, size_t size, void *arg) {
 
 static void *own_function(const struct ncr_library *library, const char *name) {
     unsigned alias = name[0] == 'p';
-    if (strncmp(name + alias, "nccl", 4) != 0)
+    if (!ncr_begins(name + alias, "nccl"))
         return NULL;
     int row = ncr_row(name + alias);
     return row < 0 ? NULL : library->targets[2 * (unsigned)row + alias];
@@ -138,7 +138,7 @@ void ncr_isolate(const struct ncr_library *library) {
         uintptr_t inside;
         struct tables *tables;
     } search = {(uintptr_t)library->targets[0], &tables};
-    if (strncmp(ncr_basename(library->backend.path), "libtorch", 8) == 0 || !dl_iterate_phdr(find_tables, &search) ||
+    if (ncr_begins(ncr_basename(library->backend.path), "libtorch") || !dl_iterate_phdr(find_tables, &search) ||
         !tables.symbols || !tables.strings)
         return;
     ncr_mutex_lock(&writing);

@@ -25,7 +25,7 @@ struct allocator {
 };
 
 static bool find_cudart(void *arg, const struct ncr_object *object) {
-    if (strncmp(ncr_basename(object->path), "libcudart", 9) != 0)
+    if (!ncr_begins(ncr_basename(object->path), "libcudart"))
         return false;
     *(char **)arg = strdup(object->path);
     return true;

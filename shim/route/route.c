@@ -227,11 +227,9 @@ static int mem_free(void *pointer) {
 #define THIRD(a, b, c, ...) c
 #define FUNCTION(...) SECOND(__VA_ARGS__, NULL, NULL)
 #define HAS_FUNCTION(...) THIRD(__VA_ARGS__, true, false, false)
-
-static plain_function *const instead[NCR_ROWS] = {
-#define XX(name, since, result, route, makes) (plain_function *)FUNCTION(INSTEAD_##name),
-#include "abi/nccl_api.def"
-};
+#define ROW(row, function) {row, (plain_function *)function},
+#define NO_ROW(row, function)
+#define ROW_OR_NOTHING(...) THIRD(__VA_ARGS__, ROW, NO_ROW, NO_ROW)
 
 #define XX(name, since, result, route, makes)                                                                          \
     _Static_assert((NCR_##route != NCR_GROUP && NCR_##route != NCR_ALL) || HAS_FUNCTION(INSTEAD_##name),               \
@@ -242,8 +240,22 @@ static plain_function *const instead[NCR_ROWS] = {
                    #name ": only a function with a result code can make something");
 #include "abi/nccl_api.def"
 
+static void *own_function(unsigned row) {
+    static const struct {
+        unsigned row;
+        plain_function *function;
+    } instead[] = {
+#define XX(name, since, result, route, makes) ROW_OR_NOTHING(INSTEAD_##name)(NCR_ROW_##name, FUNCTION(INSTEAD_##name))
+#include "abi/nccl_api.def"
+    };
+    for (size_t i = 0; i < sizeof instead / sizeof *instead; i++)
+        if (instead[i].row == row)
+            return NCR_ADDRESS(instead[i].function);
+    return NULL;
+}
+
 static void *routed_address(unsigned slot) {
-    void *address = NCR_ADDRESS(instead[slot / 2]);
+    void *address = own_function(slot / 2);
     if (!address)
         address = ncr_route_create(slot / 2);
     return address ? address : (void *)(uintptr_t)(ncr_routed_start + 16 * (size_t)slot);

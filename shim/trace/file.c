@@ -68,8 +68,7 @@ static unsigned choose_clock(void) {
 #else
     char name[32];
     read_text("/sys/devices/system/clocksource/clocksource0/current_clocksource", name, sizeof name);
-    if (strncmp(name, "tsc", 3) == 0 || strncmp(name, "kvm-clock", 9) == 0 ||
-        strncmp(name, "hyperv_clocksource_tsc", 22) == 0)
+    if (ncr_begins(name, "tsc") || ncr_begins(name, "kvm-clock") || ncr_begins(name, "hyperv_clocksource_tsc"))
         return TRACE_CLOCK_COUNTER;
     return TRACE_CLOCK_MONOTONIC;
 #endif
