@@ -19,14 +19,14 @@ NCR_EVERY_PROCESS_DATA static struct {
 
 /* The program's own DT_DEBUG leads to the loader's list: gABI leaves it to debuggers, glibc and musl fill it in. */
 NCR_EVERY_PROCESS static const struct link_map *loaders_list(void) {
-    const ElfW(Phdr) *segment = (const ElfW(Phdr) *)getauxval(AT_PHDR), *end = segment + getauxval(AT_PHNUM);
-    const ElfW(Dyn) *dynamic = NULL;
+    const Elf64_Phdr *segment = (const Elf64_Phdr *)getauxval(AT_PHDR), *end = segment + getauxval(AT_PHNUM);
+    const Elf64_Dyn *dynamic = NULL;
     uintptr_t base = 0;
-    for (const ElfW(Phdr) *s = segment; s && s < end; s++) {
+    for (const Elf64_Phdr *s = segment; s && s < end; s++) {
         if (s->p_type == PT_PHDR)
             base = (uintptr_t)segment - s->p_vaddr;
         if (s->p_type == PT_DYNAMIC)
-            dynamic = (const ElfW(Dyn) *)(base + s->p_vaddr);
+            dynamic = (const Elf64_Dyn *)(base + s->p_vaddr);
     }
     for (; dynamic && dynamic->d_tag != DT_NULL; dynamic++)
         if (dynamic->d_tag == DT_DEBUG && dynamic->d_un.d_ptr)
@@ -35,8 +35,8 @@ NCR_EVERY_PROCESS static const struct link_map *loaders_list(void) {
 }
 
 /* glibc has relocated these addresses in place; other loaders, and the vdso, have not. */
-NCR_EVERY_PROCESS static const void *table(const struct link_map *object, ElfW(Sxword) tag) {
-    for (const ElfW(Dyn) *d = object->l_ld; d->d_tag != DT_NULL; d++)
+NCR_EVERY_PROCESS static const void *table(const struct link_map *object, Elf64_Sxword tag) {
+    for (const Elf64_Dyn *d = object->l_ld; d->d_tag != DT_NULL; d++)
         if (d->d_tag == tag)
             return (const void *)(d->d_un.d_ptr < object->l_addr ? object->l_addr + d->d_un.d_ptr : d->d_un.d_ptr);
     return NULL;
@@ -44,7 +44,7 @@ NCR_EVERY_PROCESS static const void *table(const struct link_map *object, ElfW(S
 
 NCR_EVERY_PROCESS static bool needs_nccl(const struct link_map *object) {
     const char *strings = table(object, DT_STRTAB);
-    for (const ElfW(Dyn) *d = object->l_ld; strings && d->d_tag != DT_NULL; d++)
+    for (const Elf64_Dyn *d = object->l_ld; strings && d->d_tag != DT_NULL; d++)
         if (d->d_tag == DT_NEEDED && ncr_is_nccl_name(strings + d->d_un.d_val))
             return true;
     return false;
@@ -92,9 +92,9 @@ const char *ncr_scope_path(const void *dynamic) {
 
 struct symbols {
     uintptr_t base;
-    const ElfW(Sym) *list;
+    const Elf64_Sym *list;
     const char *strings;
-    const ElfW(Versym) *versions;
+    const Elf64_Half *versions;
     const uint32_t *gnu_hash, *hash;
 };
 
@@ -107,7 +107,7 @@ static bool is_same(const char *a, const char *b) {
 
 /* The version that a reference without one gets is the default: the others are marked as hidden. */
 static bool matches(const struct symbols *symbols, uint32_t index, const char *name) {
-    const ElfW(Sym) *symbol = &symbols->list[index];
+    const Elf64_Sym *symbol = &symbols->list[index];
     unsigned type = ELF64_ST_TYPE(symbol->st_info);
     return symbol->st_shndx != SHN_UNDEF && ELF64_ST_BIND(symbol->st_info) != STB_LOCAL &&
            (type == STT_FUNC || type == STT_GNU_IFUNC || type == STT_NOTYPE) &&
@@ -122,9 +122,9 @@ static uint32_t gnu_hash(const char *name) {
     return hash;
 }
 
-static const ElfW(Sym) *find_by_gnu_hash(const struct symbols *symbols, const char *name) {
+static const Elf64_Sym *find_by_gnu_hash(const struct symbols *symbols, const char *name) {
     const uint32_t *head = symbols->gnu_hash; /* buckets, first hashed symbol, words of the bloom filter, shift */
-    const uint32_t *buckets = head + 4 + head[2] * (sizeof(ElfW(Addr)) / 4), *chains = buckets + head[0];
+    const uint32_t *buckets = head + 4 + head[2] * (sizeof(Elf64_Addr) / 4), *chains = buckets + head[0];
     uint32_t wanted = gnu_hash(name), index = head[0] > 0 ? buckets[wanted % head[0]] : 0;
     for (; index >= head[1] && index != 0; index++) {
         uint32_t hash = chains[index - head[1]];
@@ -136,7 +136,7 @@ static const ElfW(Sym) *find_by_gnu_hash(const struct symbols *symbols, const ch
     return NULL;
 }
 
-static const ElfW(Sym) *find_one_by_one(const struct symbols *symbols, const char *name) {
+static const Elf64_Sym *find_one_by_one(const struct symbols *symbols, const char *name) {
     for (uint32_t index = 1; index < symbols->hash[1]; index++) /* buckets, symbols */
         if (matches(symbols, index, name))
             return &symbols->list[index];
@@ -166,7 +166,7 @@ static void *choose(uintptr_t resolver) {
 }
 
 static void *find(const struct symbols *symbols, const char *name) {
-    const ElfW(Sym) *symbol = symbols->gnu_hash ? find_by_gnu_hash(symbols, name) : find_one_by_one(symbols, name);
+    const Elf64_Sym *symbol = symbols->gnu_hash ? find_by_gnu_hash(symbols, name) : find_one_by_one(symbols, name);
     uintptr_t address = symbol ? symbols->base + symbol->st_value : 0;
     return symbol && ELF64_ST_TYPE(symbol->st_info) == STT_GNU_IFUNC ? choose(address) : (void *)address;
 }
