@@ -83,6 +83,8 @@ void *ncr_open_backend(const char *file, int mode) {
     opening = file;
     opened = ncr_real_dlopen()(file, mode);
     opening = NULL;
+    if (opened)
+        ncr_at_end_of(opened);
     return opened;
 }
 

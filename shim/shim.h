@@ -95,7 +95,12 @@ void ncr_set_called_library(const struct ncr_library *library);
 /* ---- slots.c ---- */
 
 void ncr_publish_slots(void);
+void ncr_publish_slot(unsigned slot);
 void *ncr_slot_address(unsigned slot);
+
+/* ---- ending.c: the process ends ---- */
+
+void ncr_at_end_of(void *handle);
 
 /* ---- binding.c ---- */
 

@@ -17,11 +17,11 @@ static void *address_for(unsigned slot) {
     return address;
 }
 
-/*
- * The slot is read before the layers are asked: a thread that was stopped in between, while a layer changed what it
+/**
+ * Fill one slot again. The slot is read before the layers are asked: a thread that was stopped in between, while a layer changed what it
  * returns and another thread filled the slots again, must not overwrite that with its older value.
  */
-static void fill(unsigned slot) {
+void ncr_publish_slot(unsigned slot) {
     void *known = atomic_load_explicit(&ncr_slots[slot], memory_order_acquire), *address;
     do
         address = address_for(slot);
@@ -50,7 +50,7 @@ static void make_others_see(void) {
 void ncr_publish_slots(void) {
     make_others_see();
     for (unsigned slot = 0; slot < 2 * NCR_ROWS; slot++)
-        fill(slot);
+        ncr_publish_slot(slot);
 }
 
 /** Where a slot leads, or NULL while it has no address yet. */

@@ -23,30 +23,50 @@ static const char *folder_of(const char *path) {
     return text("%.*s", (int)(strrchr(path, '/') - path), path);
 }
 
+#define ALIVE "the framework's object asks: NCCL is alive\nthe framework's object destroys: NCCL is alive\n"
+#define CODE "the framework's destructor: code 0\n"
+
 static void alone(void **state) {
     (void)state;
     struct result result = run(WITHOUT_SHIM, ENV(text("LD_LIBRARY_PATH=%s", folder_of(mortal()))),
                                CMD(program("open_framework"), FRAMEWORK));
-    assert_string_equal(result.out, "the framework's object: NCCL is alive\n");
+    assert_string_equal(result.out, ALIVE "the framework's destructor destroys: NCCL is dead\n" CODE);
     result_free(&result);
 }
 
-static void under_the_preload(void **state) {
-    (void)state;
-    struct result result =
-        run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", mortal())), CMD(program("open_framework"), FRAMEWORK));
-    assert_string_equal(result.out, "the framework's object: NCCL is alive\n");
+static void says(const char *said, const char *const *variables, const char *framework) {
+    struct result result = run(WITH_SHIM, variables, CMD(program("open_framework"), framework));
+    assert_string_equal(result.out, said);
     assert_int_equal(result.status, 0);
     result_free(&result);
 }
 
-/* The negative control: what is bound at the first call is constructed too late. The user can ask for that. */
+/* A destructor function runs when NCCL is dead; its calls no longer get there. */
+static void under_the_preload(void **state) {
+    (void)state;
+    says(ALIVE CODE, ENV(text("NCCL_REDIRECT=%s", mortal())), FRAMEWORK);
+}
+
+static void with_several_libraries(void **state) {
+    (void)state;
+    says(ALIVE CODE,
+         ENV(text("NCCL_REDIRECT=%s", mortal()), text("NCCL_REDIRECT_RULES=open:/nowhere/*=%s", library("mortal"))),
+         FRAMEWORK);
+}
+
+/* What is bound at the first call is constructed too late: the object asks a dead NCCL, but destroys nothing in it. */
 static void bound_at_the_first_call(void **state) {
     (void)state;
-    struct result result = run(WITH_SHIM, ENV(text("NCCL_REDIRECT=%s", mortal()), "NCCL_REDIRECT_BIND=first-use"),
-                               CMD(program("open_framework"), FRAMEWORK));
-    assert_string_equal(result.out, "the framework's object: NCCL is dead\n");
-    result_free(&result);
+    says("the framework's object asks: NCCL is dead\n" CODE,
+         ENV(text("NCCL_REDIRECT=%s", mortal()), "NCCL_REDIRECT_BIND=first-use"), FRAMEWORK);
+}
+
+static void found_by_a_search(void **state) {
+    (void)state;
+    const char *folder = fresh_folder();
+    copy_file(FRAMEWORK, text("%s/libframework.so", folder), -1);
+    says("the framework's object asks: NCCL is dead\n" CODE,
+         ENV(text("NCCL_REDIRECT=%s", mortal()), text("LD_LIBRARY_PATH=%s", folder)), "libframework.so");
 }
 
 /* A library without NCCL is opened as ever: nothing is bound, nothing is said. */
@@ -62,7 +82,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(alone),
         cmocka_unit_test(under_the_preload),
+        cmocka_unit_test(with_several_libraries),
         cmocka_unit_test(bound_at_the_first_call),
+        cmocka_unit_test(found_by_a_search),
         cmocka_unit_test(other_libraries_bind_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
