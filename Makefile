@@ -87,14 +87,19 @@ $(BUILD)/trace.a: $(call objects,trace)
 $(BUILD)/lib%_redirect.so: $(BUILD)/%_redirect.so
 	@ln -sf $(<F) $@
 
-# binding.c alone knows for which family the shim is. environment.o is first so that its copies are in a page that every
-# process has touched anyway (loader/every_process.h).
-$(BUILD)/nccl_redirect.so: $(BUILD)/loader/environment.o $(call objects,$(SHIM))
-$(BUILD)/rccl_redirect.so: $(BUILD)/loader/environment.o $(subst /binding.o,/binding-rccl.o,$(call objects,$(SHIM)))
+# In the order of their variables: first the copies of the environment, which lie in a page that every process has touched
+# anyway (loader/every_process.h), last the large tables, which few pages of a process need.
+FIRST := $(BUILD)/loader/environment.o
+LAST := $(patsubst %,$(BUILD)/%.o,loader/log_limit shim/kept shim/trace/communicators shim/trace/pending)
+SHIM_OBJECTS := $(FIRST) $(filter-out $(FIRST) $(LAST),$(call objects,$(LOADER) $(SHIM))) $(LAST)
+
+# binding.c alone knows for which family the shim is.
+$(BUILD)/nccl_redirect.so: $(SHIM_OBJECTS)
+$(BUILD)/rccl_redirect.so: $(subst /binding.o,/binding-rccl.o,$(SHIM_OBJECTS))
 $(BUILD)/nccl_redirect.so: private SONAME := libnccl.so.2
 $(BUILD)/rccl_redirect.so: private SONAME := librccl.so.1
-$(BUILD)/nccl_redirect.so $(BUILD)/rccl_redirect.so: $(BUILD)/loader.a shim/exports.map
-	$(call run,LD) $(CC) -Wl,-soname,$(SONAME) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(SHIM_LDFLAGS) $(OUR_LDFLAGS) $(LDFLAGS)
+$(BUILD)/nccl_redirect.so $(BUILD)/rccl_redirect.so: shim/exports.map
+	$(call run,LD) $(CC) -Wl,-soname,$(SONAME) -o $@ $(filter %.o,$^) $(SHIM_LDFLAGS) $(OUR_LDFLAGS) $(LDFLAGS)
 
 # ---- the command-line tool ----
 

@@ -24,7 +24,8 @@ int ncr_row(const char *name) {
     size_t length = strlen(name);
     const unsigned char *at = lengths, *end = lengths + NCR_ROWS;
     for (; length < 256 && (at = memchr(at, (int)length, (size_t)(end - at))); at++)
-        if (memcmp(ncr_functions[at - lengths].name, name, length) == 0)
+        if (ncr_functions[at - lengths].name[length - 1] == name[length - 1] &&
+            memcmp(ncr_functions[at - lengths].name, name, length) == 0)
             return (int)(at - lengths);
     return -1;
 }

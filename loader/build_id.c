@@ -11,6 +11,22 @@ struct search {
     struct ncr_text text;
 };
 
+static void add_hexadecimal(struct ncr_text *text, const unsigned char *bytes, size_t size) {
+    static const char digits[] = "0123456789abcdef";
+    char piece[129];
+    while (size > 0) {
+        size_t count = size < sizeof piece / 2 ? size : sizeof piece / 2;
+        for (size_t i = 0; i < count; i++) {
+            piece[2 * i] = digits[bytes[i] >> 4];
+            piece[2 * i + 1] = digits[bytes[i] & 15];
+        }
+        piece[2 * count] = '\0';
+        ncr_text_add(text, "%s", piece);
+        bytes += count;
+        size -= count;
+    }
+}
+
 static void read_notes(struct search *search, const char *notes, size_t size) {
     while (size >= sizeof(Elf64_Nhdr)) {
         const Elf64_Nhdr *note = (const Elf64_Nhdr *)notes;
@@ -19,8 +35,7 @@ static void read_notes(struct search *search, const char *notes, size_t size) {
         if (sizeof *note + name + value > size)
             return;
         if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && memcmp(note + 1, "GNU", 4) == 0)
-            for (unsigned i = 0; i < note->n_descsz; i++)
-                ncr_text_add(&search->text, "%02x", ((const unsigned char *)(note + 1))[name + i]);
+            add_hexadecimal(&search->text, (const unsigned char *)(note + 1) + name, note->n_descsz);
         notes += sizeof *note + name + value;
         size -= sizeof *note + name + value;
     }

@@ -44,7 +44,7 @@ bool ncr_elf_read_at(const struct ncr_elf *elf, void *into, size_t size, uint64_
 static void read_head(struct ncr_elf *elf) {
     uint64_t file_size = (uint64_t)elf->status.st_size;
     size_t size = file_size < HEAD_SIZE ? (size_t)file_size : HEAD_SIZE;
-    elf->head = ncr_allocate(1, size);
+    elf->head = ncr_allocate_more(NULL, size);
     if (elf->head && ncr_file_read_at(elf->file, elf->head, size, 0))
         elf->head_size = size;
 }
@@ -54,7 +54,7 @@ bool ncr_elf_read(const struct ncr_elf *elf, void **into, uint64_t size, uint64_
     uint64_t file_size = (uint64_t)elf->status.st_size;
     if (size == 0 || size > NCR_ELF_MOST_TABLE || offset > file_size || size > file_size - offset)
         return false;
-    *into = ncr_allocate(1, size + 1);
+    *into = ncr_allocate_more(NULL, size + 1); /* not cleared: all of it is written */
     if (*into && ncr_elf_read_at(elf, *into, size, offset)) {
         ((char *)*into)[size] = '\0';
         return true;

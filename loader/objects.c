@@ -48,7 +48,8 @@ static int visit_object(struct dl_phdr_info *info, size_t size, void *arg) {
     (void)size;
     const struct walk *walk = arg;
     const ElfW(Dyn) *dynamic = NULL;
-    struct ncr_object object = {.path = info->dlpi_name ? info->dlpi_name : "", .start = UINTPTR_MAX};
+    struct ncr_object object = {
+        .path = info->dlpi_name ? info->dlpi_name : "", .base = info->dlpi_addr, .start = UINTPTR_MAX};
     for (unsigned i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
         uintptr_t start = info->dlpi_addr + segment->p_vaddr;
@@ -81,24 +82,39 @@ bool ncr_objects_need_nccl(void) {
     return ncr_objects(needs_nccl, NULL);
 }
 
+static bool take(void *arg, const struct ncr_object *object) {
+    *(struct ncr_object *)arg = *object;
+    return true;
+}
+
 struct finding {
     uintptr_t address;
-    char *path;
+    struct ncr_object *object;
 };
 
-static bool has_address(void *arg, const struct ncr_object *object) {
+static int take_if_there(struct dl_phdr_info *info, size_t size, void *arg) {
     struct finding *finding = arg;
-    if (finding->address < object->start || finding->address >= object->end)
-        return false;
-    finding->path = *object->path ? ncr_copy(object->path) : NULL;
-    return true;
+    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+        const Elf64_Phdr *segment = &info->dlpi_phdr[i];
+        uintptr_t start = info->dlpi_addr + segment->p_vaddr;
+        if (segment->p_type == PT_LOAD && finding->address >= start && finding->address - start < segment->p_memsz) {
+            struct walk walk = {take, finding->object};
+            return visit_object(info, size, &walk);
+        }
+    }
+    return 0;
+}
+
+/** The mapped object that has this address; false if none has. */
+bool ncr_object_at(const void *address, struct ncr_object *object) {
+    struct finding finding = {(uintptr_t)address, object};
+    return dl_iterate_phdr(take_if_there, &finding) != 0;
 }
 
 /** The file that is mapped at this address, as the dynamic loader names it; a fresh string, or NULL. */
 char *ncr_object_path(const void *address) {
-    struct finding finding = {(uintptr_t)address, NULL};
-    ncr_objects(has_address, &finding);
-    return finding.path;
+    struct ncr_object object;
+    return ncr_object_at(address, &object) && *object.path ? ncr_copy(object.path) : NULL;
 }
 
 /** Is the object linked with the library of this SONAME? */

@@ -155,12 +155,12 @@ int ncr_elf_nccl_version(struct ncr_elf *elf, char text[NCR_VERSION_TEXT]);
 struct ncr_object {
     const char *path; /* "" for the program itself */
     const char *soname;
-    const char *rpath;      /* DT_RPATH, or NULL; counts only where there is no DT_RUNPATH */
-    const char *runpath;    /* DT_RUNPATH, or NULL */
-    const char *needs_nccl; /* the NCCL among its DT_NEEDED, or NULL */
-    bool is_nccl;           /* by file name or SONAME */
-    uintptr_t start, end;   /* 0 where it is not mapped */
-    const void *dynamic;    /* its dynamic section and the strings of it, where it is mapped */
+    const char *rpath;          /* DT_RPATH, or NULL; counts only where there is no DT_RUNPATH */
+    const char *runpath;        /* DT_RUNPATH, or NULL */
+    const char *needs_nccl;     /* the NCCL among its DT_NEEDED, or NULL */
+    bool is_nccl;               /* by file name or SONAME */
+    uintptr_t base, start, end; /* what the addresses in the file are moved by, its memory; 0 where it is not mapped */
+    const void *dynamic;        /* its dynamic section and the strings of it, where it is mapped */
     const char *strings;
     const char **needed; /* DT_NEEDED, where it is not mapped */
     unsigned needed_count;
@@ -174,9 +174,27 @@ bool ncr_objects_need_nccl(void);
 bool ncr_object_needs(const struct ncr_object *object, const char *soname);
 bool ncr_is_nccl_name(const char *file_name);
 
+bool ncr_object_at(const void *address, struct ncr_object *object);
 char *ncr_object_path(const void *address);
 
+/* ---- symbols.c: of an object that is mapped ---- */
+
+struct ncr_symbols {
+    uintptr_t base;
+    const void *list; /* Elf64_Sym */
+    const char *strings;
+    const uint16_t *versions;
+    const uint32_t *gnu_hash, *hash;
+};
+
+const void *ncr_dynamic_table(const void *dynamic, uintptr_t base, int64_t tag);
+bool ncr_symbols_read(struct ncr_symbols *symbols, const void *dynamic, uintptr_t base);
+uint32_t ncr_symbol_hash(const char *name);
+void *ncr_symbols_find(const struct ncr_symbols *symbols, const char *name, uint32_t hash);
+
 /* ---- scope.c: what it mapped at the start ---- */
+
+enum { NCR_MOST_NAMES = 128 };
 
 bool ncr_scope_note(void);
 const char *ncr_scope_path(const void *dynamic);

@@ -7,6 +7,7 @@
 #include "loader.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -36,11 +37,24 @@ const char *ncr_subject_start_folder(void) {
     return start_folder;
 }
 
+/* It does not change while the process lives. */
+static char *own_program(void) {
+    static _Atomic(char *) known;
+    char *path = atomic_load(&known), *nobody = NULL;
+    if (path)
+        return ncr_copy(path);
+    path = ncr_file_link("/proc/self/exe");
+    char *kept = path ? ncr_copy(path) : NULL;
+    if (kept && !atomic_compare_exchange_strong(&known, &nobody, kept))
+        free(kept);
+    return path;
+}
+
 /** The file that the subject runs, links resolved, as a fresh string. */
 char *ncr_subject_path(const struct ncr_subject *subject) {
-    if (subject)
-        return subject->executable ? ncr_copy(subject->executable) : NULL;
-    return ncr_file_link("/proc/self/exe");
+    if (!subject)
+        return own_program();
+    return subject->executable ? ncr_copy(subject->executable) : NULL;
 }
 
 /**

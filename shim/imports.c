@@ -29,6 +29,8 @@ enum {
 };
 #undef X
 
+_Static_assert((int)IMPORTS <= (int)NCR_MOST_NAMES, "NCR_MOST_NAMES");
+
 /* In imports_*.S. */
 extern __attribute__((visibility("hidden"))) _Atomic(void *) ncr_imports[IMPORTS];
 void *ncr_import(unsigned index);

@@ -52,25 +52,19 @@ void *ncr_library_function(void *handle, unsigned slot) {
     return function ? function : look_up(handle, f->name);
 }
 
-static bool find_range(void *arg, const struct ncr_object *object) {
-    struct ncr_library *library = arg;
-    uintptr_t address = (uintptr_t)library->targets[0];
-    if (address < object->start || address >= object->end)
-        return false;
-    library->start = object->start;
-    library->end = object->end;
-    return true;
-}
-
 static void fill_targets(struct ncr_library *library) {
+    void *handle = library->backend.handle;
+    struct ncr_object object = {0};
     for (unsigned slot = 0; slot < 2 * NCR_ROWS; slot += 2) {
-        void *function = ncr_library_function(library->backend.handle, slot);
+        void *function = ncr_library_function(handle, slot);
         library->targets[slot] = function;
         /* Without the function there is no alias: a failing lookup is what takes the loader long. */
-        library->targets[slot + 1] = function ? ncr_library_function(library->backend.handle, slot + 1) : NULL;
+        library->targets[slot + 1] = function ? ncr_library_function(handle, slot + 1) : NULL;
     }
     dlerror(); /* names that the library lacks have left a message */
-    ncr_objects(find_range, library);
+    ncr_object_at(library->targets[0], &object);
+    library->start = object.start;
+    library->end = object.end;
 }
 
 static void fill_entries(struct ncr_library *library) {

@@ -3,9 +3,9 @@
 #include "adapt.h"
 #include "layer.h"
 
-typedef void adapter(void);
+#include <string.h>
 
-_Static_assert(NCR_ROWS <= UINT8_MAX, "a row fits into a byte");
+typedef void adapter(void);
 
 /* When the adapter takes the place of the library's own function. */
 enum {
@@ -23,6 +23,15 @@ static const struct adapter_row {
 #define LACKED(name, needs, adapter_) {NCR_ROW_##name, LACKED, NCR_ROW_##needs, 0, (adapter *)adapter_},
 #define REFUSED(name, needs, adapter_) LACKED(name, needs, adapter_)
 #define OLDER(name, version, adapter_) {NCR_ROW_##name, OLDER, 0, version, (adapter *)adapter_},
+#include "adapters.def"
+};
+
+/* Their rows once more, side by side: the question is asked for every slot, and few have an adapter. */
+static const uint8_t rows[] = {
+#define ALWAYS(name, adapter_) NCR_ROW_##name,
+#define LACKED(name, needs, adapter_) NCR_ROW_##name,
+#define REFUSED(name, needs, adapter_) NCR_ROW_##name,
+#define OLDER(name, version, adapter_) NCR_ROW_##name,
 #include "adapters.def"
 };
 
@@ -56,9 +65,10 @@ static void *entry(struct ncr_library *library, unsigned slot, void *below) {
     void *spelled = below ? NULL : other_spelling(library, slot);
     if (spelled)
         return spelled;
-    for (size_t i = 0; i < sizeof adapters / sizeof *adapters; i++)
-        if (adapters[i].row == slot / 2 && applies(library, &adapters[i]))
-            return ncr_functions[slot / 2].alias || slot % 2 == 0 ? NCR_ADDRESS(adapters[i].function) : NULL;
+    const uint8_t *at = rows, *end = rows + sizeof rows;
+    for (; (at = memchr(at, (int)(slot / 2), (size_t)(end - at))); at++)
+        if (applies(library, &adapters[at - rows]))
+            return ncr_functions[slot / 2].alias || slot % 2 == 0 ? NCR_ADDRESS(adapters[at - rows].function) : NULL;
     return below;
 }
 
