@@ -48,11 +48,12 @@ watch_ps() {
 }
 
 doctor_of() { # doctor_of NAME COMMAND...: doctor runs the command and reports what was active
-    local name=tool-doctor-$1 log=$NCR_GPU_LOGS/tool-doctor-$1.log
+    local name=tool-doctor-$1 log=$NCR_GPU_LOGS/tool-doctor-$1.log line
     shift
     NCCL_REDIRECT=system within 120 "$tool" doctor -- "$@" >"$log" 2>&1
-    if grep -qF "${version[system]}" "$log" && ! grep -q '^  FAIL' "$log"; then
-        report ok "$name" "$(grep -m 1 '^  ok       active' "$log")"
+    line=$(grep -m 1 "^ok  *active  .*NCCL ${version[system]} is active" "$log")
+    if [ -n "$line" ] && ! grep -q '^FAIL' "$log"; then
+        report ok "$name" "$line"
     else
         report_failed "$name" "$log" "no line that NCCL ${version[system]} was active, or a FAIL"
     fi

@@ -1,17 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Recorded calls of a real torch on GPUs: what recording costs, and what `nccl-redirect hang` says of a job that hangs.
+"""Recorded calls of a real torch on GPUs: who made them, and what `nccl-redirect hang` says of a job that hangs.
 
-usage: trace_ranks.py drive TOOL PRELOAD NCCL FOLDER     all of it; prints "NAME ok|FAIL TEXT" lines; FOLDER: answers, tables
+usage: trace_ranks.py drive TOOL PRELOAD NCCL FOLDER     all of it; prints "NAME ok|FAIL TEXT" lines; FOLDER: answers, logs
        trace_ranks.py rank WHAT FOLDER                   one rank of one job (by `drive`)
 """
 import ctypes
-import json
 import os
 import re
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import time
@@ -29,62 +27,25 @@ def start_group(rank):
     return torch, dist
 
 
-def train(rank, folder, steps=160, at_step=lambda step: None):
-    """A small model under DistributedDataParallel; the losses are bit-equal from run to run, the times of the last steps."""
+def train(rank, steps, at_step=lambda step: None):
+    """Steps of a small model under DistributedDataParallel."""
     torch, dist = start_group(rank)
-    torch.manual_seed(7)
-    torch.use_deterministic_algorithms(True)
-    model = torch.nn.Sequential(*[layer for _ in range(6) for layer in (torch.nn.Linear(2048, 2048), torch.nn.ReLU())]).cuda()
-    model = torch.nn.parallel.DistributedDataParallel(model, device_ids=[rank])
+    layers = [layer for _ in range(6) for layer in (torch.nn.Linear(2048, 2048), torch.nn.ReLU())]
+    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Sequential(*layers).cuda(), device_ids=[rank])
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     data = torch.randn(512, 2048, generator=torch.Generator().manual_seed(rank)).cuda()
-    losses, times = [], []
     for step in range(steps):
         at_step(step)
-        torch.cuda.synchronize()
-        begin = time.perf_counter()
-        loss = (model(data) ** 2).mean()
-        loss.backward()
+        (model(data) ** 2).mean().backward()
         optimizer.step()
         optimizer.zero_grad()
-        losses.append(loss.item().hex())
         torch.cuda.synchronize()
-        times.append(time.perf_counter() - begin)
-    return torch, dist, losses, times[min(40, steps // 2):]
-
-
-def graph_time(torch, dist):
-    """Seconds of one replay of a captured all-reduce: the best of ten times 1000."""
-    tensor = torch.ones(1 << 18, device="cuda")
-    dist.all_reduce(tensor)
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        dist.all_reduce(tensor)
-    graph.replay()
-    torch.cuda.synchronize()
-    best = 1.0
-    for _ in range(10):
-        begin = time.perf_counter()
-        for _ in range(1000):
-            graph.replay()
-        torch.cuda.synchronize()
-        best = min(best, (time.perf_counter() - begin) / 1000)
-    return best
-
-
-def rank_train(rank, folder):
-    torch, dist, losses, times = train(rank, folder)
-    replay = graph_time(torch, dist)
-    if rank == 0:
-        with open(os.path.join(folder, "train.json"), "w", encoding="utf-8") as file:
-            json.dump({"losses": losses, "step": statistics.median(times), "replay": replay}, file)
-    dist.destroy_process_group()
+    return torch, dist
 
 
 def rank_skip(rank, folder):
     """Rank 1 leaves out an all-reduce and sleeps."""
-    torch, dist, _, _ = train(rank, folder, 25)
+    torch, dist = train(rank, 25)
     tensor = torch.ones(777, device="cuda")
     if rank == 1:
         time.sleep(300)
@@ -93,8 +54,7 @@ def rank_skip(rank, folder):
 
 
 def rank_kill(rank, folder):
-    torch, dist, _, _ = train(rank, folder, 40,
-                              lambda step: os.kill(os.getpid(), signal.SIGKILL) if step == 25 and rank == 1 else None)
+    train(rank, 40, lambda step: os.kill(os.getpid(), signal.SIGKILL) if step == 25 and rank == 1 else None)
 
 
 class UniqueId(ctypes.Structure):
@@ -138,12 +98,13 @@ class Drive:
         self.port = 20000 + os.getpid() % 20000
         os.makedirs(folder, exist_ok=True)
 
-    def start(self, what, trace):
+    def start(self, what, trace, program=(__file__, "rank")):
+        """Ranks of a job that is recorded in the folder `trace`, or not."""
         self.port += 1
         environment = {**os.environ, "LD_PRELOAD": self.preload, "NCCL_REDIRECT": self.nccl, "NCR_NCCL": self.nccl,
                        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(self.port), "WORLD_SIZE": str(RANKS),
                        "CUBLAS_WORKSPACE_CONFIG": ":4096:8", "NCCL_REDIRECT_TRACE": trace or "0"}
-        return [subprocess.Popen([sys.executable, __file__, "rank", what, self.folder], start_new_session=True,
+        return [subprocess.Popen([sys.executable, *program, what, self.folder], start_new_session=True,
                                  env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
                                  stderr=open(os.path.join(self.folder, "%s%d.log" % (what, rank)), "ab"))
                 for rank in range(RANKS)]
@@ -167,28 +128,6 @@ class Drive:
         print("%s %s %s" % (name, "ok" if good else "FAIL", text.strip().replace("\n", " | ")), flush=True)
 
     # ---- steps ----
-
-    def one_train(self, trace):
-        ranks = self.start("train", trace)
-        for rank in ranks:
-            if rank.wait(timeout=180) != 0:
-                raise RuntimeError("a rank of train failed")
-        with open(os.path.join(self.folder, "train.json"), encoding="utf-8") as file:
-            return json.load(file)
-
-    def cost(self, rounds=4):
-        off, on = [], []
-        for i in range(rounds):
-            for which in ((off, on), (on, off))[i % 2]:
-                trace = "" if which is off else os.path.join(self.folder, "train%d.traces" % i)
-                which.append(self.one_train(trace))
-        equal = all(run["losses"] == off[0]["losses"] for run in off + on)
-        self.say("losses", equal, "bit-equal in %d runs, with and without recording" % (2 * rounds))
-        for key in ("step", "replay"):  # shown, not judged: a step is three recorded calls longer, some 100 ns
-            best = [min(run[key] for run in side) * 1e6 for side in (on, off)]
-            spread = [max(run[key] for run in side) / min(run[key] for run in side) for side in (on, off)]
-            self.say("time-" + key, True, "recorded %.1f us, not recorded %.1f us, ratio %.4f; slowest to quickest run %.3f with, "
-                     "%.3f without" % (*best, best[0] / best[1], *spread))
 
     def ras(self, name):
         """The answers of NCCL's RAS to a client, text and JSON."""
@@ -237,13 +176,13 @@ class Drive:
 
 def main():
     if sys.argv[1] == "rank":
-        {"train": rank_train, "skip": rank_skip, "kill": rank_kill, "mixed": rank_mixed}[sys.argv[2]](
+        {"skip": rank_skip, "kill": rank_kill, "mixed": rank_mixed}[sys.argv[2]](
             int(os.environ["RANK"]), sys.argv[3])
         return
     drive = Drive(*sys.argv[2:6])
     for step in (lambda: drive.expect("skip", r"Rank 1 \(.*has not called AllReduce #\d+ on .*alive and outside of NCCL", 45),
                  lambda: drive.expect("kill", r"Rank 1 \(.*(killed, or ended by _exit)", 45),
-                 drive.mixed, drive.cost):
+                 drive.mixed):
         try:
             step()
         except Exception as error:  # the other steps are worth their time all the same
