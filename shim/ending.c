@@ -9,7 +9,7 @@
 
 /* What destructors call. */
 static const uint8_t releasing[] = {
-    NCR_ROW_ncclCommFinalize,       NCR_ROW_ncclCommDestroy, NCR_ROW_ncclCommAbort,   NCR_ROW_ncclCommDeregister,
+    NCR_ROW_ncclCommFinalize,         NCR_ROW_ncclCommDestroy, NCR_ROW_ncclCommAbort,    NCR_ROW_ncclCommDeregister,
     NCR_ROW_ncclCommWindowDeregister, NCR_ROW_ncclMemFree,     NCR_ROW_ncclRedOpDestroy, NCR_ROW_ncclDevCommDestroy,
 };
 
