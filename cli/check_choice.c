@@ -101,7 +101,7 @@ static bool torch_pin(const char *folder, struct pin *pin) {
 
 static void check_pin(struct doctor *doctor, const struct decision *decision) {
     const struct considered *chosen = decision->chosen;
-    struct pin pin;
+    struct pin pin = {NULL, NULL};
     int version;
     const char *end;
     if (!chosen || !decision->torch || chosen->candidate.method != NCR_BY_TORCH || !torch_pin(decision->torch, &pin) ||
