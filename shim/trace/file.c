@@ -4,11 +4,13 @@
  * are allocated before it is mapped, because a mapping of a file that a full file system cannot back ends the program by
  * SIGBUS, at some later call. What cannot be done is one line in the log, and calls go on unrecorded.
  */
+#include "every_process.h"
 #include "recorder.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -18,178 +20,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/*
- * What the rest of the library does not use is called by its number: every name of libc costs each process of the job a
- * look-up at its start, since all are resolved there (full RELRO).
- */
-static long call(long number, long a, long b, long c, long d) {
-    return syscall(number, a, b, c, d);
-}
-
-struct ncr_recorder ncr_recorder;
+NCR_EVERY_PROCESS_DATA struct ncr_recorder ncr_recorder;
 
 /* Under the mutex: no second try, and no second line, of one process. */
 static bool given_up;
-
-/* ---- small facts ---- */
-
-static unsigned own_user(void) {
-    return (unsigned)call(SYS_getuid, 0, 0, 0, 0);
-}
-
-static void read_text(const char *path, char *text, size_t size) {
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = file < 0 ? -1 : read(file, text, size - 1);
-    if (file >= 0)
-        close(file);
-    text[got > 0 ? got : 0] = '\0';
-}
-
-/* Since boot, as in /proc: with the process id it identifies the process for good. */
-static uint64_t start_time(void) {
-    char text[1024];
-    read_text("/proc/self/stat", text, sizeof text);
-    char *at = strrchr(text, ')');
-    for (int field = 2; field < 22 && at; field++)
-        at = strchr(at + 1, ' ');
-    return at ? strtoul(at, NULL, 10) : 0;
-}
-
-static uint64_t nanoseconds(clockid_t clock) {
-    struct timespec time;
-    clock_gettime(clock, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
-/* The counter counts evenly, whatever the frequency and on every processor, if the kernel uses it for its own clock. */
-static unsigned choose_clock(void) {
-#if defined(__aarch64__)
-    return TRACE_CLOCK_COUNTER;
-#else
-    char name[32];
-    read_text("/sys/devices/system/clocksource/clocksource0/current_clocksource", name, sizeof name);
-    if (ncr_begins(name, "tsc") || ncr_begins(name, "kvm-clock") || ncr_begins(name, "hyperv_clocksource_tsc"))
-        return TRACE_CLOCK_COUNTER;
-    return TRACE_CLOCK_MONOTONIC;
-#endif
-}
-
-static void read_instant(struct trace_instant *instant) {
-    __atomic_store_n(&instant->sequence, 0, __ATOMIC_RELEASE);
-    instant->ticks = ncr_record_ticks();
-    instant->monotonic = nanoseconds(CLOCK_MONOTONIC);
-    instant->real = nanoseconds(CLOCK_REALTIME);
-    __atomic_store_n(&instant->sequence, 1, __ATOMIC_RELEASE);
-}
-
-/* ---- what the header says ---- */
-
-static void add_variable(struct trace_header *header, size_t *at, const char *entry) {
-    size_t length = strlen(entry) + 1;
-    if (*at + length < sizeof header->environment) {
-        memcpy(header->environment + *at, entry, length);
-        *at += length;
-    }
-}
-
-/*
- * Rank variables of launchers, and our own. Nothing else of the environment, which may hold secrets. In one text, because each
- * pointer to a name of its own would cost every process of the job a relocation.
- */
-static void copy_environment(struct trace_header *header) {
-    static const char names[] = "RANK=\0"
-                                "LOCAL_RANK=\0"
-                                "WORLD_SIZE=\0"
-                                "LOCAL_WORLD_SIZE=\0"
-                                "GROUP_RANK=\0"
-                                "TORCHELASTIC_RUN_ID=\0"
-                                "OMPI_COMM_WORLD_RANK=\0"
-                                "OMPI_COMM_WORLD_SIZE=\0"
-                                "OMPI_COMM_WORLD_LOCAL_RANK=\0"
-                                "PMIX_RANK=\0"
-                                "PMI_RANK=\0"
-                                "PMI_SIZE=\0"
-                                "MV2_COMM_WORLD_RANK=\0"
-                                "SLURM_PROCID=\0"
-                                "SLURM_NTASKS=\0"
-                                "SLURM_LOCALID=\0"
-                                "SLURM_JOB_ID=\0"
-                                "SLURM_STEP_ID=\0"
-                                "SLURM_NODEID=\0"
-                                "JSM_NAMESPACE_RANK=\0"
-                                "PALS_RANKID=\0"
-                                "FLUX_TASK_RANK=\0"
-                                "CUDA_VISIBLE_DEVICES=\0"
-                                "NCCL_REDIRECT\0";
-    const char *prefixes[32];
-    struct ncr_variables variables;
-    size_t count = 0, at = 0;
-    for (const char *name = names; name < names + sizeof names - 1 && count < 31; name += strlen(name) + 1)
-        prefixes[count++] = name;
-    prefixes[count] = NULL;
-    ncr_variables_read_some(&variables, prefixes); /* another thread may call setenv meanwhile */
-    for (size_t i = 0; i < variables.count; i++)
-        add_variable(header, &at, variables.list[i]);
-    ncr_variables_free(&variables);
-}
-
-static void describe_process(struct trace_header *header) {
-    struct utsname host;
-    struct stat space;
-    if (uname(&host) == 0)
-        memcpy(header->host, host.nodename, strnlen(host.nodename, sizeof host.nodename - 1));
-    read_text("/proc/sys/kernel/random/boot_id", header->boot_id, sizeof header->boot_id);
-    header->boot_id[strcspn(header->boot_id, "\n")] = '\0';
-    memcpy(header->product, NCR_VERSION, sizeof NCR_VERSION);
-    header->pid = getpid();
-    header->parent = (int32_t)call(SYS_getppid, 0, 0, 0, 0);
-    header->session = (int32_t)call(SYS_getsid, 0, 0, 0, 0);
-    header->user = own_user();
-    header->pid_space = ncr_file_status("/proc/self/ns/pid", &space) ? (uint64_t)space.st_ino : 0;
-    header->started = start_time();
-    header->ticks_per_second = (uint32_t)sysconf(_SC_CLK_TCK);
-    ssize_t length = readlink("/proc/self/exe", header->program, sizeof header->program - 1);
-    header->program[length > 0 ? length : 0] = '\0';
-    read_text("/proc/self/cmdline", header->command, sizeof header->command);
-    copy_environment(header);
-}
-
-static void note_text(char *into, size_t size, const char *text) {
-    size_t length = text ? strlen(text) : 0;
-    if (length > 0)
-        memcpy(into, text, length < size ? length : size - 1);
-}
-
-/** Writes down which NCCL this is, once. */
-void ncr_record_note_library(unsigned index) {
-    if (index >= TRACE_LIBRARIES || *ncr_recorder.libraries[index].path)
-        return;
-    struct trace_library *row = &ncr_recorder.libraries[index];
-    struct ncr_library *library = ncr_library_at(index);
-    row->version = library->backend.version;
-    row->flags = library->backend.rccl;
-    note_text(row->build_id, sizeof row->build_id, ncr_build_id(library));
-    note_text(row->path, sizeof row->path, library->backend.path);
-    if (ncr_recorder.header->library_count <= index)
-        ncr_recorder.header->library_count = index + 1;
-}
-
-static void describe_nccl(struct trace_header *header) {
-    ncr_record_note_library(0);
-    header->active_version = ncr_recorder.libraries[0].version;
-    note_text(header->active_path, sizeof header->active_path, ncr_recorder.libraries[0].path);
-    note_text(header->active_build_id, sizeof header->active_build_id, ncr_recorder.libraries[0].build_id);
-}
-
-/** Renews the clock pair of the header when it is older than a second or so. */
-void ncr_record_note_time(void) {
-    uint64_t now = ncr_record_ticks(), second = ncr_recorder.clock == TRACE_CLOCK_MONOTONIC ? 1000000000u : 2000000000u;
-    if (now - ncr_recording.pair_ticks < second)
-        return;
-    ncr_recording.pair_ticks = now;
-    if (now - ncr_recorder.header->latest.ticks >= second)
-        read_instant(&ncr_recorder.header->latest);
-}
 
 /* ---- the folder ---- */
 
@@ -201,12 +35,12 @@ static int open_folder(const char *wanted, struct ncr_text *name, const char **w
     bool standard = strcmp(wanted, "1") == 0;
     struct stat status;
     if (standard)
-        ncr_text_add(name, "/dev/shm/nccl-redirect-%u", own_user());
+        ncr_text_add(name, "/dev/shm/nccl-redirect-%u", getuid());
     else
         ncr_text_add(name, "%s", wanted);
     if (!name->data)
         return -1;
-    if (call(SYS_mkdirat, AT_FDCWD, (long)name->data, 0700, 0) != 0 && errno != EEXIST) {
+    if (mkdir(name->data, 0700) != 0 && errno != EEXIST) {
         *why = strerror(errno);
         return -1;
     }
@@ -261,17 +95,12 @@ static void fill(char *image, const struct trace_header *layout, size_t size) {
     memcpy(header->tables, layout->tables, sizeof layout->tables);
     use(image, layout->tables);
     ncr_recorder.size = size;
-    ncr_recorder.clock = choose_clock();
     header->order = TRACE_ORDER;
     header->major = TRACE_MAJOR;
     header->minor = TRACE_MINOR;
     header->size = size;
     header->pointer_size = sizeof(void *);
-    header->clock = ncr_recorder.clock;
-    read_instant(&header->opened);
-    header->latest = header->opened;
-    describe_process(header);
-    describe_nccl(header);
+    ncr_record_describe(header);
     __atomic_thread_fence(__ATOMIC_RELEASE);
     memcpy(header->magic, TRACE_MAGIC, sizeof header->magic);
 }
@@ -306,14 +135,14 @@ static bool remove_oldest(int folder, const char *path) {
         if (!read_name(entry->d_name, &pid, &made))
             continue;
         count++;
-        if (made < oldest && call(SYS_kill, pid, 0, 0, 0) != 0 && errno == ESRCH) {
+        if (made < oldest && kill(pid, 0) != 0 && errno == ESRCH) {
             oldest = made;
             memcpy(name, entry->d_name, strnlen(entry->d_name, sizeof name - 1) + 1);
         }
     }
     if (all)
         closedir(all);
-    return count >= MOST_KEPT && *name && call(SYS_unlinkat, folder, (long)name, 0, 0) == 0;
+    return count >= MOST_KEPT && *name && unlinkat(folder, name, 0) == 0;
 }
 
 /* Host names are what an administrator wrote; in a file name only letters, digits, '.', '-' and '_' stay. */
@@ -324,14 +153,14 @@ static void name_file(struct ncr_text *name) {
     for (char *c = host.nodename; *c; c++)
         if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_", *c))
             *c = '_';
-    ncr_text_add(name, "%s.%d.%llu%s", host.nodename, (int)getpid(), (unsigned long long)nanoseconds(CLOCK_REALTIME),
-                 TRACE_SUFFIX);
+    ncr_text_add(name, "%s.%d.%llu%s", host.nodename, (int)getpid(),
+                 (unsigned long long)ncr_record_nanoseconds(CLOCK_REALTIME), TRACE_SUFFIX);
 }
 
 /* All blocks of the file, from the file system; where it cannot set them aside, by writing them. An error number. */
 static int allocate(int file, size_t size) {
     char zeros[4096] = "";
-    if (call(SYS_fallocate, file, 0, 0, (long)size) == 0)
+    if (fallocate(file, 0, 0, (off_t)size) == 0)
         return 0;
     if (errno != EOPNOTSUPP && errno != ENOSYS)
         return errno;
@@ -354,15 +183,15 @@ static char *make_file(int folder, const char *name, size_t size, const char **w
     char *image = NULL;
     int error = allocate(file, size);
     if (!error) {
-        long address = syscall(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file, 0L);
-        image = address == -1 ? NULL : (char *)address;
+        image = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file, 0);
         error = errno;
+        image = image == MAP_FAILED ? NULL : image;
     }
     if (!image)
         *why = strerror(error);
     close(file);
     if (!image)
-        call(SYS_unlinkat, folder, (long)name, 0, 0);
+        unlinkat(folder, name, 0);
     return image;
 }
 
@@ -410,7 +239,7 @@ static void in_parent(void) {
 /* The mapping is the parent's file: it goes, and the child's first call makes a file of its own. */
 static void in_child(void) {
     if (ncr_recorder.header)
-        call(SYS_munmap, (long)ncr_recorder.header, (long)ncr_recorder.size, 0, 0);
+        munmap(ncr_recorder.header, ncr_recorder.size);
     ncr_recorder.header = NULL;
     ncr_record_forget_all();
     atomic_store(&ncr_recorder.generation, 0);
@@ -439,7 +268,7 @@ void ncr_record_open(void) {
 }
 
 /* exit() was called; a process that is killed does not come here. */
-__attribute__((destructor)) static void note_exit(void) {
+NCR_EVERY_PROCESS __attribute__((destructor)) static void note_exit(void) {
     if (ncr_recorder.header)
         __atomic_store_n(&ncr_recorder.header->ended, ncr_record_ticks(), __ATOMIC_RELEASE);
 }

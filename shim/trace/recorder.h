@@ -16,6 +16,13 @@
 
 #include "abi/types.h"
 
+/* ---- header.c: what the file says of the process ---- */
+
+uint64_t ncr_record_nanoseconds(clockid_t clock);
+void ncr_record_describe(struct trace_header *header);
+void ncr_record_note_library(unsigned index);
+void ncr_record_note_time(void);
+
 /* ---- file.c: the file of this process ---- */
 
 /* Written under `mutex`, when the file is made and in a forked child; the tables themselves as format.h says. */
@@ -39,8 +46,6 @@ struct ncr_recorder {
 extern struct ncr_recorder ncr_recorder;
 
 void ncr_record_open(void);
-void ncr_record_note_library(unsigned index);
-void ncr_record_note_time(void);
 
 /* ---- record.c: one call ---- */
 
