@@ -11,7 +11,7 @@
 /** Is this the file name (or SONAME) of an NCCL or RCCL? Plugins (libnccl-net.so and the like) are not. */
 NCR_EVERY_PROCESS bool ncr_is_nccl_name(const char *file_name) {
     const char *base = ncr_basename(file_name);
-    return ncr_begins(base, "libnccl.so") || ncr_begins(base, "librccl.so");
+    return ncr_begins(base, "lib") && (base[3] == 'n' || base[3] == 'r') && ncr_begins(base + 4, "ccl.so");
 }
 
 struct walk {

@@ -85,7 +85,7 @@ static int find_tables(struct dl_phdr_info *info, size_t size, void *arg) {
 
 static void *own_function(const struct ncr_library *library, const char *name) {
     unsigned alias = name[0] == 'p';
-    if (!ncr_begins(name + alias, "nccl"))
+    if (name[alias] != 'n' || !ncr_begins(name + alias, "nccl")) /* few of some 500 names begin so */
         return NULL;
     int row = ncr_row(name + alias);
     return row < 0 ? NULL : library->targets[2 * (unsigned)row + alias];
