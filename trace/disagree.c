@@ -2,7 +2,6 @@
 /* Findings from what ranks passed: different arguments of one call, different NCCLs, calls that failed. */
 #include "trace.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -241,11 +240,6 @@ void trace_judge_arguments(const struct trace_set *set, struct trace_findings *f
     }
 }
 
-static void say_capital(struct ncr_text *text, size_t at) {
-    if (text->data && at < text->length)
-        text->data[at] = (char)toupper((unsigned char)text->data[at]);
-}
-
 /** The first failed call of each communicator. */
 void trace_judge_failures(const struct trace_set *set, struct trace_findings *findings) {
     const struct trace_matching *matching = set->matching;
@@ -270,7 +264,7 @@ void trace_judge_failures(const struct trace_set *set, struct trace_findings *fi
         finding->members[finding->member_count++] = first->member;
         finding->file = (int)comm->members[first->member].file;
         trace_say_members(&finding->sentence, set, comm, &first->member, 1);
-        say_capital(&finding->sentence, 0);
+        trace_say_capital(&finding->sentence, 0);
         ncr_text_add(&finding->sentence, " got %s from ", trace_result_name(first->record.result));
         trace_say_call(&finding->sentence, first->record.function, first->record.call);
         ncr_text_add(&finding->sentence, " on ");

@@ -331,7 +331,7 @@ const char *trace_kind_name(enum trace_kind kind);
 const char *trace_kind_meaning(enum trace_kind kind);
 const char *trace_certainty_name(enum trace_certainty certainty);
 
-/* ---- disagree.c, stuck.c: the two kinds of evidence ---- */
+/* ---- disagree.c, stuck.c, complete.c: the kinds of evidence ---- */
 
 void trace_judge_arguments(const struct trace_set *set, struct trace_findings *findings);
 void trace_judge_failures(const struct trace_set *set, struct trace_findings *findings);
@@ -390,6 +390,7 @@ void trace_say_call(struct ncr_text *text, unsigned function, uint64_t call);
 void trace_say_arguments(struct ncr_text *text, const struct trace_record *record);
 void trace_say_duration(struct ncr_text *text, int64_t ns);
 void trace_say_numbers(struct ncr_text *text, const int *numbers, unsigned count);
+void trace_say_capital(struct ncr_text *text, size_t at);
 void trace_say_members(struct ncr_text *text, const struct trace_set *set, const struct trace_communicator *comm,
                        const unsigned *members, unsigned count);
 void trace_say_comm(struct ncr_text *text, const struct trace_communicator *comm);

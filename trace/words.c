@@ -2,8 +2,15 @@
 /* How calls, ranks, processes and times are put into words. */
 #include "trace.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+
+/** A sentence begins at this place of the text. */
+void trace_say_capital(struct ncr_text *text, size_t at) {
+    if (text->data && at < text->length)
+        text->data[at] = (char)toupper((unsigned char)text->data[at]);
+}
 
 /** "AllReduce #1842". */
 void trace_say_call(struct ncr_text *text, unsigned function, uint64_t call) {
