@@ -82,14 +82,11 @@ static void read_logs(const char *folder, struct events *events) {
     for (struct dirent *entry; logs && (entry = readdir(logs));) {
         const char *path = formatted("%s/%s", folder, entry->d_name);
         char *text = entry->d_name[0] == '.' ? NULL : ncr_file_text(path, 1 << 20);
-        if (text) {
+        if (text)
             read_log(events, text);
-            unlink(path);
-        }
     }
     if (logs)
         closedir(logs);
-    rmdir(folder);
 }
 
 /* ---- was it what was expected? ---- */
@@ -166,18 +163,17 @@ static void report_events(struct doctor *doctor, const struct events *events) {
 
 void check_run(struct doctor *doctor) {
     const char *problem, *shim = shim_path(doctor->decision.chosen && doctor->decision.chosen->rccl, &problem);
-    char *folder =
-        (char *)formatted("%s/nccl-redirect-XXXXXX", ncr_environment("TMPDIR") ? ncr_environment("TMPDIR") : "/tmp");
     struct events events = {NULL, 0};
     if (!shim)
         return; /* the check of the preload has failed */
-    if (!mkdtemp(folder)) {
-        report(doctor, FAILURE, "run", "set TMPDIR to a folder that can be written",
-               "no folder for the log can be made in %s: %s", folder, strerror(errno));
+    const char *folder = temporary_folder(&problem);
+    if (!folder) {
+        report(doctor, FAILURE, "run", "set TMPDIR to a folder that can be written", "%s", problem);
         return;
     }
     int status = run(doctor, folder, shim);
     read_logs(folder, &events);
+    temporary_folder_remove(folder);
     report_events(doctor, &events);
     if (WIFSIGNALED(status))
         report(doctor, FAILURE, "run", NULL, "%s was ended by signal %d (%s)", doctor->request->rest[0],

@@ -56,17 +56,6 @@ static void read_folder(struct side *side) {
 
 /* ---- by running ---- */
 
-static void remove_folder(const char *folder) {
-    struct trace_set set = {0};
-    trace_set_add(&set, folder);
-    for (unsigned i = 0; i < set.count; i++)
-        unlink(set.files[i]->path);
-    for (unsigned i = 0; i < set.refused_count; i++)
-        unlink(set.refused[i].path);
-    trace_set_close(&set);
-    rmdir(folder);
-}
-
 /* Its own output goes to standard error: standard output is for the answer. */
 static _Noreturn void start(const char *use, const char *folder, char **command) {
     char **words = words_with(formatted("--trace=%s", folder), words_with("--", command));
@@ -80,12 +69,11 @@ static _Noreturn void start(const char *use, const char *folder, char **command)
 
 /* Runs the job once; its exit status. */
 static int run_once(struct side *side, char **command) {
-    const char *within = getenv("TMPDIR");
-    char *folder = (char *)formatted("%s/nccl-redirect-compare-XXXXXX", within && *within == '/' ? within : "/tmp");
+    const char *problem, *folder = temporary_folder(&problem);
     struct trace_set set = {0};
     int status = 0;
-    if (!mkdtemp(folder)) {
-        complain("compare: no folder for traces can be made in %s: %m", within ? within : "/tmp");
+    if (!folder) {
+        complain("compare: %s; set TMPDIR to a folder that can be written", problem);
         return EXIT_OUTPUT;
     }
     int pid = fork();
@@ -98,7 +86,7 @@ static int run_once(struct side *side, char **command) {
         complain("compare: with %s the command ends with exit code %d; nothing is compared", side->name, status);
     else if (trace_set_add(&set, folder))
         add_run(side, &set);
-    remove_folder(folder);
+    temporary_folder_remove(folder);
     return status;
 }
 

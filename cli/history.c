@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A file of the library has at most 8 MiB and one line more. */
-#define MOST_FILE (9u << 20)
 #define MOST_SHOWN 100
 
 struct records {
@@ -46,7 +44,7 @@ static bool read_folder(struct records *records, const char *path) {
         const char *dot = strrchr(entry->d_name, '.'), *file = formatted("%s/%s", path, entry->d_name);
         if (!dot || strcmp(dot, ".jsonl") != 0 || ncr_file_link(file))
             continue;
-        char *text = ncr_file_text(file, MOST_FILE);
+        char *text = ncr_file_text(file, NCR_HISTORY_BYTES + (1 << 20));
         if (text)
             add_lines(records, text);
         else

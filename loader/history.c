@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 /* A line has about 500 bytes. What is older than the newest file and the one before is forgotten. */
-#define MOST_BYTES (4 << 20)
+#define MOST_BYTES (NCR_HISTORY_BYTES / 2)
 
 /* Of a value of the environment or a name, so that a line has an end too. No path that can be opened is longer. */
 #define MOST_VALUE 4096
@@ -111,7 +111,7 @@ static int begin_anew(const char *folder, const char *base, int file) {
 /* Where no file can be renamed (a folder that is not writable, a file system without locks) this one has an end, too. */
 static int within_bounds(int file) {
     struct stat status;
-    if (syscall(SYS_fstat, file, &status) == 0 && status.st_size < 2 * MOST_BYTES)
+    if (syscall(SYS_fstat, file, &status) == 0 && status.st_size < NCR_HISTORY_BYTES)
         return file;
     close(file);
     errno = EFBIG;

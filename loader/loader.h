@@ -99,6 +99,8 @@ void ncr_log_kind(enum ncr_level level, const char *kind, const char *format, ..
 /* ---- history.c: a record of what was active ---- */
 
 struct ncr_backend;
+enum { NCR_HISTORY_BYTES = 8 << 20 }; /* of a file, and one line more */
+
 void ncr_history_add(const struct ncr_config *config, const struct ncr_backend *backend);
 
 /* ---- upcoming.c: a library that is about to be mapped ---- */
