@@ -81,6 +81,12 @@ char *ncr_parent(const char *path, unsigned levels);
 const char *ncr_basename(const char *path);
 unsigned ncr_file_calls(void);
 
+/* ---- proc.c ---- */
+
+size_t ncr_proc_read(const char *path, char *text, size_t size);
+bool ncr_proc_line(const char *path, char *text, size_t size);
+bool ncr_proc_stat(int pid, char *state, uint64_t *started);
+
 /* ---- elf_file.c: what a library file says of itself, read without mapping it ---- */
 
 #define NCR_VERSION_TEXT 32

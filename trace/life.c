@@ -2,27 +2,15 @@
 /* Is the process alive, and in which state? Read from /proc, if the trace is of this host. */
 #include "trace.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-static bool read_text(const char *path, char *text, size_t size) {
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = file < 0 ? -1 : read(file, text, size - 1);
-    if (file >= 0)
-        close(file);
-    text[got > 0 ? got : 0] = '\0';
-    text[strcspn(text, "\n")] = '\0';
-    return got > 0;
-}
 
 /** Names the time since this machine was started; "" if the kernel does not say. */
 const char *trace_boot_id(void) {
     static char id[64];
     if (!*id)
-        read_text("/proc/sys/kernel/random/boot_id", id, sizeof id);
+        ncr_proc_line("/proc/sys/kernel/random/boot_id", id, sizeof id);
     return id;
 }
 
@@ -35,22 +23,6 @@ static uint64_t own_pid_space(void) {
     return ncr_file_status("/proc/self/ns/pid", &status) ? (uint64_t)status.st_ino : 0;
 }
 
-/* State and start time out of /proc/PID/stat; the name in it may hold anything, its last ')' ends it. */
-static bool read_stat(int pid, char *state, uint64_t *started) {
-    char path[40], text[1024];
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    if (!read_text(path, text, sizeof text))
-        return false;
-    char *at = strrchr(text, ')');
-    if (!at || at[1] != ' ')
-        return false;
-    *state = at[2];
-    for (int field = 2; field < 22 && at; field++)
-        at = strchr(at + 1, ' ');
-    *started = at ? strtoull(at, NULL, 10) : 0;
-    return at != NULL;
-}
-
 /** The state of the process now; on another host, its state when the file was collected there. */
 enum trace_life trace_life(const struct trace_file *file) {
     const struct trace_header *header = &file->header;
@@ -61,7 +33,7 @@ enum trace_life trace_life(const struct trace_file *file) {
     enum trace_life dead = header->ended ? TRACE_EXITED : TRACE_GONE;
     if (!trace_is_of_this_host(file) || (header->pid_space && header->pid_space != own_pid_space()))
         return header->ended ? TRACE_EXITED : TRACE_LIFE_UNKNOWN;
-    if (!read_stat(header->pid, &state, &started) || started != header->started)
+    if (!ncr_proc_stat(header->pid, &state, &started) || started != header->started)
         return dead;
     if (state == 'Z' || state == 'X')
         return dead;

@@ -2,8 +2,6 @@
 /* What the header of this process's file says: the process, its launcher's variables, its NCCL, the clocks. */
 #include "recorder.h"
 
-#include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -11,24 +9,6 @@
 #include <unistd.h>
 
 /* ---- small facts ---- */
-
-static void read_text(const char *path, char *text, size_t size) {
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = file < 0 ? -1 : read(file, text, size - 1);
-    if (file >= 0)
-        close(file);
-    text[got > 0 ? got : 0] = '\0';
-}
-
-/* Since boot, as in /proc: with the process id it identifies the process for good. */
-static uint64_t start_time(void) {
-    char text[1024];
-    read_text("/proc/self/stat", text, sizeof text);
-    char *at = strrchr(text, ')');
-    for (int field = 2; field < 22 && at; field++)
-        at = strchr(at + 1, ' ');
-    return at ? strtoul(at, NULL, 10) : 0;
-}
 
 uint64_t ncr_record_nanoseconds(clockid_t clock) {
     struct timespec time;
@@ -42,7 +22,7 @@ static unsigned choose_clock(void) {
     return TRACE_CLOCK_COUNTER;
 #else
     char name[32];
-    read_text("/sys/devices/system/clocksource/clocksource0/current_clocksource", name, sizeof name);
+    ncr_proc_read("/sys/devices/system/clocksource/clocksource0/current_clocksource", name, sizeof name);
     if (ncr_begins(name, "tsc") || ncr_begins(name, "kvm-clock") || ncr_begins(name, "hyperv_clocksource_tsc"))
         return TRACE_CLOCK_COUNTER;
     return TRACE_CLOCK_MONOTONIC;
@@ -111,21 +91,21 @@ static void copy_environment(struct trace_header *header) {
 static void describe_process(struct trace_header *header) {
     struct utsname host;
     struct stat space;
+    char state;
     if (uname(&host) == 0)
         memcpy(header->host, host.nodename, strnlen(host.nodename, sizeof host.nodename - 1));
-    read_text("/proc/sys/kernel/random/boot_id", header->boot_id, sizeof header->boot_id);
-    header->boot_id[strcspn(header->boot_id, "\n")] = '\0';
+    ncr_proc_line("/proc/sys/kernel/random/boot_id", header->boot_id, sizeof header->boot_id);
     memcpy(header->product, NCR_VERSION, sizeof NCR_VERSION);
     header->pid = getpid();
     header->parent = getppid();
     header->session = getsid(0);
     header->user = getuid();
     header->pid_space = ncr_file_status("/proc/self/ns/pid", &space) ? (uint64_t)space.st_ino : 0;
-    header->started = start_time();
+    ncr_proc_stat(0, &state, &header->started);
     header->ticks_per_second = (uint32_t)sysconf(_SC_CLK_TCK);
     ssize_t length = readlink("/proc/self/exe", header->program, sizeof header->program - 1);
     header->program[length > 0 ? length : 0] = '\0';
-    read_text("/proc/self/cmdline", header->command, sizeof header->command);
+    ncr_proc_read("/proc/self/cmdline", header->command, sizeof header->command);
     copy_environment(header);
 }
 
