@@ -203,7 +203,7 @@ void *ncr_symbols_find(const struct ncr_symbols *symbols, const char *name, uint
 enum { NCR_MOST_NAMES = 128 };
 
 bool ncr_scope_note(void);
-const char *ncr_scope_path(const void *dynamic);
+const char *ncr_scope_own_path(void);
 const char *ncr_next_name(const char *name);
 void ncr_scope_functions(const char *names, void *found[], unsigned count);
 

@@ -3,31 +3,32 @@
  * The objects that the dynamic loader mapped at the start, in the order in which it searches them for symbols. They stay
  * mapped, and nothing that they say of themselves changes: so they can be read at any time, without the loader's lock,
  * and without touching the error that dlerror tells.
+ *
+ * The loader's list goes on with the objects that dlopen has brought, some of them before our constructor, and those may
+ * be closed at any time. So a search ends where all is found: that is in the C library, which is there from the start.
+ *
+ * Some programs have no DT_DEBUG (tcc, lld -z rodynamic), and a library in another link-map namespace (dlmopen) is not in
+ * the program's list. There the loader is asked, under its lock.
  */
 #include "every_process.h"
 #include "loader.h"
 
 #include <elf.h>
 #include <link.h>
-#include <sys/auxv.h>
 
 /* Written by the constructor. */
 NCR_EVERY_PROCESS_DATA static struct {
-    const struct link_map *first;
-    unsigned count;
+    bool noted;
+    const struct link_map *first; /* NULL: ask the loader */
+    const char *own_path;         /* the loader's name of this library */
 } scope;
 
 /* The program's own DT_DEBUG leads to the loader's list: gABI leaves it to debuggers, glibc and musl fill it in. */
-NCR_EVERY_PROCESS static const struct link_map *loaders_list(void) {
-    const Elf64_Phdr *segment = (const Elf64_Phdr *)getauxval(AT_PHDR), *end = segment + getauxval(AT_PHNUM);
+NCR_EVERY_PROCESS static const struct link_map *loaders_list(const struct dl_phdr_info *program) {
     const Elf64_Dyn *dynamic = NULL;
-    uintptr_t base = 0;
-    for (const Elf64_Phdr *s = segment; s && s < end; s++) {
-        if (s->p_type == PT_PHDR)
-            base = (uintptr_t)segment - s->p_vaddr;
-        if (s->p_type == PT_DYNAMIC)
-            dynamic = (const Elf64_Dyn *)(base + s->p_vaddr);
-    }
+    for (unsigned i = 0; i < program->dlpi_phnum; i++)
+        if (program->dlpi_phdr[i].p_type == PT_DYNAMIC)
+            dynamic = (const Elf64_Dyn *)(program->dlpi_addr + program->dlpi_phdr[i].p_vaddr);
     for (; dynamic && dynamic->d_tag != DT_NULL; dynamic++)
         if (dynamic->d_tag == DT_DEBUG && dynamic->d_un.d_ptr)
             return ((const struct r_debug *)dynamic->d_un.d_ptr)->r_map;
@@ -49,35 +50,65 @@ const char *ncr_next_name(const char *name) {
     return name + 1;
 }
 
-/** For the constructor: note the objects. Returns whether one of them is linked with an NCCL. */
+/* Called by the loader, for the program alone: under its lock no other thread closes an object of the list. */
+NCR_EVERY_PROCESS static int note(struct dl_phdr_info *program, size_t size, void *needed) {
+    const struct link_map *first = loaders_list(program);
+    (void)size;
+    for (const struct link_map *object = first; object; object = object->l_next) {
+        if (object->l_ld == _DYNAMIC)
+            scope.own_path = object->l_name;
+        if (object->l_ld && needs_nccl(object))
+            *(bool *)needed = true;
+    }
+    scope.first = scope.own_path ? first : NULL;
+    return true;
+}
+
+/** For the constructor: note where the objects are. Returns whether one of them is linked with an NCCL. */
 NCR_EVERY_PROCESS bool ncr_scope_note(void) {
     bool needed = false;
-    unsigned count = 0;
-    const struct link_map *first = loaders_list();
-    for (const struct link_map *object = first; object; object = object->l_next) {
-        count++;
-        if (object->l_ld && needs_nccl(object))
-            needed = true;
-    }
-    scope.first = first;
-    scope.count = count;
-    return needed;
+    dl_iterate_phdr(note, &needed);
+    scope.noted = true;
+    return scope.first ? needed : ncr_objects_need_nccl();
 }
 
 /* Another library's constructor may call NCCL before ours has run. */
 static const struct link_map *first_object(void) {
-    if (!scope.first)
+    if (!scope.noted)
         ncr_scope_note();
     return scope.first;
 }
 
-/** The loader's name of the object with this dynamic section; NULL if it is not in the scope. */
-const char *ncr_scope_path(const void *dynamic) {
-    const struct link_map *object = first_object();
-    for (unsigned i = 0; i < scope.count; i++, object = object->l_next)
-        if (object->l_ld == dynamic)
-            return object->l_name;
-    return NULL;
+/** The loader's name of this library; NULL if it has none. */
+const char *ncr_scope_own_path(void) {
+    struct ncr_object self;
+    if (first_object())
+        return scope.own_path;
+    return ncr_object_at(_DYNAMIC, &self) ? self.path : NULL;
+}
+
+struct search {
+    struct {
+        const char *name;
+        uint32_t hash;
+    } wanted[NCR_MOST_NAMES];
+    void **found;
+    unsigned count;
+};
+
+/* Returns whether all is found. */
+static bool look_in(void *arg, const struct ncr_object *object) {
+    struct search *search = arg;
+    struct ncr_symbols symbols;
+    bool all = true;
+    if (!object->dynamic || !ncr_symbols_read(&symbols, object->dynamic, object->base))
+        return false;
+    for (unsigned i = 0; i < search->count; i++) {
+        if (!search->found[i])
+            search->found[i] = ncr_symbols_find(&symbols, search->wanted[i].name, search->wanted[i].hash);
+        all = all && search->found[i];
+    }
+    return all;
 }
 
 /**
@@ -85,21 +116,16 @@ const char *ncr_scope_path(const void *dynamic) {
  * each with its NUL, at most NCR_MOST_NAMES; found[i] is left alone where it is not NULL, or where there is no such function.
  */
 void ncr_scope_functions(const char *names, void *found[], unsigned count) {
-    struct {
-        const char *name;
-        uint32_t hash;
-    } wanted[NCR_MOST_NAMES];
+    struct search search;
+    search.found = found;
+    search.count = count;
     for (unsigned i = 0; i < count; i++, names = ncr_next_name(names)) {
-        wanted[i].name = names;
-        wanted[i].hash = ncr_symbol_hash(names);
+        search.wanted[i].name = names;
+        search.wanted[i].hash = ncr_symbol_hash(names);
     }
     const struct link_map *object = first_object();
-    for (unsigned i = 0; i < scope.count; i++, object = object->l_next) {
-        struct ncr_symbols symbols;
-        if (!object->l_ld || !ncr_symbols_read(&symbols, object->l_ld, object->l_addr))
-            continue;
-        for (unsigned j = 0; j < count; j++)
-            if (!found[j])
-                found[j] = ncr_symbols_find(&symbols, wanted[j].name, wanted[j].hash);
-    }
+    if (!object)
+        ncr_objects(look_in, &search);
+    while (object && !look_in(&search, &(struct ncr_object){.base = object->l_addr, .dynamic = object->l_ld}))
+        object = object->l_next;
 }

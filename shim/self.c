@@ -3,8 +3,6 @@
 #include "shim.h"
 #include "old_glibc.h"
 
-#include <link.h>
-
 /** The next dlopen behind ours: the C library's, or that of another interposer. */
 ncr_dlopen *ncr_real_dlopen(void) {
     static _Atomic(ncr_dlopen *) real; /* every thread finds the same */
@@ -18,6 +16,6 @@ ncr_dlopen *ncr_real_dlopen(void) {
 
 /** A handle of this shim, as dlopen would give one; `mode` as the program gave it. */
 void *ncr_open_self(int mode) {
-    const char *path = ncr_scope_path(_DYNAMIC);
+    const char *path = ncr_scope_own_path();
     return path ? ncr_real_dlopen()(path, (mode & (RTLD_LAZY | RTLD_NOW)) | RTLD_NOLOAD) : NULL;
 }
