@@ -15,6 +15,7 @@
 
 #include <elf.h>
 #include <link.h>
+#include <sys/auxv.h>
 
 /* Written by the constructor. */
 NCR_EVERY_PROCESS_DATA static struct {
@@ -101,7 +102,9 @@ static bool look_in(void *arg, const struct ncr_object *object) {
     struct search *search = arg;
     struct ncr_symbols symbols;
     bool all = true;
-    if (!object->dynamic || !ncr_symbols_read(&symbols, object->dynamic, object->base))
+    /* The kernel's object (vdso) is in the list, but the loader does not search it: it has a clock_gettime of its own. */
+    if (!object->dynamic || (object->base && object->base == getauxval(AT_SYSINFO_EHDR)) ||
+        !ncr_symbols_read(&symbols, object->dynamic, object->base))
         return false;
     for (unsigned i = 0; i < search->count; i++) {
         if (!search->found[i])
