@@ -10,6 +10,7 @@
  */
 #include "shim.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -35,10 +36,23 @@ _Static_assert((int)IMPORTS <= (int)NCR_MOST_NAMES, "NCR_MOST_NAMES");
 extern __attribute__((visibility("hidden"))) _Atomic(void *) ncr_imports[IMPORTS];
 void *ncr_import(unsigned index);
 
+/* This library in memory; the linker defines it. */
+extern __attribute__((visibility("hidden"))) const Elf64_Ehdr __ehdr_start;
+
+/*
+ * Only what the loader has made read-only, whole pages: the page in which that memory ends, and all of it where the linker
+ * made none (-z norelro), has variables too. On Arm the linker may have thought of pages of 4 KiB where the kernel's are
+ * of 64.
+ */
 static bool protect_table(int protection) {
-    uintptr_t page = getauxval(AT_PAGESZ);
-    uintptr_t start = (uintptr_t)ncr_imports & ~(page - 1), end = (uintptr_t)&ncr_imports[IMPORTS];
-    return syscall(SYS_mprotect, start, end - start, protection) == 0;
+    const Elf64_Phdr *segment = (const Elf64_Phdr *)((uintptr_t)&__ehdr_start + __ehdr_start.e_phoff);
+    uintptr_t whole = ~(getauxval(AT_PAGESZ) - 1), start = (uintptr_t)ncr_imports & whole, end = 0;
+    for (unsigned i = 0; i < __ehdr_start.e_phnum; i++)
+        if (segment[i].p_type == PT_GNU_RELRO)
+            end = ((uintptr_t)&__ehdr_start + segment[i].p_vaddr + segment[i].p_memsz) & whole;
+    if (end > (uintptr_t)&ncr_imports[IMPORTS])
+        end = (uintptr_t)&ncr_imports[IMPORTS];
+    return start >= end || syscall(SYS_mprotect, start, end - start, protection) == 0;
 }
 
 /* By the one thread that comes first, without a lock; the others do without the table until it is filled. */
