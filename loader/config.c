@@ -18,6 +18,9 @@ static const char known_names[][28] = {
 #define XX(name, values, standard, meaning) #name,
 #include "env.def"
 };
+/* C drops the NUL of a string that is one too long, and says nothing. */
+#define XX(name, values, standard, meaning) _Static_assert(sizeof #name <= sizeof *known_names, #name " is longer");
+#include "env.def"
 
 /* Edit distance, for names of at most 63 characters; longer ones are far from every known name anyway. */
 static unsigned distance(const char *a, const char *b) {
