@@ -3,7 +3,6 @@
 #include "cli.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static const char *const carried[] = {
 #define XX(name, values, standard, meaning) #name,

@@ -20,11 +20,7 @@ struct walk {
 };
 
 static void read_dynamic(struct ncr_object *object, const ElfW(Dyn) * dynamic, uintptr_t base) {
-    const char *strings = NULL;
-    for (const ElfW(Dyn) *d = dynamic; d->d_tag != DT_NULL; d++)
-        if (d->d_tag == DT_STRTAB)
-            /* glibc has relocated this address in place, other loaders (and the vdso) have not. */
-            strings = (const char *)(d->d_un.d_ptr < base ? base + d->d_un.d_ptr : d->d_un.d_ptr);
+    const char *strings = ncr_dynamic_table(dynamic, base, DT_STRTAB);
     if (!strings)
         return;
     object->dynamic = dynamic;

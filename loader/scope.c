@@ -116,7 +116,8 @@ static bool look_in(void *arg, const struct ncr_object *object) {
 
 /**
  * The functions that references of these names reach from any object of the scope. `names` stand one behind the other,
- * each with its NUL, at most NCR_MOST_NAMES; found[i] is left alone where it is not NULL, or where there is no such function.
+ * each with its NUL, at most NCR_MOST_NAMES; found[i] is left alone where it is not NULL, or where there is no such
+ * function.
  */
 void ncr_scope_functions(const char *names, void *found[], unsigned count) {
     struct search search;

@@ -18,8 +18,8 @@ static void *address_for(unsigned slot) {
 }
 
 /**
- * Fill one slot again. The slot is read before the layers are asked: a thread that was stopped in between, while a layer changed what it
- * returns and another thread filled the slots again, must not overwrite that with its older value.
+ * Fill one slot again. The slot is read before the layers are asked: a thread that was stopped in between, while a layer
+ * changed what it returns and another thread filled the slots again, must not overwrite that with its older value.
  */
 void ncr_publish_slot(unsigned slot) {
     void *known = atomic_load_explicit(&ncr_slots[slot], memory_order_acquire), *address;
