@@ -10,6 +10,7 @@
 #include "../../include/nccl_redirect.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -249,6 +250,8 @@ static void *fork_many(void *arg) {
         pid_t child = fork();
         if (child == 0)
             in_child();
+        if (child < 0)
+            printf("no fork: %s\n", strerror(errno));
         CHECK(waitpid(child, &status, 0) == child && status == 0);
     }
     forks_done++;
