@@ -252,7 +252,10 @@ static void *fork_many(void *arg) {
             in_child();
         if (child < 0)
             printf("no fork: %s\n", strerror(errno));
-        CHECK(waitpid(child, &status, 0) == child && status == 0);
+        CHECK(waitpid(child, &status, 0) == child);
+        if (status != 0)
+            printf("a child ended with status %#x\n", status);
+        CHECK(status == 0);
     }
     forks_done++;
     return arg;
