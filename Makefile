@@ -116,6 +116,9 @@ RUN_ONCE := $(wildcard $(foreach f,build_id bundle candidates choice config elf_
 $(call objects,$(TOOL)) $(RUN_ONCE:%.c=$(BUILD)/%.o): private OUR_CFLAGS += -fno-asynchronous-unwind-tables -fno-unwind-tables
 $(call objects,$(LOADER)): private OUR_CFLAGS += -ffunction-sections -fdata-sections
 $(call objects,$(TOOL)): private OUR_CFLAGS += $(if $(filter-out -O0,$(filter -O%,$(CFLAGS))),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+# They find libc's functions, so a compiler must not make a loop of theirs into a call of strlen.
+$(patsubst %,$(BUILD)/%.o,loader/scope loader/symbols shim/imports): private \
+    OUR_CFLAGS += -fno-builtin $(call known,-fno-tree-loop-distribute-patterns)
 # gc-sections: so that nothing is left of the C library's _start (cli/start_x86_64.S says why).
 $(BUILD)/nccl-redirect: $(call objects,cli) $(BUILD)/trace.a $(BUILD)/loader.a
 	$(call run,LD) $(CC) -pie -o $@ $^ -Wl,-e,ncr_tool_start -Wl,--gc-sections -Wl,-Map=$@.map $(OUR_LDFLAGS) $(LDFLAGS)
