@@ -49,6 +49,15 @@ static void wait_for_zero(_Atomic unsigned *counter, int patience_ms) {
     }
 }
 
+/* The same for a word that has this value. */
+static void wait_while(_Atomic unsigned *word, unsigned value, int patience_ms) {
+    int64_t end = now_ms() + patience_ms, left;
+    while (atomic_load(word) == value && (left = end - now_ms()) > 0) {
+        struct timespec time = {left / 1000, left % 1000 * 1000000};
+        syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, &time, NULL, 0);
+    }
+}
+
 static void decrement(_Atomic unsigned *counter) {
     if (atomic_fetch_sub(counter, 1) == 1)
         syscall(SYS_futex, counter, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
@@ -97,8 +106,7 @@ extern int __register_atfork(ncr_fork_handler *, ncr_fork_handler *, ncr_fork_ha
     __attribute__((weak));
 extern __attribute__((visibility("hidden"))) void *__dso_handle;
 
-/** pthread_atfork. Not while a lock is held that a handler takes (see above). */
-void ncr_at_fork(ncr_fork_handler *before, ncr_fork_handler *in_parent, ncr_fork_handler *in_child) {
+static void at_fork(ncr_fork_handler *before, ncr_fork_handler *in_parent, ncr_fork_handler *in_child) {
     if (__register_atfork)
         __register_atfork(before, in_parent, in_child, __dso_handle);
 }
@@ -107,12 +115,49 @@ void ncr_at_fork(ncr_fork_handler *before, ncr_fork_handler *in_parent, ncr_fork
 static void make_forks_wait(void) {
     static atomic_bool registered;
     if (!atomic_load(&registered)) {
-        ncr_at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
+        at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
         atomic_store(&registered, true);
     }
 }
 
+/**
+ * pthread_atfork, once for this word, which begins as 0; after it every fork runs the handlers: those that had begun before
+ * are over, as far as they are known (the first binding makes them so). Not while a lock is held that a handler takes (see
+ * above).
+ */
+void ncr_at_fork(_Atomic unsigned *once, ncr_fork_handler *before, ncr_fork_handler *in_parent,
+                 ncr_fork_handler *in_child) {
+    const unsigned done = UINT_MAX;
+    unsigned by = 0; /* the process one of whose threads is at it; in a child, that thread is gone */
+    if (atomic_load(once) == done)
+        return;
+    if (atomic_compare_exchange_strong(once, &by, (unsigned)getpid())) {
+        at_fork(before, in_parent, in_child);
+        wait_for_zero(&forkers, PATIENCE_FORK_MS);
+        atomic_store(once, done);
+        syscall(SYS_futex, once, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+    } else if (by == (unsigned)getpid()) {
+        wait_while(once, by, PATIENCE_FORK_MS);
+    }
+}
+
 /* ---- binding ---- */
+
+/*
+ * A fork and a binding each say that they come before they look for the other: so one of them sees the other, and the
+ * binding steps back.
+ */
+static void begin_binding(void) {
+    int64_t end = now_ms() + PATIENCE_FORK_MS, left;
+    for (;;) {
+        atomic_fetch_add(&binders, 1);
+        left = end - now_ms();
+        if (atomic_load(&forkers) == 0 || left <= 0)
+            return;
+        decrement(&binders);
+        wait_for_zero(&forkers, (int)left);
+    }
+}
 
 /**
  * Before a binding, or another use of the loader's search: wait for those of other threads, but for a bounded time.
@@ -122,9 +167,8 @@ static void make_forks_wait(void) {
 void ncr_gate_enter(struct ncr_gate *gate) {
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &gate->cancelable);
     make_forks_wait();
-    wait_for_zero(&forkers, PATIENCE_FORK_MS);
     wait_for_zero(&binders, PATIENCE_BINDING_MS);
-    atomic_fetch_add(&binders, 1);
+    begin_binding();
     binding_depth++;
 }
 

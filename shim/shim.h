@@ -39,7 +39,8 @@ typedef void ncr_fork_handler(void);
 
 bool ncr_is_binding(void);
 bool ncr_somebody_binds(void);
-void ncr_at_fork(ncr_fork_handler *before, ncr_fork_handler *in_parent, ncr_fork_handler *in_child);
+void ncr_at_fork(_Atomic unsigned *once, ncr_fork_handler *before, ncr_fork_handler *in_parent,
+                 ncr_fork_handler *in_child);
 void ncr_gate_enter(struct ncr_gate *gate);
 void ncr_gate_leave(struct ncr_gate *gate);
 

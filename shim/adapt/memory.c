@@ -143,9 +143,8 @@ static void leave(void) {
 
 /* A fork must not copy the lock while another thread holds it. */
 static void enter(void) {
-    static atomic_flag registered = ATOMIC_FLAG_INIT;
-    if (!atomic_flag_test_and_set(&registered))
-        ncr_at_fork(before_fork, leave, leave);
+    static _Atomic unsigned registered;
+    ncr_at_fork(&registered, before_fork, leave, leave);
     ncr_mutex_lock(&busy);
 }
 

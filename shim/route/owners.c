@@ -24,9 +24,8 @@ static void leave(void) {
  * 2.36 a fork holds the lock of the handlers while it waits for ours.
  */
 void ncr_owners_lock(void) {
-    static atomic_flag registered = ATOMIC_FLAG_INIT;
-    if (!atomic_flag_test_and_set(&registered))
-        ncr_at_fork(enter, leave, leave);
+    static _Atomic unsigned registered;
+    ncr_at_fork(&registered, enter, leave, leave);
     enter();
 }
 

@@ -255,12 +255,10 @@ static uint32_t next_generation(void) {
 
 /** Makes the file, if that was not tried. From then on the generation is not 0, whatever came of it. */
 void ncr_record_open(void) {
-    static bool registered;
+    static _Atomic unsigned registered;
+    ncr_at_fork(&registered, before_fork, in_parent, in_child);
     ncr_mutex_lock(&ncr_recorder.mutex);
     if (!ncr_recorder.header && !given_up) {
-        if (!registered)
-            ncr_at_fork(before_fork, in_parent, in_child);
-        registered = true;
         given_up = !make();
         atomic_store(&ncr_recorder.generation, next_generation());
     }
