@@ -26,8 +26,9 @@ bool ncr_proc_line(const char *path, char *text, size_t size) {
 }
 
 /**
- * The state of a process (a letter, proc(5)), of this one for 0 (whatever ids this /proc knows), and its start in clock ticks since boot, which with the process id identifies
- * it for good. False if there is no such process. The program's name before them may hold anything: its last ')' ends it.
+ * The state of a process (a letter, proc(5)), of this one for 0 (whatever ids this /proc knows), and its start in clock
+ * ticks since boot, which with the process id identifies it for good. False if there is no such process. The program's name
+ * before them may hold anything: its last ')' ends it.
  */
 bool ncr_proc_stat(int pid, char *state, uint64_t *started) {
     char path[40], text[1024];

@@ -40,22 +40,20 @@ static int64_t now_ms(void) {
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Wait in the kernel until the counter is 0, or the time is over. */
-static void wait_for_zero(_Atomic unsigned *counter, int patience_ms) {
-    int64_t end = now_ms() + patience_ms, left;
-    for (unsigned value; (value = atomic_load(counter)) != 0 && (left = end - now_ms()) > 0;) {
-        struct timespec time = {left / 1000, left % 1000 * 1000000};
-        syscall(SYS_futex, counter, FUTEX_WAIT_PRIVATE, value, &time, NULL, 0);
-    }
+/* Sleep in the kernel, if the word has this value, until it is woken for. False: the time is over. */
+static bool sleep_on(_Atomic unsigned *word, unsigned value, int64_t end) {
+    int64_t left = end - now_ms();
+    struct timespec time = {left / 1000, left % 1000 * 1000000};
+    if (left > 0)
+        syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, &time, NULL, 0);
+    return left > 0;
 }
 
-/* The same for a word that has this value. */
-static void wait_while(_Atomic unsigned *word, unsigned value, int patience_ms) {
-    int64_t end = now_ms() + patience_ms, left;
-    while (atomic_load(word) == value && (left = end - now_ms()) > 0) {
-        struct timespec time = {left / 1000, left % 1000 * 1000000};
-        syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, &time, NULL, 0);
-    }
+/* Wait until the counter is 0, or the time is over. */
+static void wait_for_zero(_Atomic unsigned *counter, int patience_ms) {
+    int64_t end = now_ms() + patience_ms;
+    for (unsigned value; (value = atomic_load(counter)) != 0 && sleep_on(counter, value, end);)
+        ;
 }
 
 static void decrement(_Atomic unsigned *counter) {
@@ -137,7 +135,8 @@ void ncr_at_fork(_Atomic unsigned *once, ncr_fork_handler *before, ncr_fork_hand
         atomic_store(once, done);
         syscall(SYS_futex, once, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
     } else if (by == (unsigned)getpid()) {
-        wait_while(once, by, PATIENCE_FORK_MS);
+        for (int64_t end = now_ms() + PATIENCE_FORK_MS; atomic_load(once) == by && sleep_on(once, by, end);)
+            ;
     }
 }
 
